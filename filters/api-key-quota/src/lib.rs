@@ -1,1 +1,3 @@
-//! (being written)
+//! The API key and quota policy as a module for Envoy: see `README.md` beside this crate.
+
+meshgate_envoy_host::filter!(meshgate_quota::Quota: request_head, response_head);

@@ -1,0 +1,42 @@
+//! Envoy while a policy is compiled.
+
+use meshgate_policy::config::{self, ConfigError};
+use meshgate_policy::host::{HostError, Metric, MetricKind, Setup, Shared, Timestamp};
+use meshgate_policy::policy::Policy;
+
+use crate::{abi, host};
+
+struct EnvoySetup {
+    /// The name of the plugin in Envoy's configuration; in Istio `<namespace>.<name>`.
+    instance: String,
+}
+
+/// Loads and compiles a configuration document.
+pub(crate) fn compile<P: Policy>(document: &[u8]) -> Result<P, ConfigError> {
+    let config = config::load::<P::Config>(document, P::SECRETS)?;
+    let instance = abi::property(b"plugin_name").ok().flatten().unwrap_or_default();
+    let mut setup = EnvoySetup { instance: String::from_utf8_lossy(&instance).into_owned() };
+    P::compile(config, &mut setup)
+}
+
+impl Setup for EnvoySetup {
+    fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    fn now(&mut self) -> Timestamp {
+        Timestamp::from_nanos(abi::now())
+    }
+
+    fn metric(&mut self, kind: MetricKind, name: &str) -> Result<Metric, HostError> {
+        abi::define_metric(kind, name).map(Metric)
+    }
+
+    fn shared(&mut self, key: &str) -> Result<Option<Shared>, HostError> {
+        host::shared(key)
+    }
+
+    fn set_shared(&mut self, key: &str, value: &[u8]) -> Result<(), HostError> {
+        abi::set_shared_data(key, value, 0)
+    }
+}

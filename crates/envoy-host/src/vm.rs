@@ -1,0 +1,262 @@
+//! All that lives in one VM: plugin configurations, exchanges, callouts; and Envoy's callbacks on them.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::rc::Rc;
+
+use meshgate_policy::drive::{Drive, Flow};
+use meshgate_policy::exchange::Reply;
+use meshgate_policy::headers::Headers;
+use meshgate_policy::host::{Answer, CalloutError, CalloutId, Side, Timestamp};
+use meshgate_policy::policy::Policy;
+
+use crate::abi::{self, Buffer, Stream};
+use crate::callouts::{self, Callouts, Kind};
+use crate::host::EnvoyHost;
+use crate::{logger, setup};
+
+/// What a header, body or trailer callback returns: pass on what is at hand, or keep it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Action {
+    /// Pass it on.
+    Continue = 0,
+    /// Keep it.
+    Pause = 1,
+}
+
+/// One VM running a policy. The callbacks have the names and arguments of the ABI.
+pub struct Vm<P: Policy> {
+    contexts: RefCell<Contexts<P>>,
+    callouts: Rc<Callouts>,
+}
+
+struct Contexts<P: Policy> {
+    /// The plugin configurations that share this VM; `None` until it is read.
+    roots: HashMap<u32, Option<Rc<P>>, ById>,
+    exchanges: HashMap<u32, Running<P>, ById>,
+}
+
+struct Running<P: Policy> {
+    drive: Drive<P::Exchange>,
+    host: EnvoyHost,
+}
+
+impl<P: Policy> fmt::Debug for Vm<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vm").field("policy", &P::NAME).field("callouts", &self.callouts).finish_non_exhaustive()
+    }
+}
+
+impl<P: Policy> Default for Vm<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<P: Policy> Vm<P> {
+    /// A VM without contexts.
+    pub fn new() -> Self {
+        let contexts = Contexts { roots: HashMap::default(), exchanges: HashMap::default() };
+        Self { contexts: RefCell::new(contexts), callouts: Rc::default() }
+    }
+
+    /// A context begins: of a plugin configuration (`parent` 0) or of an exchange.
+    pub fn create(&self, context: u32, parent: u32) {
+        let Ok(mut contexts) = self.contexts.try_borrow_mut() else { return };
+        if parent == 0 {
+            contexts.roots.insert(context, None);
+        } else if let Some(Some(policy)) = contexts.roots.get(&parent) {
+            let drive = Drive::new(policy.begin());
+            let host = EnvoyHost::new(context, Rc::clone(&self.callouts));
+            contexts.exchanges.insert(context, Running { drive, host });
+        }
+    }
+
+    /// A context ends.
+    pub fn delete(&self, context: u32) {
+        self.callouts.forget(context);
+        let Ok(mut contexts) = self.contexts.try_borrow_mut() else { return };
+        if contexts.exchanges.remove(&context).is_none() {
+            contexts.roots.remove(&context);
+        }
+    }
+
+    /// Reads a plugin's configuration, `size` bytes long. Returns whether it is good; what is wrong goes to the log.
+    pub fn configure(&self, context: u32, size: usize) -> bool {
+        logger::install();
+        let policy = abi::buffer(Buffer::PluginConfiguration, 0, size)
+            .map_err(|error| error.to_string())
+            .and_then(|document| setup::compile::<P>(&document).map_err(|error| error.to_string()));
+        match policy {
+            Ok(policy) => {
+                if let Ok(mut contexts) = self.contexts.try_borrow_mut() {
+                    contexts.roots.insert(context, Some(Rc::new(policy)));
+                }
+                true
+            }
+            Err(error) => {
+                log::error!("{}: configuration refused: {error}", P::NAME);
+                false
+            }
+        }
+    }
+
+    /// A head has arrived.
+    pub fn head(&self, context: u32, side: Side, end: bool) -> Action {
+        self.message(context, side, |running| running.drive.head(&mut running.host, side, end))
+    }
+
+    /// Bytes of a body have arrived: `size` are at hand now.
+    pub fn body(&self, context: u32, side: Side, size: usize, end: bool) -> Action {
+        self.message(context, side, |running| {
+            running.host.at_hand = size;
+            let flow = running.drive.body(&mut running.host, side, size, end);
+            if flow == Flow::Continue {
+                running.host.at_hand = 0;
+            }
+            flow
+        })
+    }
+
+    /// Trailers have arrived.
+    pub fn trailers(&self, context: u32, side: Side) -> Action {
+        self.message(context, side, |running| running.drive.trailers(&mut running.host, side))
+    }
+
+    /// An exchange is over.
+    pub fn log(&self, context: u32) {
+        let Ok(mut contexts) = self.contexts.try_borrow_mut() else { return };
+        if let Some(running) = contexts.exchanges.get_mut(&context) {
+            running.drive.log(&mut running.host);
+        }
+    }
+
+    /// An HTTP call has been answered; no `fields`: it failed.
+    pub fn http_answer(&self, token: u32, fields: usize, body: usize) {
+        let id = (Kind::Http, token);
+        if let Some(pending) = self.callouts.take(id) {
+            self.answer(pending.context, id, callouts::http_answer(pending, fields, body));
+        }
+    }
+
+    /// A gRPC call has been answered by a message.
+    pub fn grpc_answer(&self, token: u32, size: usize) {
+        let id = (Kind::Grpc, token);
+        if let Some(pending) = self.callouts.take(id) {
+            self.answer(pending.context, id, callouts::grpc_answer(pending, size));
+        }
+    }
+
+    /// A gRPC call has ended without a message.
+    pub fn grpc_close(&self, token: u32, status: u32) {
+        let id = (Kind::Grpc, token);
+        if let Some(pending) = self.callouts.take(id) {
+            self.answer(pending.context, id, callouts::grpc_status(pending, status));
+        }
+    }
+
+    /// Time has passed: ends the callouts whose answer never came.
+    pub fn tick(&self) {
+        for id in self.callouts.overdue(Timestamp::from_nanos(abi::now())) {
+            if let Some(pending) = self.callouts.take(id) {
+                self.answer(pending.context, id, Answer::Failed(CalloutError::TimedOut));
+            }
+        }
+    }
+
+    fn message(
+        &self,
+        context: u32,
+        side: Side,
+        report: impl FnOnce(&mut Running<P>) -> Flow,
+    ) -> Action {
+        let flow = match self.contexts.try_borrow_mut() {
+            Ok(mut contexts) => contexts.exchanges.get_mut(&context).map(report),
+            Err(_) => None,
+        };
+        match flow {
+            Some(Flow::Continue | Flow::Resume(_)) => Action::Continue,
+            Some(Flow::Pause) => Action::Pause,
+            Some(Flow::Reply(reply)) => send(&reply),
+            // An exchange that nothing is known of can't be let through.
+            None if side == Side::Request => {
+                log::error!("{}: a request outside of any configuration", P::NAME);
+                send(&Reply::internal_error())
+            }
+            None => Action::Continue,
+        }
+    }
+
+    fn answer(&self, context: u32, (_, token): (Kind, u32), answer: Answer) {
+        // The proxy called the root context: what follows is about the exchange.
+        if let Err(error) = abi::set_effective_context(context) {
+            log::error!("an answer's exchange can't be reached: {error}");
+            return;
+        }
+        let flow = match self.contexts.try_borrow_mut() {
+            Ok(mut contexts) => contexts.exchanges.get_mut(&context).map(|running| {
+                running.drive.callout(&mut running.host, CalloutId(token), answer)
+            }),
+            Err(_) => None,
+        };
+        match flow {
+            Some(Flow::Resume(side)) => {
+                let stream = match side {
+                    Side::Request => Stream::Request,
+                    Side::Response => Stream::Response,
+                };
+                if let Err(error) = abi::continue_stream(stream) {
+                    log::error!("a paused exchange can't be resumed: {error}");
+                }
+            }
+            Some(Flow::Reply(reply)) => {
+                send(&reply);
+            }
+            Some(Flow::Continue | Flow::Pause) | None => {}
+        }
+    }
+}
+
+/// Answers the client. Nothing is passed on after it.
+fn send(reply: &Reply) -> Action {
+    let headers = Headers::from_pairs(
+        reply.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())),
+    );
+    let sent = abi::send_local_response(
+        reply.status,
+        reply.details,
+        headers.as_wire(),
+        &reply.body,
+        reply.grpc_status,
+    );
+    if let Err(error) = sent {
+        log::error!("a reply could not be sent: {error}");
+    }
+    Action::Pause
+}
+
+/// Context numbers are handed out one after the other by the proxy: multiplying spreads them well enough.
+#[derive(Clone, Copy, Debug, Default)]
+struct IdHasher(u64);
+
+type ById = BuildHasherDefault<IdHasher>;
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, id: u32) {
+        // 2^64 divided by the golden ratio: Fibonacci hashing (Knuth, TAOCP 6.4).
+        self.0 = (self.0 ^ u64::from(id)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
