@@ -118,7 +118,9 @@ pub(crate) fn grpc_answer(pending: Pending, size: usize) -> Answer {
 /// The end of a gRPC call without a message.
 pub(crate) fn grpc_status(pending: Pending, code: u32) -> Answer {
     const DEADLINE_EXCEEDED: u32 = 4;
-    if code == DEADLINE_EXCEEDED && is_past(pending.deadline) {
+    // What Envoy makes of its own timeout, which it sees as a 504 from the router.
+    const UNAVAILABLE: u32 = 14;
+    if matches!(code, DEADLINE_EXCEEDED | UNAVAILABLE) && is_past(pending.deadline) {
         Answer::Failed(CalloutError::TimedOut)
     } else {
         Answer::GrpcStatus { code }

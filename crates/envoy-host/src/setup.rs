@@ -1,8 +1,8 @@
 //! Envoy while a policy is compiled.
 
-use meshgate_policy::config::{self, ConfigError};
+use meshgate_policy::config::ConfigError;
 use meshgate_policy::host::{HostError, Metric, MetricKind, Setup, Shared, Timestamp};
-use meshgate_policy::policy::Policy;
+use meshgate_policy::policy::{self, Policy};
 
 use crate::{abi, host};
 
@@ -11,12 +11,11 @@ struct EnvoySetup {
     instance: String,
 }
 
-/// Loads and compiles a configuration document.
+/// Compiles a configuration document.
 pub(crate) fn compile<P: Policy>(document: &[u8]) -> Result<P, ConfigError> {
-    let config = config::load::<P::Config>(document, P::SECRETS)?;
     let instance = abi::property(b"plugin_name").ok().flatten().unwrap_or_default();
     let mut setup = EnvoySetup { instance: String::from_utf8_lossy(&instance).into_owned() };
-    P::compile(config, &mut setup)
+    policy::compile(document, &mut setup)
 }
 
 impl Setup for EnvoySetup {

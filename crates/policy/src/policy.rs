@@ -5,7 +5,7 @@ use std::rc::Rc;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use crate::config::ConfigError;
+use crate::config::{self, ConfigError, Options};
 use crate::exchange::Exchange;
 use crate::host::Setup;
 
@@ -17,8 +17,8 @@ pub trait Policy: Sized + 'static {
     /// The callbacks that its exchanges need: a host makes no others.
     const PHASES: Phases;
 
-    /// Names of configuration fields whose values are secrets, so that no error shows what stands there.
-    const SECRETS: &'static [&'static str] = &[];
+    /// What reading the configuration needs beyond its types: which fields hold secrets, and examples for missing ones.
+    const OPTIONS: Options<'static> = Options { sensitive: &[], examples: &[] };
 
     /// The configuration document. Its types are its documentation: the JSON Schema comes from them.
     type Config: DeserializeOwned + JsonSchema;
@@ -81,4 +81,12 @@ impl Phases {
         callout: true,
         log: true,
     };
+}
+
+/// Reads a configuration document and compiles it: what a host does when a configuration arrives.
+///
+/// # Errors
+/// What is wrong with the document, or what [`Policy::compile`] has against it.
+pub fn compile<P: Policy>(document: &[u8], setup: &mut dyn Setup) -> Result<P, ConfigError> {
+    P::compile(config::load(document, &P::OPTIONS)?, setup)
 }
