@@ -1,0 +1,91 @@
+//! What a module costs before its first request: its size, the start of Envoy with it, and memory.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use meshgate_e2e::{Client, Config, Envoy, burst, paths};
+use serde::Serialize;
+
+use crate::lanes::{self, Lane};
+use crate::measure::Plan;
+use crate::stats::Spread;
+use crate::system;
+
+/// The numbers of workers to start with.
+const WORKERS: [u32; 3] = [1, 2, 4];
+/// Requests before memory is looked at, over connections enough for all workers to get some.
+const REQUESTS: usize = 1_000;
+const CONNECTIONS: usize = 32;
+
+/// Envoy with one lane.
+#[derive(Serialize)]
+pub struct Footprint {
+    pub lane: &'static str,
+    /// Bytes of the module.
+    pub module_size: Option<u64>,
+    pub starts: Vec<Start>,
+    /// What each worker after the first adds to the memory.
+    pub mib_per_worker: f64,
+}
+
+/// Envoy with so many workers.
+#[derive(Serialize)]
+pub struct Start {
+    pub workers: u32,
+    /// From the start of the process to the first 200.
+    pub first_200_ms: Spread,
+    /// Resident memory after some requests.
+    pub resident_mib: Spread,
+}
+
+/// Of the lanes that tell something: no filter, an empty module, ours.
+pub async fn measure(lanes: &[Lane], plan: &Plan) -> Result<Vec<Footprint>> {
+    let mut footprints = vec![];
+    for lane in lanes.iter().filter(|lane| ["bare", lanes::NOOP, lanes::OURS].contains(&lane.name)) {
+        eprintln!("starting Envoy with {}", lane.name);
+        let size = |module| anyhow::Ok(std::fs::metadata(paths::module(module)?)?.len());
+        let mut starts = vec![];
+        for workers in WORKERS {
+            let mut times = vec![];
+            let mut memory = vec![];
+            for _ in 0..plan.starts {
+                let (time, mib) =
+                    start(lane, workers).await.with_context(|| format!("lane {}", lane.name))?;
+                times.push(time);
+                memory.push(mib);
+            }
+            starts.push(Start { workers, first_200_ms: Spread::of(times), resident_mib: Spread::of(memory) });
+        }
+        let module_size = lane.module.map(size).transpose()?;
+        let mib_per_worker = mib_per_worker(&starts);
+        footprints.push(Footprint { lane: lane.name, module_size, starts, mib_per_worker });
+    }
+    Ok(footprints)
+}
+
+/// Milliseconds to the first 200, and MiB.
+async fn start(lane: &Lane, workers: u32) -> Result<(f64, f64)> {
+    let config = Config::from(lane.listener()).concurrency(workers);
+    let headers: Fields = lane.headers().collect();
+    let start = Instant::now();
+    let envoy = Envoy::start(config).await?;
+    get(envoy.http1(), Arc::clone(&headers)).await?;
+    let time = start.elapsed().as_secs_f64() * 1e3;
+    burst(&envoy.http1(), CONNECTIONS, REQUESTS, move |client, _| get(client, Arc::clone(&headers))).await?;
+    Ok((time, system::resident_mib(envoy.pid())?))
+}
+
+fn mib_per_worker(starts: &[Start]) -> f64 {
+    let [first, .., last] = starts else { return 0.0 };
+    (last.resident_mib.median - first.resident_mib.median) / f64::from(last.workers - first.workers)
+}
+
+type Fields = Arc<[(&'static str, &'static str)]>;
+
+async fn get(client: Client, headers: Fields) -> Result<()> {
+    let request = headers.iter().fold(client.get("/"), |request, (name, value)| request.header(name, value));
+    let status = request.send().await?.status;
+    ensure!(status == 200, "the answer is {status}, not 200");
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! `bench`: what the filters cost in a real Envoy, next to a module that does nothing, Lua, and Envoy's own filters.
+//!
+//! One Envoy with one worker has a listener for each lane ([`lanes`]), all of which answer by themselves with ten bytes.
+//! Envoy has one core of the machine, the load generator ([`load`]) another. In each round every lane gets the load for the
+//! same time, one after the other, each round starting with another lane; the first round warms up and is dropped.
+//!
+//! The figure is the CPU time of Envoy's threads for a request: with the core to itself it moves far less than latency or
+//! throughput do. What a lane adds is taken round by round over a lane without a filter that gets the same requests, so
+//! that a machine which is slower for a while is slower for both. Figures of different machines, or of different runs,
+//! are not comparable; their ratios are, so budgets are ratios ([`lanes::Lane::budget`]).
+//!
+//! Prints tables and writes `<target>/bench/latest.json`, with every round, and `latest.svg`. A budget that is exceeded is
+//! printed, and is no error; a lane that answers with anything but 200 is one.
+
+mod footprint;
+mod lanes;
+mod load;
+mod measure;
+mod plot;
+mod report;
+mod stats;
+mod system;
+mod workload;
+
+use std::fs;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+use meshgate_e2e::paths;
+
+use crate::load::Generator;
+use crate::measure::Plan;
+use crate::report::Report;
+use crate::system::Machine;
+
+/// Measures what the filters cost in Envoy.
+#[derive(clap::Parser)]
+#[command(name = "bench")]
+struct Args {
+    /// Rounds that count; one more warms up.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// How long each lane gets the load in each round.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
+    /// Only these lanes, and those that they are compared with.
+    #[arg(long, value_delimiter = ',')]
+    lanes: Vec<String>,
+    /// Three rounds of one second, and start-up once: to see that it works.
+    #[arg(long)]
+    quick: bool,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<()> {
+    let lanes = lanes::select(&args.lanes)?;
+    let plan = if args.quick {
+        Plan { rounds: 3, seconds: 1, starts: 1 }
+    } else {
+        Plan { rounds: args.rounds, seconds: args.seconds, starts: 5 }
+    };
+    // All that can be missing is missed now, not after the first minutes.
+    let generator = Generator::find()?;
+    let machine = Machine::describe(&generator)?;
+    lanes.iter().try_for_each(|lane| lane.check())?;
+    let cores = system::two_cores()?;
+    eprintln!("{machine}");
+    if machine.load_average > 0.5 {
+        eprintln!("warning: the load average is {}: what else runs spoils the figures", machine.load_average);
+    }
+
+    let footprints = footprint::measure(&lanes, &plan).await?;
+    let series = measure::measure(&lanes, &plan, &generator, cores).await?;
+    let report = Report::new(machine, plan, &lanes, series, footprints)?;
+    println!("{report}");
+
+    let dir = paths::target_dir().join("bench");
+    fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+    let json = dir.join("latest.json");
+    fs::write(&json, serde_json::to_string_pretty(&report)? + "\n")
+        .with_context(|| format!("writing {}", json.display()))?;
+    let svg = dir.join("latest.svg");
+    plot::draw(&report, &svg).with_context(|| format!("drawing {}", svg.display()))?;
+    println!("written: {}\n         {}", json.display(), svg.display());
+    Ok(())
+}

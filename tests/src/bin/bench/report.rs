@@ -1,0 +1,240 @@
+//! What came out: the tables, and the same as JSON.
+
+use std::fmt;
+use std::iter;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::footprint::Footprint;
+use crate::lanes::{self, Lane};
+use crate::load;
+use crate::measure::{Plan, Sample};
+use crate::stats::Spread;
+use crate::system::Machine;
+
+/// All that is printed and written.
+#[derive(Serialize)]
+pub struct Report {
+    pub machine: Machine,
+    plan: Plan,
+    connections: u32,
+    pub lanes: Vec<Measured>,
+    split: Option<Split>,
+    footprints: Vec<Footprint>,
+}
+
+/// One lane.
+#[derive(Serialize)]
+pub struct Measured {
+    pub name: &'static str,
+    note: &'static str,
+    module: Option<&'static str>,
+    /// Envoy's CPU time for a request.
+    cpu_us: Spread,
+    /// What it gets the same requests as and adds to. `None`: it has no filter.
+    pub adds: Option<Adds>,
+    p50_us: f64,
+    p99_us: f64,
+    per_second: f64,
+    busy: f64,
+    rounds: Vec<Sample>,
+}
+
+/// What a filter adds.
+#[derive(Serialize)]
+pub struct Adds {
+    baseline: &'static str,
+    /// Of the differences in each round.
+    pub cpu_us: Spread,
+    /// As a multiple of what the module adds that does nothing.
+    times_noop: f64,
+    /// At most so many times that.
+    pub budget: Option<f64>,
+    within_budget: Option<bool>,
+}
+
+/// Where the time goes that our filter adds.
+#[derive(Serialize)]
+struct Split {
+    /// Entering a module that does nothing: `noop`.
+    crossing_us: f64,
+    /// The host calls, and the callback for the response: `hostcalls` less `noop`.
+    host_calls_us: f64,
+    /// Our code: `api_key_quota` less `hostcalls`.
+    own_code_us: f64,
+    /// Of all this, what the two limits cost: `api_key_quota` less `api_key_quota_key`.
+    limits_us: f64,
+}
+
+impl Report {
+    /// `series` are the samples of each lane, in the order of the lanes.
+    pub fn new(
+        machine: Machine,
+        plan: Plan,
+        lanes: &[Lane],
+        series: Vec<Vec<Sample>>,
+        footprints: Vec<Footprint>,
+    ) -> Result<Self> {
+        let rounds = |name: &str| {
+            let place = lanes.iter().position(|lane| lane.name == name);
+            place.and_then(|place| series.get(place)).with_context(|| format!("{name} was not measured"))
+        };
+        let added = |lane: &Lane| {
+            let baseline = rounds(lane.baseline())?.iter();
+            anyhow::Ok(Spread::of(
+                iter::zip(rounds(lane.name)?, baseline).map(|(it, bare)| it.cpu_us - bare.cpu_us),
+            ))
+        };
+        let noop = lanes.iter().find(|lane| lane.name == lanes::NOOP).context("there is no noop lane")?;
+        let noop = added(noop)?.median;
+        let adds = |lane: &Lane| {
+            let cpu_us = added(lane)?;
+            let times_noop = cpu_us.median / noop;
+            anyhow::Ok(Adds {
+                baseline: lane.baseline(),
+                cpu_us,
+                times_noop,
+                budget: lane.budget,
+                within_budget: lane.budget.map(|budget| times_noop <= budget),
+            })
+        };
+        let adds: Vec<_> = lanes
+            .iter()
+            .map(|lane| if lane.is_bare() { Ok(None) } else { adds(lane).map(Some) })
+            .collect::<Result<_>>()?;
+        let lanes: Vec<_> = iter::zip(iter::zip(lanes, series), adds)
+            .map(|((lane, rounds), adds)| Measured::new(lane, rounds, adds))
+            .collect();
+        let split = Split::of(&lanes);
+        Ok(Self { machine, plan, connections: load::CONNECTIONS, lanes, split, footprints })
+    }
+
+    /// What the module adds that does nothing, in µs.
+    pub fn noop(&self) -> Option<f64> {
+        added_by(&self.lanes, lanes::NOOP)
+    }
+}
+
+impl Measured {
+    fn new(lane: &Lane, rounds: Vec<Sample>, adds: Option<Adds>) -> Self {
+        let spread = |figure: fn(&Sample) -> f64| Spread::of(rounds.iter().map(figure));
+        Self {
+            name: lane.name,
+            note: lane.note,
+            module: lane.module,
+            cpu_us: spread(|sample| sample.cpu_us),
+            adds,
+            p50_us: spread(|sample| sample.p50_us).median,
+            p99_us: spread(|sample| sample.p99_us).median,
+            per_second: spread(|sample| sample.per_second).median,
+            busy: spread(|sample| sample.busy).median,
+            rounds,
+        }
+    }
+}
+
+impl Split {
+    fn of(lanes: &[Measured]) -> Option<Self> {
+        let added = |name| added_by(lanes, name);
+        let (crossing_us, calls) = (added(lanes::NOOP)?, added(lanes::HOST_CALLS)?);
+        let (ours, key_only) = (added(lanes::OURS)?, added(lanes::OURS_KEY_ONLY)?);
+        Some(Self {
+            crossing_us,
+            host_calls_us: calls - crossing_us,
+            own_code_us: ours - calls,
+            limits_us: ours - key_only,
+        })
+    }
+}
+
+fn added_by(lanes: &[Measured], name: &str) -> Option<f64> {
+    let lane = lanes.iter().find(|lane| lane.name == name)?;
+    Some(lane.adds.as_ref()?.cpu_us.median)
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Plan { rounds, seconds, starts } = self.plan;
+        writeln!(
+            f,
+            "\nEnvoy's CPU time for a request: {rounds} rounds of {seconds} s, {} connections",
+            self.connections
+        )?;
+        writeln!(
+            f,
+            "{:<18} {:>7} {:>7} {:>15} {:>7} {:>11} {:>7} {:>7} {:>8} {:>5}",
+            "lane", "µs", "adds", "quartiles", "x noop", "budget", "p50 µs", "p99 µs", "req/s", "busy"
+        )?;
+        for lane in &self.lanes {
+            writeln!(f, "{lane}")?;
+        }
+        writeln!(f)?;
+        for Measured { name, note, .. } in &self.lanes {
+            writeln!(f, "{name:<18} {note}")?;
+        }
+        if let Some(split) = &self.split {
+            write!(f, "\n{split}")?;
+        }
+        if self.footprints.is_empty() {
+            return Ok(());
+        }
+        write!(f, "\nStart to the first 200, and memory after some requests: medians of {starts}")?;
+        for footprint in &self.footprints {
+            write!(f, "\n{footprint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<18} {:>7.2} ", self.name, self.cpu_us.median)?;
+        match &self.adds {
+            None => write!(f, "{:>43}", "")?,
+            Some(adds) => {
+                let Spread { q1, median, q3 } = adds.cpu_us;
+                let budget = match (adds.budget, adds.within_budget) {
+                    (Some(budget), Some(true)) => format!("{budget:.1} PASS"),
+                    (Some(budget), _) => format!("{budget:.1} OVER"),
+                    (None, _) => String::new(),
+                };
+                let quartiles = format!("{q1:+.2} .. {q3:+.2}");
+                write!(f, "{median:>+7.2} {quartiles:>15} {:>7.2} {budget:>11}", adds.times_noop)?;
+            }
+        }
+        let Self { p50_us, p99_us, per_second, busy, .. } = self;
+        write!(f, " {p50_us:>7.0} {p99_us:>7.0} {per_second:>8.0} {:>3.0} %", busy * 100.0)
+    }
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { crossing_us, host_calls_us, own_code_us, limits_us } = *self;
+        let all = crossing_us + host_calls_us + own_code_us;
+        writeln!(f, "What {} adds", lanes::OURS)?;
+        for (what, us) in [
+            ("entering the module", crossing_us),
+            ("host calls, and the callback for the response", host_calls_us),
+            ("our code", own_code_us),
+            ("all of it", all),
+            ("  of which for the two limits", limits_us),
+        ] {
+            writeln!(f, "  {what:<48} {us:>+6.2} µs {:>4.0} %", 100.0 * us / all)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Footprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = self.module_size.map_or("no module".into(), |bytes| format!("{} KiB", bytes / 1024));
+        write!(f, "{:<18} {size:>9} ", self.lane)?;
+        for start in &self.starts {
+            let (time, memory) = (start.first_200_ms.median, start.resident_mib.median);
+            let s = if start.workers == 1 { "" } else { "s" };
+            write!(f, "  {} worker{s}: {time:.0} ms, {memory:.1} MiB;", start.workers)?;
+        }
+        write!(f, "  {:+.1} MiB for a further worker", self.mib_per_worker)
+    }
+}

@@ -1,0 +1,179 @@
+//! The requests, and what the filters that look at them are configured with: the same keys and limits for all.
+
+use std::fmt::Write as _;
+
+use meshgate_e2e::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+/// With `host` the ten header fields of a usual client.
+pub const HEADERS: [(&str, &str); 9] = [
+    ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+    ("accept", "application/json, text/plain, */*"),
+    ("accept-language", "en-GB,en;q=0.7,de;q=0.3"),
+    ("accept-encoding", "gzip, deflate, br, zstd"),
+    ("origin", "https://app.example.com"),
+    ("referer", "https://app.example.com/orders?page=2"),
+    ("cache-control", "no-cache"),
+    ("cookie", "session=5f0c1d6a9b3e47c28d51; theme=dark"),
+    ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+];
+/// That of the last consumer: a filter that walks a list has to walk it.
+pub const KEY: (&str, &str) = ("x-api-key", "mg_live_4f7c2a9e8b1d06359c_99");
+
+/// How many consumers there are, each with one key.
+const CONSUMERS: usize = 100;
+/// More than a bench sends.
+const PER_SECOND: u64 = 1_000_000;
+const PER_MONTH: u64 = 999_999_999_999;
+
+/// What a plan is made of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Limits {
+    None,
+    Two,
+}
+
+/// The configuration of the quota filter: what is not said is its default.
+pub fn quota(limits: Limits) -> Value {
+    let both = json!([
+        { "name": "burst", "rate": format!("{PER_SECOND}/s") },
+        { "name": "monthly", "quota": format!("{PER_MONTH}/month") },
+    ]);
+    let consumers: Vec<_> = (0..CONSUMERS)
+        .map(|number| {
+            let key = json!({ "id": key_id(number), "sha256": hex(&Sha256::digest(key(number))) });
+            json!({ "name": name(number), "plan": "bench", "keys": [key] })
+        })
+        .collect();
+    let plan = if limits == Limits::Two { json!({ "limits": both }) } else { json!({}) };
+    json!({ "plans": { "bench": plan }, "consumers": consumers })
+}
+
+/// The configuration of Envoy's `api_key_auth`.
+pub fn key_auth() -> Value {
+    let credentials: Vec<_> =
+        (0..CONSUMERS).map(|number| json!({ "key": key(number), "client": name(number) })).collect();
+    json!({
+        "credentials": credentials,
+        "key_sources": [{ "header": KEY.0 }],
+        "forwarding": { "header": "x-consumer-name", "hide_credentials": true },
+    })
+}
+
+/// The configuration of Envoy's `local_ratelimit`: one descriptor made of the key, with a bucket of its own.
+pub fn token_bucket() -> Value {
+    let bucket = json!({ "max_tokens": PER_SECOND, "tokens_per_fill": PER_SECOND, "fill_interval": "1s" });
+    let always = json!({ "default_value": { "numerator": 100, "denominator": "HUNDRED" } });
+    let action = json!({ "request_headers": { "header_name": KEY.0, "descriptor_key": "key" } });
+    let descriptor = json!({ "entries": [{ "key": "key", "value": KEY.1 }], "token_bucket": bucket });
+    json!({
+        "stat_prefix": "local_ratelimit",
+        "token_bucket": bucket,
+        "filter_enabled": always,
+        "filter_enforced": always,
+        "rate_limits": [{ "actions": [action] }],
+        "descriptors": [descriptor],
+    })
+}
+
+/// The work of the quota filter in Lua, as far as Lua goes: keys are in the script in plain text, each worker counts for
+/// itself, a key in two fields is not noticed, and there are no metrics.
+pub fn script() -> String {
+    let mut keys = String::new();
+    for number in 0..CONSUMERS {
+        let (key, name, id) = (key(number), name(number), key_id(number));
+        let _ =
+            writeln!(keys, "  [\"{key}\"] = {{ name = \"{name}\", plan = \"bench\", key_id = \"{id}\" }},");
+    }
+    SCRIPT
+        .replace("KEYS", &keys)
+        .replace("PER_SECOND", &PER_SECOND.to_string())
+        .replace("PER_MONTH", &PER_MONTH.to_string())
+}
+
+const SCRIPT: &str = r#"
+local consumers = {
+KEYS}
+local rate, quota = PER_SECOND, PER_MONTH
+local policy = '"burst";q=PER_SECOND;w=1, "monthly";q=PER_MONTH;w=2592000'
+local usage = {}
+
+local function end_of_month(now)
+  local date = os.date("!*t", now)
+  return os.time({ year = date.year, month = date.month + 1, day = 1, hour = 0 })
+end
+
+local function refuse(handle, status)
+  handle:respond({ [":status"] = status, ["content-type"] = "application/problem+json" }, "{}")
+end
+
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  local key = headers:get("x-api-key")
+  local consumer = key and consumers[key]
+  if not consumer then
+    return refuse(handle, "401")
+  end
+
+  local now = handle:timestamp() / 1000
+  local used = usage[consumer.name]
+  if not used then
+    used = { full_at = 0, month_ends = 0, count = 0 }
+    usage[consumer.name] = used
+  end
+  if now >= used.month_ends then
+    used.month_ends, used.count = end_of_month(now), 0
+  end
+  local full_at = math.max(used.full_at, now) + 1 / rate
+  if full_at - now > 1 or used.count >= quota then
+    return refuse(handle, "429")
+  end
+  used.full_at, used.count = full_at, used.count + 1
+
+  headers:remove("x-api-key")
+  headers:replace("x-consumer-name", consumer.name)
+  headers:replace("x-consumer-plan", consumer.plan)
+  headers:replace("x-consumer-key-id", consumer.key_id)
+  local left = math.floor((1 - (full_at - now)) * rate)
+  local state = string.format('"burst";r=%d;t=1, "monthly";r=%d;t=%d',
+    left, quota - used.count, math.ceil(used.month_ends - now))
+  handle:streamInfo():dynamicMetadata():set("bench", "ratelimit", state)
+end
+
+function envoy_on_response(handle)
+  local state = handle:streamInfo():dynamicMetadata():get("bench")
+  if state then
+    local headers = handle:headers()
+    headers:replace("ratelimit-policy", policy)
+    headers:replace("ratelimit", state["ratelimit"])
+  end
+end
+"#;
+
+/// The key of a consumer; that of the last is [`KEY`].
+fn key(number: usize) -> String {
+    let stem = KEY.1.trim_end_matches(char::is_numeric);
+    format!("{stem}{number:02}")
+}
+
+fn name(number: usize) -> String {
+    format!("consumer-{number}")
+}
+
+fn key_id(number: usize) -> String {
+    format!("consumer-{number}-key")
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_consumer_has_the_key_of_the_requests() {
+        assert_eq!(key(CONSUMERS - 1), KEY.1);
+    }
+}

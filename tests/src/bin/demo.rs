@@ -1,0 +1,175 @@
+//! `demo <bootstrap.yaml>`: the example of a filter, to play with.
+//!
+//! Starts the echoing upstream where the bootstrap has its cluster `upstream`, and Envoy with the bootstrap as it is.
+//! Prints the `curl` lines that stand in the comments of the file (`# curl ... # 200`), then `ready`. Stays until Ctrl-C
+//! (or SIGTERM, or the terminal is closed), showing what Envoy logs, and leaves no process behind.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use meshgate_e2e::admin::{Admin, socket_address};
+use meshgate_e2e::process::Process;
+use meshgate_e2e::{Upstream, Value, envoy_command, paths};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::sleep;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<()> {
+    let mut signals = Signals::new()?;
+    let Some(path) = std::env::args_os().nth(1) else { bail!("usage: demo <bootstrap.yaml>") };
+    let demo = Demo::read(path.into())?;
+    let binary = paths::envoy_binary()?;
+    demo.check_ports()?;
+    let _upstream = match demo.upstream {
+        Some(addr) => {
+            let upstream = Upstream::bind(addr).await?;
+            upstream.keep_no_requests();
+            Some(upstream)
+        }
+        None => None,
+    };
+
+    let mut command = envoy_command(&binary, &demo.path);
+    command
+        .args(["--log-level", "warning", "--component-log-level", "wasm:info"])
+        .args(["--log-format", "[%T.%e][%l][%n] %v"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut envoy = Process::start(command)?;
+    let log = tokio::spawn(show_log(envoy.stderr().context("Envoy's output is not piped")?));
+    let ended = tokio::select! {
+        status = envoy.wait() => Some(status),
+        () = signals.any() => None,
+        never = demo.present() => match never {},
+    };
+    if ended.is_none() {
+        eprintln!("stopping");
+        envoy.stop(Duration::from_secs(5)).await;
+    }
+    // What Envoy said last is shown before we say that it ended.
+    log.await.context("showing Envoy's log")?;
+    match ended {
+        Some(status) => bail!("Envoy ended by itself ({status})"),
+        None => Ok(()),
+    }
+}
+
+/// What the bootstrap says about the demo.
+struct Demo {
+    path: PathBuf,
+    listeners: Vec<SocketAddr>,
+    admin: SocketAddr,
+    upstream: Option<SocketAddr>,
+    curls: Vec<String>,
+}
+
+impl Demo {
+    fn read(path: PathBuf) -> Result<Self> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {name}"))?;
+        Self::parse(&path, &text).with_context(|| name)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self> {
+        let bootstrap: Value = yaml_serde::from_str(text)?;
+        let list = |name: &str| bootstrap["static_resources"][name].as_array().map_or(&[][..], Vec::as_slice);
+        let address = |holder: &Value| socket_address(&holder["address"]);
+        let upstream = list("clusters").iter().find(|cluster| cluster["name"] == "upstream");
+        let endpoint = |cluster: &Value| {
+            address(&cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"])
+        };
+        Ok(Self {
+            // Envoy runs in another directory than we may.
+            path: path.canonicalize()?,
+            listeners: list("listeners").iter().map(address).collect::<Result<_>>().context("a listener")?,
+            admin: address(&bootstrap["admin"]).context("the admin interface")?,
+            upstream: upstream.map(endpoint).transpose().context("the cluster `upstream`")?,
+            curls: text.lines().filter_map(curl).map(str::to_owned).collect(),
+        })
+    }
+
+    /// Envoy would share a port with another Envoy without a word, and tell of others in the middle of its log.
+    fn check_ports(&self) -> Result<()> {
+        for addr in self.listeners.iter().chain([&self.admin]).chain(&self.upstream) {
+            TcpListener::bind(addr).with_context(|| {
+                format!("port {} is not free: {} needs {addr}", addr.port(), self.path.display())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Waits until Envoy serves and says what to try.
+    async fn present(&self) -> std::convert::Infallible {
+        let admin = Admin::new(self.admin);
+        while !admin.ready().await {
+            sleep(Duration::from_millis(20)).await;
+        }
+        for line in &self.curls {
+            println!("{line}");
+        }
+        println!("ready");
+        std::future::pending().await
+    }
+}
+
+/// The command of a comment line that holds one, with the status behind it.
+fn curl(line: &str) -> Option<&str> {
+    let line = line.trim_start().strip_prefix('#')?.trim();
+    let (_, status) = line.strip_prefix("curl ")?.rsplit_once("# ")?;
+    status.parse::<u16>().is_ok().then_some(line)
+}
+
+/// Shows Envoy's warnings and what the modules log, without what every run says.
+async fn show_log(log: impl AsyncRead + Unpin) {
+    const NOISE: [&str; 2] = [
+        "There is no configured limit to the number of allowed active downstream connections",
+        // What we end it with.
+        "caught ENVOY_SIGTERM",
+    ];
+    let mut lines = BufReader::new(log).split(b'\n');
+    let mut wanted = true;
+    while let Ok(Some(line)) = lines.next_segment().await {
+        let line = String::from_utf8_lossy(&line);
+        // A message may have several lines, of which the first has the head.
+        if line.starts_with('[') {
+            wanted = !NOISE.iter().any(|noise| line.contains(noise));
+        }
+        if wanted {
+            eprintln!("{line}");
+        }
+    }
+}
+
+/// The signals that end the demo.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let [interrupt, terminate, hangup] =
+            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+        Ok(Self([interrupt?, terminate?, hangup?]))
+    }
+
+    async fn any(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}
