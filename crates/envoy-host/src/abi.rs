@@ -235,30 +235,20 @@ pub(crate) fn set_tick_period(milliseconds: u32) -> Result<(), HostError> {
 pub(crate) fn buffer(buffer: Buffer, start: usize, limit: usize) -> Result<Vec<u8>, HostError> {
     let mut out = Returned::new();
     let status = unsafe {
-        import::proxy_get_buffer_bytes(
-            buffer as u32,
-            start,
-            limit,
-            &raw mut out.bytes,
-            &raw mut out.size,
-        )
+        import::proxy_get_buffer_bytes(buffer as u32, start, limit, &raw mut out.bytes, &raw mut out.size)
     };
     Ok(if found(status)? { out.into_vec() } else { Vec::new() })
 }
 
 /// Replaces the first `size` bytes.
 pub(crate) fn set_buffer(buffer: Buffer, size: usize, bytes: &[u8]) -> Result<(), HostError> {
-    check(unsafe {
-        import::proxy_set_buffer_bytes(buffer as u32, 0, size, bytes.as_ptr(), bytes.len())
-    })
+    check(unsafe { import::proxy_set_buffer_bytes(buffer as u32, 0, size, bytes.as_ptr(), bytes.len()) })
 }
 
 /// The whole map in the pairs encoding.
 pub(crate) fn header_pairs(map: HeaderMap) -> Result<Vec<u8>, HostError> {
     let mut out = Returned::new();
-    check(unsafe {
-        import::proxy_get_header_map_pairs(map as u32, &raw mut out.bytes, &raw mut out.size)
-    })?;
+    check(unsafe { import::proxy_get_header_map_pairs(map as u32, &raw mut out.bytes, &raw mut out.size) })?;
     Ok(out.into_vec())
 }
 
@@ -290,13 +280,7 @@ pub(crate) fn replace_header(map: HeaderMap, name: &str, value: &[u8]) -> Result
 
 pub(crate) fn add_header(map: HeaderMap, name: &str, value: &[u8]) -> Result<(), HostError> {
     check(unsafe {
-        import::proxy_add_header_map_value(
-            map as u32,
-            name.as_ptr(),
-            name.len(),
-            value.as_ptr(),
-            value.len(),
-        )
+        import::proxy_add_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len())
     })
 }
 
@@ -308,20 +292,13 @@ pub(crate) fn remove_header(map: HeaderMap, name: &str) -> Result<(), HostError>
 pub(crate) fn property(path: &[u8]) -> Result<Option<Vec<u8>>, HostError> {
     let mut out = Returned::new();
     let status = unsafe {
-        import::proxy_get_property(
-            path.as_ptr(),
-            path.len(),
-            &raw mut out.bytes,
-            &raw mut out.size,
-        )
+        import::proxy_get_property(path.as_ptr(), path.len(), &raw mut out.bytes, &raw mut out.size)
     };
     Ok(found(status)?.then(|| out.into_vec()))
 }
 
 pub(crate) fn set_property(path: &[u8], value: &[u8]) -> Result<(), HostError> {
-    check(unsafe {
-        import::proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len())
-    })
+    check(unsafe { import::proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) })
 }
 
 pub(crate) fn shared_data(key: &str) -> Result<Option<(Vec<u8>, u32)>, HostError> {
@@ -342,13 +319,7 @@ pub(crate) fn shared_data(key: &str) -> Result<Option<(Vec<u8>, u32)>, HostError
 /// `version` 0 writes blindly.
 pub(crate) fn set_shared_data(key: &str, value: &[u8], version: u32) -> Result<(), HostError> {
     check(unsafe {
-        import::proxy_set_shared_data(
-            key.as_ptr(),
-            key.len(),
-            value.as_ptr(),
-            value.len(),
-            version,
-        )
+        import::proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version)
     })
 }
 

@@ -90,22 +90,12 @@ impl Host for EnvoyHost {
         abi::header(header_map(map), name.as_str())
     }
 
-    fn set_header(
-        &mut self,
-        map: Map,
-        name: &HeaderName,
-        value: &HeaderValue<'_>,
-    ) -> Result<(), HostError> {
+    fn set_header(&mut self, map: Map, name: &HeaderName, value: &HeaderValue<'_>) -> Result<(), HostError> {
         self.position.check_write(map)?;
         abi::replace_header(header_map(map), name.as_str(), value.as_bytes())
     }
 
-    fn add_header(
-        &mut self,
-        map: Map,
-        name: &HeaderName,
-        value: &HeaderValue<'_>,
-    ) -> Result<(), HostError> {
+    fn add_header(&mut self, map: Map, name: &HeaderName, value: &HeaderValue<'_>) -> Result<(), HostError> {
         self.position.check_write(map)?;
         abi::add_header(header_map(map), name.as_str(), value.as_bytes())
     }
@@ -143,12 +133,7 @@ impl Host for EnvoyHost {
         shared(key)
     }
 
-    fn set_shared(
-        &mut self,
-        key: &str,
-        value: &[u8],
-        expected: Option<Version>,
-    ) -> Result<(), HostError> {
+    fn set_shared(&mut self, key: &str, value: &[u8], expected: Option<Version>) -> Result<(), HostError> {
         abi::set_shared_data(key, value, expected.map_or(0, |version| version.0))
     }
 
@@ -207,8 +192,7 @@ impl Host for EnvoyHost {
         protobuf::field(&mut arguments, 2, public_key);
         protobuf::field(&mut arguments, 3, signature);
         protobuf::field(&mut arguments, 4, message);
-        let result =
-            abi::foreign_function("verify_signature", &arguments)?.ok_or(HostError::Unsupported)?;
+        let result = abi::foreign_function("verify_signature", &arguments)?.ok_or(HostError::Unsupported)?;
         // `bool result = 1`, left out when false.
         Ok(result.starts_with(&[0x08, 0x01]))
     }

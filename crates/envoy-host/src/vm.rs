@@ -46,7 +46,10 @@ struct Running<P: Policy> {
 
 impl<P: Policy> fmt::Debug for Vm<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Vm").field("policy", &P::NAME).field("callouts", &self.callouts).finish_non_exhaustive()
+        f.debug_struct("Vm")
+            .field("policy", &P::NAME)
+            .field("callouts", &self.callouts)
+            .finish_non_exhaustive()
     }
 }
 
@@ -167,12 +170,7 @@ impl<P: Policy> Vm<P> {
         }
     }
 
-    fn message(
-        &self,
-        context: u32,
-        side: Side,
-        report: impl FnOnce(&mut Running<P>) -> Flow,
-    ) -> Action {
+    fn message(&self, context: u32, side: Side, report: impl FnOnce(&mut Running<P>) -> Flow) -> Action {
         let flow = match self.contexts.try_borrow_mut() {
             Ok(mut contexts) => contexts.exchanges.get_mut(&context).map(report),
             Err(_) => None,
@@ -197,9 +195,10 @@ impl<P: Policy> Vm<P> {
             return;
         }
         let flow = match self.contexts.try_borrow_mut() {
-            Ok(mut contexts) => contexts.exchanges.get_mut(&context).map(|running| {
-                running.drive.callout(&mut running.host, CalloutId(token), answer)
-            }),
+            Ok(mut contexts) => contexts
+                .exchanges
+                .get_mut(&context)
+                .map(|running| running.drive.callout(&mut running.host, CalloutId(token), answer)),
             Err(_) => None,
         };
         match flow {
@@ -222,9 +221,8 @@ impl<P: Policy> Vm<P> {
 
 /// Answers the client. Nothing is passed on after it.
 fn send(reply: &Reply) -> Action {
-    let headers = Headers::from_pairs(
-        reply.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())),
-    );
+    let headers =
+        Headers::from_pairs(reply.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
     let sent = abi::send_local_response(
         reply.status,
         reply.details,

@@ -92,13 +92,7 @@ impl<E: Exchange> Drive<E> {
             return Flow::Pause;
         }
         let Some(mode) = self.half(side).reading else { return Flow::Continue };
-        let rest = if size > mode.limit() {
-            Rest::OverLimit
-        } else if end {
-            Rest::End
-        } else {
-            Rest::More
-        };
+        let rest = rest(mode, size, end);
         if matches!(mode, BodyMode::Whole { .. }) && rest == Rest::More {
             self.half(side).kept = size;
             return Flow::Pause;
@@ -115,10 +109,11 @@ impl<E: Exchange> Drive<E> {
             self.half(side).missed.trailers = true;
             return Flow::Pause;
         }
-        if self.half(side).reading.is_some() {
+        if let Some(mode) = self.half(side).reading {
             let kept = self.half(side).kept;
             let size = self.at_hand(host, side, kept);
-            match self.show_body(host, side, Body { size, rest: Rest::End }) {
+            self.half(side).reading = None;
+            match self.show_body(host, side, Body { size, rest: rest(mode, size, true) }) {
                 Flow::Continue => {}
                 Flow::Pause => {
                     self.half(side).missed.trailers = true;
@@ -149,7 +144,7 @@ impl<E: Exchange> Drive<E> {
         let next = self.exchange.callout(host, id, answer);
         match self.settle(host, waiting, next) {
             flow @ (Flow::Continue | Flow::Pause) if !self.waits(waiting.side) => {
-                self.catch_up(host, waiting, flow)
+                self.catch_up(host, waiting.side, flow)
             }
             flow => flow,
         }
@@ -218,17 +213,18 @@ impl<E: Exchange> Drive<E> {
     }
 
     /// After a wait that ended with `flow`: goes through what came meanwhile, then lets everything go.
-    fn catch_up(&mut self, host: &mut dyn Host, waited: Waiting, mut flow: Flow) -> Flow {
-        let side = waited.side;
+    fn catch_up(&mut self, host: &mut dyn Host, side: Side, mut flow: Flow) -> Flow {
         let missed = std::mem::take(&mut self.half(side).missed);
-        if let Some((size, end)) = missed.body {
-            let seen = waited.part == Part::Body && self.half(side).reading.is_some();
-            let size = if seen { self.at_hand(host, side, size) } else { size };
-            flow = self.body(host, side, size, end);
-        }
-        if missed.trailers && matches!(flow, Flow::Continue | Flow::Pause) {
-            // Waits again: they are missed again.
+        if missed.trailers {
+            // They end the body that came before them, so that it is shown once. If the exchange waits again, they are
+            // missed again.
+            if let Some((size, _)) = missed.body {
+                self.half(side).kept = size;
+            }
             flow = self.trailers(host, side);
+        } else if let Some((size, end)) = missed.body {
+            let size = self.at_hand(host, side, size);
+            flow = self.body(host, side, size, end);
         }
         if flow == Flow::Continue {
             self.half(side).kept = 0;
@@ -240,7 +236,7 @@ impl<E: Exchange> Drive<E> {
 
     /// How much of a body is at hand, where the proxy said `kept`: the exchange may have replaced what it saw.
     fn at_hand(&mut self, host: &mut dyn Host, side: Side, kept: usize) -> usize {
-        if kept == 0 || matches!(self.half(side).reading, Some(BodyMode::Whole { .. })) {
+        if kept == 0 || !matches!(self.half(side).reading, Some(BodyMode::Window { .. })) {
             return kept;
         }
         self.enter(host, side, Part::Body);
@@ -261,5 +257,16 @@ impl<E: Exchange> Drive<E> {
             Side::Request => &mut self.request,
             Side::Response => &mut self.response,
         }
+    }
+}
+
+/// How a body goes on, of which `size` bytes are at hand.
+const fn rest(mode: BodyMode, size: usize, end: bool) -> Rest {
+    if size > mode.limit() {
+        Rest::OverLimit
+    } else if end {
+        Rest::End
+    } else {
+        Rest::More
     }
 }

@@ -67,12 +67,7 @@ pub trait Exchange {
     ///
     /// # Errors
     /// What the host refused.
-    fn callout(
-        &mut self,
-        host: &mut dyn Host,
-        id: CalloutId,
-        answer: Answer,
-    ) -> Result<Next, HostError> {
+    fn callout(&mut self, host: &mut dyn Host, id: CalloutId, answer: Answer) -> Result<Next, HostError> {
         let _ = (host, id, answer);
         Ok(Next::Continue)
     }

@@ -41,7 +41,11 @@ impl Headers {
         let mut fields = headers.iter();
         let found = fields.by_ref().count();
         let whole = headers.wire.is_empty() || headers.wire.len() >= LENGTH;
-        if whole && found == headers.len() && fields.data.is_empty() { Ok(headers) } else { Err(MalformedMap) }
+        if whole && found == headers.len() && fields.data.is_empty() {
+            Ok(headers)
+        } else {
+            Err(MalformedMap)
+        }
     }
 
     /// Encodes pairs: for hosts that have no wire format of their own, and for what is sent to one.
@@ -111,7 +115,9 @@ impl Headers {
 /// Names only: values may be credentials.
 impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned())).finish()
+        f.debug_list()
+            .entries(self.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()))
+            .finish()
     }
 }
 
@@ -188,7 +194,10 @@ impl HeaderName {
         let mut at = if !bytes.is_empty() && bytes[0] == b':' { 1 } else { 0 };
         assert!(at < bytes.len(), "empty header name");
         while at < bytes.len() {
-            assert!(TOKEN[bytes[at] as usize] && !bytes[at].is_ascii_uppercase(), "not a token in lower case");
+            assert!(
+                TOKEN[bytes[at] as usize] && !bytes[at].is_ascii_uppercase(),
+                "not a token in lower case"
+            );
             at += 1;
         }
         Self(Cow::Borrowed(name))

@@ -340,23 +340,13 @@ pub trait Host {
     ///
     /// # Errors
     /// [`HostError::WrongPhase`] where the section can't change any more.
-    fn set_header(
-        &mut self,
-        map: Map,
-        name: &HeaderName,
-        value: &HeaderValue<'_>,
-    ) -> Result<(), HostError>;
+    fn set_header(&mut self, map: Map, name: &HeaderName, value: &HeaderValue<'_>) -> Result<(), HostError>;
 
     /// Adds a value to a field and keeps those that are there.
     ///
     /// # Errors
     /// [`HostError::WrongPhase`] where the section can't change any more.
-    fn add_header(
-        &mut self,
-        map: Map,
-        name: &HeaderName,
-        value: &HeaderValue<'_>,
-    ) -> Result<(), HostError>;
+    fn add_header(&mut self, map: Map, name: &HeaderName, value: &HeaderValue<'_>) -> Result<(), HostError>;
 
     /// Removes all values of a field; none is fine.
     ///

@@ -18,8 +18,7 @@ fn probe_listener(config: Value) -> Listener {
 
 /// What the steps of a phase returned.
 fn report(response: &Response, phase: &str) -> Vec<Value> {
-    let report: Value =
-        serde_json::from_str(response.header("x-probe-report").expect("a report")).unwrap();
+    let report: Value = serde_json::from_str(response.header("x-probe-report").expect("a report")).unwrap();
     let entries = report.as_array().unwrap().iter();
     entries.filter(|entry| entry[0] == phase).map(|entry| entry[1].clone()).collect()
 }
@@ -77,7 +76,9 @@ async fn headers_change_only_while_they_pass() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_could_split_a_response_is_not_written() {
     let envoy = probe().await;
-    for (name, value) in [("x-a", "v\r\nx-injected: 1"), ("x-a\r\nx-injected", "1"), ("x-a", "a\0b"), ("a b", "1")] {
+    for (name, value) in
+        [("x-a", "v\r\nx-injected: 1"), ("x-a\r\nx-injected", "1"), ("x-a", "a\0b"), ("a b", "1")]
+    {
         let response = run(&envoy, json!({ "response_head": [{ "set": [name, value] }] })).await;
         assert!(result(&response, "response_head")["error"].is_string(), "{name:?}: {value:?}");
         assert_eq!(response.header("x-injected"), None);
@@ -187,7 +188,8 @@ async fn a_reply_has_its_status_headers_body_and_details() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grpc_client_gets_the_status_of_a_reply_as_trailers_only() {
     let envoy = probe().await;
-    let script = json!({ "request_head": [{ "reply": { "status": 429, "body": "slow down", "grpc_status": 8 } }] });
+    let script =
+        json!({ "request_head": [{ "reply": { "status": 429, "body": "slow down", "grpc_status": 8 } }] });
     let request = envoy.http2().post("/pkg.Service/Method").header("content-type", "application/grpc");
     let response = request.header("x-probe", script.to_string()).body(vec![0; 5]).send().await.unwrap();
     assert_eq!((response.status, response.header("grpc-status")), (200, Some("8")));
@@ -352,7 +354,8 @@ async fn signatures_are_checked_by_envoy() {
         (RSA_KEY, "", MESSAGE, false),
         ("00", RSA_SIGNATURE, MESSAGE, false),
     ] {
-        let verify = json!({ "verify": { "hash": "sha256", "key": key, "signature": signature, "message": message } });
+        let verify =
+            json!({ "verify": { "hash": "sha256", "key": key, "signature": signature, "message": message } });
         let response = run(&envoy, json!({ "request_head": [verify] })).await;
         assert_eq!(result(&response, "request_head"), json!(good));
     }

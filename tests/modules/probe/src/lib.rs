@@ -16,9 +16,7 @@ use std::rc::Rc;
 use meshgate_policy::config::ConfigError;
 use meshgate_policy::exchange::{Body, Exchange, Next, Rest};
 use meshgate_policy::headers::{HeaderName, HeaderValue};
-use meshgate_policy::host::{
-    Answer, CalloutId, Host, HostError, Map, Metric, MetricKind, Setup, Side,
-};
+use meshgate_policy::host::{Answer, CalloutId, Host, HostError, Map, Metric, MetricKind, Setup, Side};
 use meshgate_policy::policy::{Phases, Policy};
 use serde_json::{Value, json};
 use step::Step;
@@ -149,12 +147,7 @@ impl Exchange for Told {
         Ok(self.run(host, "response_trailers", None))
     }
 
-    fn callout(
-        &mut self,
-        host: &mut dyn Host,
-        id: CalloutId,
-        answer: Answer,
-    ) -> Result<Next, HostError> {
+    fn callout(&mut self, host: &mut dyn Host, id: CalloutId, answer: Answer) -> Result<Next, HostError> {
         let answer = match answer {
             Answer::Http { headers, body } => json!({
                 "status": headers.first(":status").map(String::from_utf8_lossy),

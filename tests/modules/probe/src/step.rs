@@ -166,8 +166,7 @@ impl Step {
                 return Ok(Outcome::Next(if hold { Next::Hold } else { Next::Continue }));
             }
             Self::HttpCall { cluster, path, deadline_ms, max_answer, headers } => {
-                let mut pairs =
-                    vec![(":method", "GET"), (":path", path.as_str()), (":authority", "probe")];
+                let mut pairs = vec![(":method", "GET"), (":path", path.as_str()), (":authority", "probe")];
                 pairs.extend(headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
                 let id = host.http_call(&HttpCall {
                     cluster: &cluster,
@@ -289,6 +288,7 @@ fn header_value(value: &str) -> Result<HeaderValue<'_>, HostError> {
 
 /// Pairs of hex digits; anything else ends it.
 fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.chars().map_while(|c| c.to_digit(16)).filter_map(|d| u8::try_from(d).ok()).collect();
+    let digits: Vec<u8> =
+        text.chars().map_while(|c| c.to_digit(16)).filter_map(|d| u8::try_from(d).ok()).collect();
     digits.chunks_exact(2).filter_map(|pair| Some(pair.first()? << 4 | pair.get(1)?)).collect()
 }

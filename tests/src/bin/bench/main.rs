@@ -5,9 +5,9 @@
 //! same time, one after the other, each round starting with another lane; the first round warms up and is dropped.
 //!
 //! The figure is the CPU time of Envoy's threads for a request: with the core to itself it moves far less than latency or
-//! throughput do. What a lane adds is taken round by round over a lane without a filter that gets the same requests, so
-//! that a machine which is slower for a while is slower for both. Figures of different machines, or of different runs,
-//! are not comparable; their ratios are, so budgets are ratios ([`lanes::Lane::budget`]).
+//! throughput do. What a lane adds is its median less that of a lane without a filter that gets the same requests in the
+//! same rounds. Figures of different machines, or of different runs, are not comparable; their ratios are, so budgets are
+//! ratios ([`lanes::Lane::budget`]).
 //!
 //! Prints tables and writes `<target>/bench/latest.json`, with every round, and `latest.svg`. A budget that is exceeded is
 //! printed, and is no error; a lane that answers with anything but 200 is one.

@@ -29,7 +29,7 @@ pub fn draw(report: &Report, to: &Path) -> Result<()> {
         .margin(16)
         .x_label_area_size(48)
         .y_label_area_size(150)
-        .build_cartesian_2d(left..right, (0..lanes.len()).into_segmented())?;
+        .build_cartesian_2d(left..right, (0..lanes.len().saturating_sub(1)).into_segmented())?;
     let machine = format!("{} x {}, {}", report.machine.cores, report.machine.cpu, report.machine.date);
     chart
         .configure_mesh()
@@ -63,7 +63,7 @@ pub fn draw(report: &Report, to: &Path) -> Result<()> {
         chart.draw_series([beside])?;
         if let (Some(budget), Some(noop)) = (budget, report.noop()) {
             let line = [(noop * budget, bottom), (noop * budget, top)];
-            chart.draw_series([PathElement::new(line, BUDGET.stroke_width(2))])?;
+            chart.draw_series([PathElement::new(line, BUDGET.stroke_width(3))])?;
         }
     }
     area.present()?;

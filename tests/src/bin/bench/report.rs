@@ -45,7 +45,7 @@ pub struct Measured {
 #[derive(Serialize)]
 pub struct Adds {
     baseline: &'static str,
-    /// Of the differences in each round.
+    /// Over the median of the baseline.
     pub cpu_us: Spread,
     /// As a multiple of what the module adds that does nothing.
     times_noop: f64,
@@ -76,16 +76,13 @@ impl Report {
         series: Vec<Vec<Sample>>,
         footprints: Vec<Footprint>,
     ) -> Result<Self> {
-        let rounds = |name: &str| {
+        let cpu_us = |name: &str| {
             let place = lanes.iter().position(|lane| lane.name == name);
-            place.and_then(|place| series.get(place)).with_context(|| format!("{name} was not measured"))
+            let samples = place.and_then(|place| series.get(place));
+            let samples = samples.with_context(|| format!("{name} was not measured"))?;
+            anyhow::Ok(Spread::of(samples.iter().map(|sample| sample.cpu_us)))
         };
-        let added = |lane: &Lane| {
-            let baseline = rounds(lane.baseline())?.iter();
-            anyhow::Ok(Spread::of(
-                iter::zip(rounds(lane.name)?, baseline).map(|(it, bare)| it.cpu_us - bare.cpu_us),
-            ))
-        };
+        let added = |lane: &Lane| anyhow::Ok(cpu_us(lane.name)?.less(cpu_us(lane.baseline())?.median));
         let noop = lanes.iter().find(|lane| lane.name == lanes::NOOP).context("there is no noop lane")?;
         let noop = added(noop)?.median;
         let adds = |lane: &Lane| {

@@ -39,8 +39,8 @@ impl Machine {
             cpu: cpu_model().unwrap_or_else(|| "unknown CPU".into()),
             cores: std::thread::available_parallelism()?.get(),
             kernel: output(Command::new("uname").arg("-sr"))?,
-            // "... version: <hash>/1.40.0/Clean/RELEASE/BoringSSL"
-            envoy: envoy.split('/').nth(1).context("Envoy does not say its version")?.to_owned(),
+            // "<path>  version: <hash>/1.40.0/Clean/RELEASE/BoringSSL"
+            envoy: envoy.rsplit('/').nth(3).context("Envoy does not say its version")?.to_owned(),
             load_generator: generator.version()?,
             load_average: average.unwrap_or(0.0),
         })

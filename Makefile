@@ -1,0 +1,70 @@
+# Everything that a developer or a user types. `make help` lists it; what takes more than a few lines is in scripts/.
+
+# A filter is a directory in filters/, a module for tests and benches one in tests/modules/; the package `meshgate-<dir>`.
+FILTERS      := $(patsubst filters/%/Cargo.toml,%,$(wildcard filters/*/Cargo.toml))
+TEST_MODULES := $(patsubst tests/modules/%/Cargo.toml,%,$(wildcard tests/modules/*/Cargo.toml))
+MODULES      := $(FILTERS) $(TEST_MODULES)
+
+# The crates that know nothing of Envoy: their unit tests run a second time on wasm32, in Node.
+PURE := meshgate-policy meshgate-quota
+
+# `make run` shows this one; Envoy, the demo upstream and Envoy's admin page listen on these ports of 127.0.0.1.
+DEMO       := envoy-configs/api-key-quota.yaml
+DEMO_PORTS := 10000 10001 9901
+
+# The Envoy to test with: set it to use your own build instead of the pinned release.
+ENVOY ?= .tools/bin/envoy
+override ENVOY := $(abspath $(ENVOY))
+export ENVOY
+
+# Older releases that the filters must work on as well.
+OLDER_ENVOYS := 1.36.4 1.39.3
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test setup-bench build run test test-older lint bench clean distclean
+
+help: ## what you can make
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 - \2/p' Makefile | awk -F ' - ' '{ printf "%-19s%s\n", $$1, $$2 }'
+
+setup: ## get what building and running needs: the Rust toolchain, the crates, Envoy
+	@scripts/setup.sh tools toolchain crates envoy
+
+setup-test: setup ## get what the tests need as well: Node (if there is none) and the wasm test runner
+	@scripts/setup.sh node test-runner
+
+setup-bench: setup ## get what the bench needs as well: the load generator
+	@scripts/setup.sh load-generator
+
+build: ## build the filters: target/wasm32-wasip1/release/*.wasm
+	@scripts/setup.sh tools toolchain crates
+	@scripts/build.sh $(MODULES)
+
+run: ## start Envoy on 127.0.0.1:10000 with the API key and quota filter and a demo upstream; Ctrl-C ends it
+	@scripts/setup.sh tools
+	@scripts/check-ports $(DEMO_PORTS)
+	@scripts/setup.sh toolchain crates envoy
+	@scripts/build.sh api-key-quota
+	@exec cargo run -q -p meshgate-e2e --bin demo -- $(DEMO)
+
+test: ## run every test: unit tests natively and on wasm32 in Node, end to end on a real Envoy
+	@$(MAKE) -s setup-test build
+	@scripts/test.sh $(PURE)
+
+test-older: ## run the end-to-end tests of the filters on older Envoys: OLDER_ENVOYS="1.36.4 1.39.3"
+	@$(MAKE) -s build
+	@scripts/test-envoy-versions.sh $(OLDER_ENVOYS)
+
+lint: ## check format, clippy (native and wasm), panics, unsafe, docs
+	@scripts/setup.sh tools toolchain crates
+	@scripts/lint.sh $(MODULES)
+
+bench: ## measure what the filters cost, next to a no-op module, Lua and Envoy's own: BENCH="--quick"
+	@$(MAKE) -s setup-bench build
+	@exec cargo run -q -p meshgate-e2e --bin bench -- $(BENCH)
+
+clean: ## remove what was built
+	@cargo clean
+	@echo 'kept .tools (Envoy and the test tools): `make distclean` removes it as well'
+
+distclean: clean ## remove what was built and what was downloaded into .tools
+	@rm -rf .tools

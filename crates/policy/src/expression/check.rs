@@ -1,0 +1,107 @@
+//! What is refused of an expression although it is well-formed.
+//!
+//! The engine finds an unknown filter when it gets there, and two of its operations can panic on a client's data: slices
+//! with a step (`x[::-1]` of nothing), and `divisibleby`, which is not among [`super::TESTS`]. So an expression is looked
+//! through once, token by token, after it has compiled.
+
+use std::iter::Peekable;
+use std::str::CharIndices;
+
+use super::ExpressionError;
+use super::{FILTERS, TESTS};
+
+/// Checks the tokens of an expression that has compiled.
+pub(super) fn check(source: &str) -> Result<(), ExpressionError> {
+    let mut tokens = Tokens { source, chars: source.char_indices().peekable() }.peekable();
+    let mut brackets = Vec::new();
+    let mut before = Token::Other(' ');
+    while let Some((at, token)) = tokens.next() {
+        match (before, token) {
+            (Token::Other('|'), Token::Name(filter)) if !FILTERS.contains(&filter) => {
+                return Err(ExpressionError::unknown(source, at, "filter", filter, FILTERS));
+            }
+            (Token::Other('.'), Token::Name(name))
+                if matches!(tokens.peek(), Some((_, Token::Other('(')))) =>
+            {
+                let why = format!("there are no methods: instead of .{name}() use a filter, such as |lower");
+                return Err(ExpressionError::at(source, at, why));
+            }
+            // An attribute may be called `is`.
+            (before, Token::Name("is")) if before != Token::Other('.') => {
+                tokens.next_if(|(_, token)| *token == Token::Name("not"));
+                if let Some((at, Token::Name(test))) = tokens.peek().copied()
+                    && !TESTS.contains(&test)
+                {
+                    return Err(ExpressionError::unknown(source, at, "test", test, TESTS));
+                }
+            }
+            (_, Token::Other(open @ ('[' | '(' | '{'))) => brackets.push((open, 0_u32)),
+            (_, Token::Other(']' | ')' | '}')) => drop(brackets.pop()),
+            (_, Token::Other(':')) => {
+                if let Some(('[', colons)) = brackets.last_mut() {
+                    *colons = colons.saturating_add(1);
+                    if *colons > 1 {
+                        return Err(ExpressionError::at(
+                            source,
+                            at,
+                            "a slice has no step: write [start:end]",
+                        ));
+                    }
+                }
+            }
+            _ => {}
+        }
+        before = token;
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Token<'a> {
+    Name(&'a str),
+    /// A string; what it says is nobody's business here.
+    Text,
+    /// Any other character that is not white space.
+    Other(char),
+}
+
+struct Tokens<'a> {
+    source: &'a str,
+    chars: Peekable<CharIndices<'a>>,
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = (usize, Token<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (at, first) = self.chars.find(|(_, char)| !char.is_whitespace())?;
+        let token = match first {
+            'A'..='Z' | 'a'..='z' | '_' => {
+                while self.chars.next_if(|(_, char)| char.is_ascii_alphanumeric() || *char == '_').is_some() {
+                }
+                let end = self.chars.peek().map_or(self.source.len(), |(end, _)| *end);
+                Token::Name(self.source.get(at..end).unwrap_or_default())
+            }
+            // So that the letters of `0x1f` and `1e5` are no names.
+            '0'..='9' => {
+                while self.chars.next_if(|(_, char)| char.is_ascii_alphanumeric() || *char == '_').is_some() {
+                }
+                Token::Other(first)
+            }
+            '"' | '\'' => {
+                let mut escaped = false;
+                for (_, char) in self.chars.by_ref() {
+                    match char {
+                        _ if escaped => escaped = false,
+                        '\\' => escaped = true,
+                        char if char == first => break,
+                        _ => {}
+                    }
+                }
+                Token::Text
+            }
+            other => Token::Other(other),
+        };
+        Some((at, token))
+    }
+}

@@ -1,0 +1,240 @@
+//! Which requests and responses a rule is for: the `match` block that all policies share.
+//!
+//! ```yaml
+//! match:
+//!   method: [POST, PUT]
+//!   host: "*.example.com"
+//!   path: "/v1/users/{id}"
+//!   query: {debug: "1"}
+//!   header: {x-env: {regex: "^prod"}}
+//!   cookie: {beta: {present: true}}
+//!   status: [4xx, 503, 500-599]
+//!   content_type: [application/json, "text/*", "application/*+json"]
+//!   percent: 10
+//! ```
+//!
+//! All parts that are there must hold; where a part is a list, one of its entries is enough. A part that is left out
+//! always holds, and so does an empty block. A part is never there without saying anything: `null`, an empty list and an
+//! empty object are refused, because a rule for nothing in particular would be a rule for everything.
+//!
+//! Everything is compiled while the configuration is read. A decision takes one branch for each part that is left out
+//! and allocates only for paths, queries and cookies that are encoded unusually.
+
+mod host;
+mod named;
+mod path;
+mod path_match;
+mod pattern;
+mod status;
+mod template;
+mod value;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+
+pub use self::host::{HostPattern, host_of};
+pub use self::named::{FieldName, Named};
+pub use self::path::normalize;
+pub use self::path_match::PathMatch;
+pub use self::pattern::Pattern;
+pub use self::status::{StatusPattern, number_of};
+pub use self::template::Template;
+pub use self::value::ValueMatch;
+use crate::config::{OneOrMany, Percent};
+use crate::cookie;
+use crate::head::RequestHead;
+use crate::headers::{Headers, is_token};
+use crate::media_type::MediaTypePattern;
+use crate::query;
+
+/// Which requests and responses a rule is for. All parts that are there must hold.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Match {
+    /// The method of the request. Methods are case-sensitive (RFC 9110 section 9.1).
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "OneOrMany<Method>")]
+    method: Option<OneOrMany<Method>>,
+
+    /// The host that the request is for.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "OneOrMany<HostPattern>")]
+    host: Option<OneOrMany<HostPattern>>,
+
+    /// The path of the request, without its query and in normal form: percent-encoding, `//`, `.` and `..` make no
+    /// difference.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "OneOrMany<PathMatch>")]
+    path: Option<OneOrMany<PathMatch>>,
+
+    /// Parameters of the query, by decoded name.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "Named<String>")]
+    query: Option<Named<String>>,
+
+    /// Header fields of the request. Each line of a repeated field is a value; commas within one do not split it.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "Named<FieldName>")]
+    header: Option<Named<FieldName>>,
+
+    /// Cookies of the request, raw: quotes are part of a value, and nothing is decoded.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "Named<String>")]
+    cookie: Option<Named<String>>,
+
+    /// The status of the response. A rule with this is for responses only.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "OneOrMany<StatusPattern>")]
+    status: Option<OneOrMany<StatusPattern>>,
+
+    /// The media type of the response where there is one, of the request before. Without a `content-type` this does not
+    /// hold.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "OneOrMany<MediaTypePattern>")]
+    content_type: Option<OneOrMany<MediaTypePattern>>,
+
+    /// How many of those for which all else holds: 10 is every tenth, by chance.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "Percent")]
+    percent: Option<Percent>,
+}
+
+/// What is matched.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// The head of the request.
+    pub request: &'a RequestHead<'a>,
+    /// The header fields of the response, once there is one.
+    pub response: Option<&'a Headers>,
+    /// Draws a number from 0 to 9,999, all equally likely. Called at most once, and only where `percent` decides.
+    pub roll: &'a dyn Fn() -> u16,
+}
+
+impl fmt::Debug for Input<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Input")
+            .field("request", self.request)
+            .field("response", &self.response)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the names in a path template stood for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Captures<'m>(Vec<(&'m str, Vec<u8>)>);
+
+impl<'m> Captures<'m> {
+    /// The value of a name. Of `{name}` it is percent-decoded, so any bytes; of `{name...}` it is still encoded.
+    pub fn value(&self, name: &str) -> Option<&[u8]> {
+        self.iter().find(|(found, _)| *found == name).map(|(_, value)| value)
+    }
+
+    /// Names and values in the order of the template.
+    pub fn iter(&self) -> impl Iterator<Item = (&'m str, &[u8])> {
+        self.0.iter().map(|(name, value)| (*name, value.as_slice()))
+    }
+}
+
+impl Match {
+    /// Whether all parts hold.
+    ///
+    /// `status` does not hold as long as there is no response.
+    pub fn holds(&self, input: &Input<'_>) -> bool {
+        let Input { request, response, roll } = *input;
+        let content = response.unwrap_or(request.headers);
+        holds(self.method.as_ref(), |method| *method.0 == *request.method)
+            && holds(self.host.as_ref(), |host| {
+                host.matches(request.authority, || request.headers.first(":scheme"))
+            })
+            && self.path_holds(request)
+            && self.query.as_ref().is_none_or(|query| {
+                query.hold(|name: &[u8], test| {
+                    query::values(request.query.unwrap_or_default(), name).any(|value| test(&value))
+                })
+            })
+            && self
+                .header
+                .as_ref()
+                .is_none_or(|header| header.hold(|name: &str, test| request.headers.all(name).any(test)))
+            && self.cookie.as_ref().is_none_or(|cookie| {
+                cookie.hold(|name: &[u8], test| cookie::values(request.headers, name).any(test))
+            })
+            && self.status.as_ref().is_none_or(|statuses| {
+                let status = response.and_then(|response| response.first(":status")).and_then(number_of);
+                status.is_some_and(|status| statuses.iter().any(|pattern| pattern.matches(status)))
+            })
+            && holds(self.content_type.as_ref(), |pattern| {
+                content.all("content-type").any(|value| pattern.matches(value))
+            })
+            && self.percent.as_ref().is_none_or(|percent| roll() < percent.hundredths())
+    }
+
+    /// The values of the names in the path template that the request satisfies: of the first, if there are several.
+    pub fn captures(&self, request: &RequestHead<'_>) -> Captures<'_> {
+        let path = normalize(request.path);
+        let mut patterns = self.path.iter().flatten();
+        patterns.find_map(|pattern| pattern.captures(&path)).map(Captures).unwrap_or_default()
+    }
+
+    /// Whether this can hold only once there is a response.
+    pub fn needs_response(&self) -> bool {
+        self.status.is_some()
+    }
+
+    fn path_holds(&self, request: &RequestHead<'_>) -> bool {
+        self.path.as_ref().is_none_or(|patterns| {
+            let path = normalize(request.path);
+            patterns.iter().any(|pattern| pattern.matches(&path))
+        })
+    }
+}
+
+/// A part that is a list holds if one of its entries does.
+fn holds<T>(part: Option<&OneOrMany<T>>, one: impl FnMut(&T) -> bool) -> bool {
+    part.is_none_or(|entries| entries.iter().any(one))
+}
+
+/// A part that is there says something.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// A method, as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Method(Box<[u8]>);
+
+impl<'de> Deserialize<'de> for Method {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let method = String::deserialize(deserializer)?;
+        let upper = method.to_ascii_uppercase();
+        if !is_token(method.as_bytes()) {
+            Err(de::Error::invalid_value(de::Unexpected::Str(&method), &"a method like GET"))
+        } else if method != upper {
+            let expected = format!("methods are case-sensitive, so write {upper}");
+            Err(de::Error::invalid_value(de::Unexpected::Str(&method), &expected.as_str()))
+        } else {
+            Ok(Self(method.into_bytes().into()))
+        }
+    }
+}
+
+impl JsonSchema for Method {
+    fn schema_name() -> Cow<'static, str> {
+        "Method".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^[A-Z0-9!#$%&'*+.^_`|~-]+$",
+            "description": "A request method in upper case.",
+            "examples": ["GET", "POST"],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! Where a request carries its key, and how it is kept from the upstream.
+
+use std::borrow::Cow;
+
+use meshgate_policy::config::{ConfigError, OneOrMany, Path};
+use meshgate_policy::head::RequestHead;
+use meshgate_policy::headers::{HeaderName, HeaderValue, is_token};
+use meshgate_policy::host::{Host, HostError, Map};
+use meshgate_policy::query;
+
+use crate::config::KeyFrom;
+use crate::identity;
+
+/// Where requests may carry a key.
+#[derive(Debug)]
+pub struct Locations(Box<[Location]>);
+
+#[derive(Debug, PartialEq, Eq)]
+enum Location {
+    Header { name: HeaderName, scheme: Option<Box<str>> },
+    Query { name: Box<str> },
+}
+
+/// A key that was found.
+pub struct Credential<'a> {
+    /// The bytes of the key.
+    pub key: Cow<'a, [u8]>,
+    location: &'a Location,
+}
+
+/// What a request carries.
+pub enum Found<'a> {
+    Nothing,
+    One(Credential<'a>),
+    /// More than one, even if they are equal.
+    Several,
+}
+
+impl Locations {
+    /// Checks the places that are configured.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] for a place that cannot be, or that is there twice.
+    pub fn compile(keys_from: OneOrMany<KeyFrom>) -> Result<Self, ConfigError> {
+        let mut locations: Vec<Location> = Vec::new();
+        for (index, place) in keys_from.into_iter().enumerate() {
+            let path = Path::root().key("keys_from").index(index);
+            let location = Location::compile(place, &path)?;
+            if let Some(first) = locations.iter().position(|other| other.overlaps(&location)) {
+                return Err(ConfigError::at(path)
+                    .problem(format!("looks where keys_from[{first}] looks already"))
+                    .hint("a key would be found twice and refused: remove one of the two"));
+            }
+            locations.push(location);
+        }
+        Ok(Self(locations.into()))
+    }
+
+    /// Looks in all places.
+    pub fn find<'a>(&'a self, head: &RequestHead<'a>) -> Found<'a> {
+        let mut found = Found::Nothing;
+        for location in &self.0 {
+            let mut note = |key| {
+                found = match found {
+                    Found::Nothing => Found::One(Credential { key, location }),
+                    Found::One(_) | Found::Several => Found::Several,
+                };
+            };
+            match location {
+                Location::Header { name, scheme } => head
+                    .headers
+                    .all(name.as_str())
+                    .filter_map(|value| key_in(value, scheme.as_deref()))
+                    .for_each(|key| note(Cow::Borrowed(key))),
+                Location::Query { name } => {
+                    query::values(head.query.unwrap_or_default(), name.as_bytes()).for_each(note);
+                }
+            }
+        }
+        found
+    }
+
+    /// Says where to put a key, for the client that sent none: `the header x-api-key`.
+    pub fn describe(&self) -> String {
+        let places = self.0.iter().map(|location| match location {
+            Location::Header { name, scheme: None } => format!("the header {name}"),
+            Location::Header { name, scheme: Some(scheme) } => {
+                format!("the header {name} as \"{scheme} <key>\"")
+            }
+            Location::Query { name } => format!("the query parameter {name}"),
+        });
+        places.collect::<Vec<_>>().join(" or ")
+    }
+}
+
+impl Location {
+    fn compile(place: KeyFrom, path: &Path) -> Result<Self, ConfigError> {
+        match place {
+            KeyFrom { header: Some(header), query: None, scheme } => {
+                let here = path.key("header");
+                let name = HeaderName::new(&header).map_err(|_| {
+                    let error = ConfigError::at(&here).value(&header);
+                    error.expected("the name of a header field, such as x-api-key")
+                })?;
+                if identity::is_identity(name.as_str().as_bytes()) {
+                    return Err(ConfigError::at(here).value(&header).problem(
+                        "headers that start with x-consumer- tell the upstream who the consumer is, and are removed from \
+                         every request",
+                    ));
+                }
+                match scheme {
+                    Some(scheme) if !is_token(scheme.as_bytes()) => Err(ConfigError::at(path.key("scheme"))
+                        .value(&scheme)
+                        .expected("an authentication scheme without spaces, such as ApiKey")),
+                    scheme => Ok(Self::Header { name, scheme: scheme.map(String::into_boxed_str) }),
+                }
+            }
+            KeyFrom { header: None, query: Some(query), scheme: None } => {
+                let here = path.key("query");
+                let printable = query.chars().all(|char| !char.is_control());
+                if query.is_empty() || !printable {
+                    return Err(ConfigError::at(here)
+                        .value(&query)
+                        .expected("the decoded name of a query parameter, such as api_key"));
+                }
+                Ok(Self::Query { name: query.into() })
+            }
+            KeyFrom { query: Some(_), scheme: Some(_), header: None } => {
+                Err(ConfigError::at(path.key("scheme"))
+                    .problem("a query parameter has no scheme before the key")
+                    .hint("remove scheme"))
+            }
+            KeyFrom { header: Some(_), query: Some(_), .. } => Err(ConfigError::at(path)
+                .found("header and query")
+                .expected("one of them")
+                .hint("write two entries to look in both")),
+            KeyFrom { header: None, query: None, .. } => Err(ConfigError::at(path)
+                .found("neither header nor query")
+                .expected("one of them, such as header: x-api-key")),
+        }
+    }
+
+    /// Whether one value could be a key for both.
+    fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Header { name, scheme }, Self::Header { name: other, scheme: other_scheme }) => {
+                let both = scheme.as_ref().zip(other_scheme.as_ref());
+                name == other && both.is_none_or(|(one, other)| one.eq_ignore_ascii_case(other))
+            }
+            (one, other) => one == other,
+        }
+    }
+}
+
+impl Credential<'_> {
+    /// Removes the key from the request, and nothing else.
+    ///
+    /// # Errors
+    /// What the host refused.
+    pub fn hide(&self, host: &mut dyn Host, head: &RequestHead<'_>) -> Result<(), HostError> {
+        match self.location {
+            Location::Header { name, scheme } => {
+                host.remove_header(Map::RequestHeaders, name)?;
+                // Values of other schemes are not keys: they go back.
+                for value in head.headers.all(name.as_str()) {
+                    if key_in(value, scheme.as_deref()).is_none() {
+                        let value = HeaderValue::new(value).map_err(|_| HostError::Malformed)?;
+                        host.add_header(Map::RequestHeaders, name, &value)?;
+                    }
+                }
+                Ok(())
+            }
+            Location::Query { name } => {
+                let target = head.headers.first(":path").unwrap_or_default();
+                let target = query::target_without(target, &[name.as_bytes()]);
+                let target = HeaderValue::new(target).map_err(|_| HostError::Malformed)?;
+                host.set_header(Map::RequestHeaders, &HeaderName::PATH, &target)
+            }
+        }
+    }
+}
+
+/// The key in a header value: all of it, or what follows the scheme and the spaces behind it (RFC 9110 section 11.4).
+/// `None`: another scheme.
+fn key_in<'a>(value: &'a [u8], scheme: Option<&str>) -> Option<&'a [u8]> {
+    let Some(scheme) = scheme else { return Some(value) };
+    let (found, key) = value.split_at_checked(scheme.len())?;
+    let ends = key.first().is_none_or(|&byte| byte == b' ');
+    let spaces = key.iter().take_while(|&&byte| byte == b' ').count();
+    (ends && found.eq_ignore_ascii_case(scheme.as_bytes())).then(|| key.get(spaces..).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use meshgate_policy::headers::Headers;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn header(name: &str, scheme: Option<&str>) -> Location {
+        let name = HeaderName::new(name).unwrap();
+        Location::Header { name, scheme: scheme.map(Into::into) }
+    }
+
+    fn locations() -> Locations {
+        let query = Location::Query { name: "api_key".into() };
+        Locations([header("x-api-key", None), header("authorization", Some("ApiKey")), query].into())
+    }
+
+    /// The key, or how many there are.
+    fn find(fields: &[(&str, &str)]) -> Result<String, &'static str> {
+        let (locations, headers) = (locations(), Headers::from_pairs(fields.iter().copied()));
+        match locations.find(&RequestHead::new(&headers)) {
+            Found::Nothing => Err("nothing"),
+            Found::One(credential) => Ok(credential.key.escape_ascii().to_string()),
+            Found::Several => Err("several"),
+        }
+    }
+
+    #[test]
+    fn a_key_is_found_in_each_place() {
+        for (fields, expected) in [
+            (&[][..], Err("nothing")),
+            (&[("x-api-key", "k")], Ok("k")),
+            (&[("x-api-key", "")], Ok("")),
+            (&[("x-api-key", "a b")], Ok("a b")),
+            (&[("authorization", "ApiKey k")], Ok("k")),
+            (&[("authorization", "apikey   k ")], Ok("k ")),
+            (&[("authorization", "ApiKey")], Ok("")),
+            (&[("authorization", "ApiKey ")], Ok("")),
+            (&[("authorization", "ApiKeys k")], Err("nothing")),
+            (&[("authorization", "ApiKey\tk")], Err("nothing")),
+            (&[("authorization", "Basic k")], Err("nothing")),
+            (&[("authorization", "")], Err("nothing")),
+            (&[("authorization", "Basic a"), ("authorization", "ApiKey k")], Ok("k")),
+            (&[(":path", "/?api_key=k&x=1")], Ok("k")),
+            (&[(":path", "/?api%5Fkey=a%00%zz+")], Ok("a\\x00%zz ")),
+            (&[(":path", "/?api_key")], Ok("")),
+            (&[(":path", "/?API_KEY=k")], Err("nothing")),
+        ] {
+            assert_eq!(find(fields), expected.map(str::to_owned), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn more_than_one_is_always_seen() {
+        for fields in [
+            &[("x-api-key", "k"), ("x-api-key", "k")],
+            &[("x-api-key", ""), ("x-api-key", "k")],
+            &[("x-api-key", "k"), ("authorization", "ApiKey k")],
+            &[("authorization", "ApiKey k"), ("authorization", "apikey")],
+            &[(":path", "/?api_key=k"), ("x-api-key", "k")],
+            &[(":path", "/?api_key=k&api_key="), ("x", "")],
+            &[(":path", "/?api_key&api%5fkey=k"), ("x", "")],
+        ] {
+            assert_eq!(find(fields), Err("several"), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn clients_are_told_where_to_put_a_key() {
+        assert_eq!(
+            locations().describe(),
+            "the header x-api-key or the header authorization as \"ApiKey <key>\" or the query parameter api_key"
+        );
+    }
+
+    #[test]
+    fn places_overlap_if_one_value_could_be_a_key_for_both() {
+        for (one, other, expected) in [
+            (header("a", None), header("a", None), true),
+            (header("a", None), header("a", Some("x")), true),
+            (header("a", Some("x")), header("a", Some("X")), true),
+            (header("a", Some("x")), header("a", Some("y")), false),
+            (header("a", None), header("b", None), false),
+            (header("a", None), Location::Query { name: "a".into() }, false),
+        ] {
+            assert_eq!(
+                (one.overlaps(&other), other.overlaps(&one)),
+                (expected, expected),
+                "{one:?} {other:?}"
+            );
+        }
+    }
+}

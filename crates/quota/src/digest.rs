@@ -1,0 +1,122 @@
+//! SHA-256 digests of keys, and the table that finds a key by its digest.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
+
+/// The SHA-256 digest of a key.
+#[derive(Clone, Copy)]
+pub struct Digest([u8; 32]);
+
+/// A table by digest.
+pub type DigestMap<T> = HashMap<Digest, T, BuildHasherDefault<Prefix>>;
+
+impl Digest {
+    /// Of these bytes.
+    pub fn of(key: &[u8]) -> Self {
+        Self(Sha256::digest(key).into())
+    }
+
+    /// From 64 hexadecimal digits of either case.
+    pub fn from_hex(hex: &str) -> Option<Self> {
+        let (pairs, []) = hex.as_bytes().as_chunks::<2>() else { return None };
+        let mut bytes = [0; 32];
+        if pairs.len() != bytes.len() {
+            return None;
+        }
+        for (byte, &[high, low]) in bytes.iter_mut().zip(pairs) {
+            let [high, low] = [high, low].map(|digit| char::from(digit).to_digit(16));
+            *byte = u8::try_from(high? << 4 | low?).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+/// In constant time. Where a digest lies in the table still shows in the time of a look-up, but nobody can make a key
+/// whose digest comes near another: that is what SHA-256 is for.
+impl PartialEq for Digest {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Digest {}
+
+impl Hash for Digest {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.0);
+    }
+}
+
+/// Eight hexadecimal digits: enough to tell keys apart in a log, too few to find a key.
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sha256:")?;
+        self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        f.write_str("...")
+    }
+}
+
+/// Takes the first eight bytes as they are: a digest is as good as random already, and who looks one up does not choose
+/// those that are in the table.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Prefix(u64);
+
+impl Hasher for Prefix {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    /// FIPS 180-4 example: "abc".
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn digests_are_equal_if_the_keys_are() {
+        assert_eq!(Digest::from_hex(ABC), Some(Digest::of(b"abc")));
+        assert_eq!(Digest::from_hex(&ABC.to_uppercase()), Some(Digest::of(b"abc")));
+        assert_ne!(Digest::of(b"abc"), Digest::of(b"abd"));
+    }
+
+    #[test]
+    fn only_64_hexadecimal_digits_are_a_digest() {
+        let short = ABC.split_at(2).1;
+        for bad in [
+            "",
+            short,
+            &format!("{short}0"),
+            &format!("{ABC}00"),
+            &ABC.replace('b', "g"),
+            &ABC.replace("ba", "+1"),
+        ] {
+            assert_eq!(Digest::from_hex(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn debug_output_shows_eight_digits() {
+        assert_eq!(format!("{:?}", Digest::of(b"abc")), "sha256:ba7816bf...");
+    }
+
+    #[test]
+    fn a_table_finds_its_digests() {
+        let table: DigestMap<u32> = (0_u32..1_000).map(|key| (Digest::of(&key.to_le_bytes()), key)).collect();
+        for key in 0_u32..1_000 {
+            assert_eq!(table.get(&Digest::of(&key.to_le_bytes())), Some(&key));
+        }
+        assert_eq!(table.get(&Digest::of(b"")), None);
+    }
+}

@@ -1,0 +1,102 @@
+//! The header fields that tell the upstream who the consumer is.
+
+use meshgate_policy::headers::{HeaderName, HeaderValue, Headers};
+use meshgate_policy::host::{Host, HostError, Map};
+
+use crate::consumer::Identity;
+
+const PREFIX: &[u8] = b"x-consumer-";
+const NAME: HeaderName = HeaderName::constant("x-consumer-name");
+const PLAN: HeaderName = HeaderName::constant("x-consumer-plan");
+const KEY_ID: HeaderName = HeaderName::constant("x-consumer-key-id");
+
+/// Whether a field could pass for one of ours: its name starts with `x-consumer-`, where `_` counts as `-`, because CGI
+/// and all that comes after it (WSGI, Rack, PHP) do not tell the two apart.
+pub fn is_identity(name: &[u8]) -> bool {
+    let fold = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.get(..PREFIX.len()).is_some_and(|start| start.iter().map(fold).eq(PREFIX.iter().copied()))
+}
+
+/// The names of the fields that the client sent and that could pass for ours, as often as they are there.
+///
+/// # Errors
+/// [`Unremovable`]
+pub fn forged(headers: &Headers) -> Result<Vec<HeaderName>, Unremovable> {
+    let names = headers.iter().map(|(name, _)| name).filter(|name| is_identity(name));
+    let checked = names.map(|name| {
+        let name = std::str::from_utf8(name).ok().and_then(|name| HeaderName::new(name).ok());
+        name.ok_or(Unremovable)
+    });
+    checked.collect()
+}
+
+/// A field could pass for one of ours and can't be removed, because its name is longer than 256 bytes or not a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unremovable;
+
+/// Tells the upstream who sent the request.
+///
+/// # Errors
+/// What the host refused.
+pub fn tell_upstream(host: &mut dyn Host, identity: &Identity<'_>) -> Result<(), HostError> {
+    let Identity { consumer, key_id } = identity;
+    let key_id = HeaderValue::new(key_id.as_bytes()).map_err(|_| HostError::Malformed)?;
+    for (name, value) in [(&NAME, &consumer.name), (&PLAN, &consumer.plan.name), (&KEY_ID, &key_id)] {
+        host.set_header(Map::RequestHeaders, name, value)?;
+    }
+    Ok(())
+}
+
+/// Tells access logs who sent the request.
+///
+/// # Errors
+/// What the host refused.
+pub fn tell_log(host: &mut dyn Host, identity: &Identity<'_>) -> Result<(), HostError> {
+    let Identity { consumer, key_id } = identity;
+    for (key, value) in [
+        ("meshgate.consumer", consumer.name.as_bytes()),
+        ("meshgate.key_id", key_id.as_bytes()),
+        ("meshgate.plan", consumer.plan.name.as_bytes()),
+    ] {
+        host.set_filter_state(key, value)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn whatever_folds_to_our_prefix_is_ours() {
+        for name in
+            ["x-consumer-name", "X-Consumer-Name", "x_consumer_name", "x-consumer_groups", "x-consumer-"]
+        {
+            assert!(is_identity(name.as_bytes()), "{name}");
+        }
+        for name in ["x-consumer", "x-consumers-name", "consumer-name", "x.consumer.name", ""] {
+            assert!(!is_identity(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn forged_names_are_listed_as_they_are_spelled() {
+        let headers = Headers::from_pairs([
+            ("x-consumer-name", "a"),
+            ("accept", "*/*"),
+            ("x_consumer_name", "b"),
+            ("x-consumer-name", "c"),
+        ]);
+        let names: Vec<_> = forged(&headers).unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["x-consumer-name", "x_consumer_name", "x-consumer-name"]);
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_written_cannot_be_removed() {
+        for name in [format!("x-consumer-{}", "a".repeat(256)), "x-consumer-\u{e9}".to_owned()] {
+            assert_eq!(forged(&Headers::from_pairs([(name, "")])), Err(Unremovable));
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The generic cell rate algorithm: a steady rate, and how many requests may come at once.
+//!
+//! This is the algorithm in its leaky bucket form (ITU-T I.371 annex A, which shows that it admits exactly what the form
+//! with theoretical arrival times does): each request pours one unit into a bucket that leaks at the rate, and passes if
+//! the bucket does not run over. The level counts requests, not time, so a plan with another rate keeps what was used.
+//!
+//! Nothing is rounded. Inside, one request is as many units as the period has nanoseconds, and each nanosecond leaks as
+//! many units as the rate's amount: 7 requests a second pour 1,000,000,000 each and leak 7 a nanosecond.
+
+use std::num::{NonZeroU64, NonZeroU128};
+
+use super::Standing;
+
+/// A rate and a burst.
+#[derive(Clone, Copy, Debug)]
+pub struct Gcra {
+    /// How many requests may come at once.
+    burst: NonZeroU64,
+    /// How many requests a period lets through.
+    amount: NonZeroU64,
+    /// Nanoseconds.
+    period: NonZeroU64,
+}
+
+/// What a consumer has used of a [`Gcra`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bucket {
+    /// When the level was this. Nanoseconds since the epoch.
+    pub at: u64,
+    /// Requests in the bucket.
+    pub requests: u64,
+    /// A part of one more request, in units of which the period has as many as nanoseconds.
+    pub rest: u64,
+}
+
+impl Gcra {
+    /// `amount` requests in `period` nanoseconds, up to `burst` of them at once.
+    pub const fn new(amount: NonZeroU64, period: NonZeroU64, burst: NonZeroU64) -> Self {
+        Self { burst, amount, period }
+    }
+
+    /// How many requests may come at once.
+    pub const fn burst(&self) -> u64 {
+        self.burst.get()
+    }
+
+    /// Nanoseconds until a full bucket is empty, rounded up.
+    pub fn refill(&self) -> u64 {
+        self.time_to_leak(self.capacity())
+    }
+
+    /// Counts one request. `None`: there is no room for it.
+    pub fn charge(&self, bucket: Bucket, now: u64) -> Option<Bucket> {
+        let level = self.level(bucket, now).saturating_add(self.request());
+        (level <= self.capacity()).then(|| self.bucket(level, bucket.at.max(now)))
+    }
+
+    /// How much is left, and when it will be more.
+    pub fn standing(&self, bucket: Bucket, now: u64) -> Standing {
+        let at = bucket.at.max(now);
+        let Bucket { requests, rest, .. } = self.bucket(self.level(bucket, now), at);
+        let taken = requests.saturating_add(u64::from(rest > 0));
+        let more_in = match (requests, rest) {
+            (0, 0) => None,
+            (_, 0) => Some(self.time_to_leak(self.request())),
+            (_, rest) => Some(self.time_to_leak(u128::from(rest))),
+        };
+        Standing {
+            remaining: self.burst.get().saturating_sub(taken),
+            // A clock that went back must first come to where the bucket was filled.
+            more_in: more_in.map(|time| time.saturating_add(at.saturating_sub(now))),
+        }
+    }
+
+    /// What is in the bucket now. Time before the last request leaks nothing, so a clock that goes back grants nothing.
+    fn level(&self, bucket: Bucket, now: u64) -> u128 {
+        let requests = u128::from(bucket.requests).saturating_mul(self.request());
+        let then = requests.saturating_add(u128::from(bucket.rest.min(self.period.get())));
+        let elapsed = u128::from(now.saturating_sub(bucket.at));
+        // What was poured in under a larger burst does not lie in wait above this one.
+        then.min(self.capacity()).saturating_sub(elapsed.saturating_mul(self.amount.get().into()))
+    }
+
+    fn bucket(&self, level: u128, at: u64) -> Bucket {
+        let request = NonZeroU128::from(self.period);
+        Bucket {
+            at,
+            requests: u64::try_from(level / request).unwrap_or(u64::MAX),
+            rest: u64::try_from(level % request).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// One request, in units.
+    fn request(&self) -> u128 {
+        self.period.get().into()
+    }
+
+    /// A full bucket, in units.
+    fn capacity(&self) -> u128 {
+        u128::from(self.burst.get()).saturating_mul(self.request())
+    }
+
+    /// Nanoseconds in which so many units leak, rounded up.
+    fn time_to_leak(&self, units: u128) -> u64 {
+        let amount = NonZeroU128::from(self.amount);
+        let round_up = u128::from(units % amount != 0);
+        u64::try_from((units / amount).saturating_add(round_up)).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects, reason = "test code")]
+
+    use super::*;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const SECOND: u64 = 1_000_000_000;
+    /// 2026-11-21T00:00:00Z
+    const NOW: u64 = 1_795_219_200 * SECOND;
+
+    fn gcra(amount: u64, period: u64, burst: u64) -> Gcra {
+        let [amount, period, burst] = [amount, period, burst].map(|number| NonZeroU64::new(number).unwrap());
+        Gcra::new(amount, period, burst)
+    }
+
+    /// Requests that pass when `count` come at once.
+    fn pass(gcra: &Gcra, bucket: &mut Bucket, now: u64, count: u64) -> u64 {
+        (0..count)
+            .map(|_| gcra.charge(*bucket, now).map(|charged| *bucket = charged).iter().count() as u64)
+            .sum()
+    }
+
+    #[test]
+    fn a_burst_passes_and_then_the_rate() {
+        let gcra = gcra(5, SECOND, 10);
+        let mut bucket = Bucket::default();
+        assert_eq!(pass(&gcra, &mut bucket, NOW, 20), 10);
+        assert_eq!(pass(&gcra, &mut bucket, NOW + SECOND / 5 - 1, 1), 0);
+        assert_eq!(pass(&gcra, &mut bucket, NOW + SECOND / 5, 2), 1);
+        assert_eq!(pass(&gcra, &mut bucket, NOW + SECOND, 20), 4);
+        assert_eq!(pass(&gcra, &mut bucket, NOW + 100 * SECOND, 20), 10);
+    }
+
+    #[test]
+    fn a_rate_that_does_not_divide_its_period_does_not_drift() {
+        let gcra = gcra(7, SECOND, 1);
+        let mut bucket = Bucket::default();
+        let mut passed = 0;
+        let mut now = NOW;
+        while now < NOW + 1_000 * SECOND {
+            if pass(&gcra, &mut bucket, now, 1) == 1 {
+                passed += 1;
+                assert_eq!(gcra.standing(bucket, now).remaining, 0);
+            }
+            // Never longer than was said, and as short as that.
+            let wait = gcra.standing(bucket, now).more_in.unwrap();
+            assert_eq!(pass(&gcra, &mut bucket.clone(), now + wait - 1, 1), 0);
+            assert_eq!(pass(&gcra, &mut bucket.clone(), now + wait, 1), 1);
+            now += wait;
+        }
+        // Waiting for whole nanoseconds costs a part of one each time: a millionth of a request in all.
+        assert_eq!(passed, 7_000);
+    }
+
+    #[test]
+    fn what_is_left_and_when_more_comes() {
+        let gcra = gcra(5, SECOND, 10);
+        let mut bucket = Bucket::default();
+        assert_eq!(gcra.standing(bucket, NOW), Standing { remaining: 10, more_in: None });
+        pass(&gcra, &mut bucket, NOW, 1);
+        assert_eq!(gcra.standing(bucket, NOW), Standing { remaining: 9, more_in: Some(200_000_000) });
+        assert_eq!(gcra.standing(bucket, NOW + 1), Standing { remaining: 9, more_in: Some(199_999_999) });
+        pass(&gcra, &mut bucket, NOW + 50_000_000, 9);
+        let full = Standing { remaining: 0, more_in: Some(150_000_000) };
+        assert_eq!(gcra.standing(bucket, NOW + 50_000_000), full);
+        assert_eq!((gcra.burst(), gcra.refill()), (10, 2 * SECOND));
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_grants_nothing() {
+        let gcra = gcra(5, SECOND, 10);
+        let mut bucket = Bucket::default();
+        assert_eq!(pass(&gcra, &mut bucket, NOW, 10), 10);
+        for _ in 0..10 {
+            assert_eq!(pass(&gcra, &mut bucket, NOW - 3_600 * SECOND, 10), 0);
+        }
+        assert_eq!(gcra.standing(bucket, NOW - SECOND).more_in, Some(SECOND + SECOND / 5));
+        assert_eq!(pass(&gcra, &mut bucket, NOW + SECOND, 10), 5);
+    }
+
+    #[test]
+    fn another_plan_keeps_what_was_used() {
+        let month = 30 * 86_400 * SECOND;
+        let mut bucket = Bucket::default();
+        pass(&gcra(1_000, month, 1_000), &mut bucket, NOW, 1_000);
+        assert_eq!(gcra(10_000, month, 10_000).standing(bucket, NOW).remaining, 9_000);
+        // Down again, the bucket is full, not over: a request passes as soon as one has leaked.
+        pass(&gcra(10_000, month, 10_000), &mut bucket, NOW, 9_000);
+        let less = gcra(10, SECOND, 10);
+        assert_eq!(less.standing(bucket, NOW), Standing { remaining: 0, more_in: Some(SECOND / 10) });
+        assert_eq!(pass(&less, &mut bucket, NOW + SECOND / 10, 1), 1);
+    }
+
+    #[test]
+    fn the_largest_numbers_do_not_overflow() {
+        let most = gcra(u64::MAX, u64::MAX, u64::MAX);
+        let mut bucket = Bucket { at: 0, requests: u64::MAX, rest: u64::MAX };
+        assert_eq!(pass(&most, &mut bucket, 0, 1), 0);
+        assert_eq!(most.standing(bucket, 0), Standing { remaining: 0, more_in: Some(1) });
+        assert_eq!(pass(&most, &mut bucket, u64::MAX, 1), 1);
+        assert_eq!(gcra(1, u64::MAX, u64::MAX).refill(), u64::MAX);
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    mod properties {
+        use super::*;
+        use proptest::prelude::*;
+
+        /// A number of tokens as an exact fraction over `period`, taken and refilled step by step: the textbook's token
+        /// bucket.
+        struct TokenBucket {
+            tokens: u128,
+            last: u64,
+        }
+
+        impl TokenBucket {
+            fn take(&mut self, amount: u64, period: u64, burst: u64, now: u64) -> bool {
+                let (one, full) = (u128::from(period), u128::from(burst) * u128::from(period));
+                if now > self.last {
+                    self.tokens = full.min(self.tokens + u128::from(now - self.last) * u128::from(amount));
+                    self.last = now;
+                }
+                let there = self.tokens >= one;
+                if there {
+                    self.tokens -= one;
+                }
+                there
+            }
+        }
+
+        proptest! {
+            #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+            /// Any schedule, with a clock that also goes back: what passes is what the model lets pass, and what is said
+            /// of the wait is true to the nanosecond.
+            #[test]
+            fn a_schedule_passes_as_in_the_model(
+                amount in 1_u64..20,
+                period in 1_u64..5_000_000_000,
+                burst in 1_u64..20,
+                steps in prop::collection::vec((-500_i64..2_000, 1_u64..4), 1..60),
+            ) {
+                let gcra = gcra(amount, period, burst);
+                let mut model = TokenBucket { tokens: u128::from(burst) * u128::from(period), last: 0 };
+                let mut bucket = Bucket::default();
+                let mut now = NOW;
+                let mut passes = Vec::new();
+                for (step, count) in steps {
+                    // In thousandths of the time for one request.
+                    let step = i128::from(step) * i128::from(period) / i128::from(amount) / 1_000;
+                    now = u64::try_from(i128::from(now) + step).unwrap();
+                    for _ in 0..count {
+                        let charged = gcra.charge(bucket, now);
+                        prop_assert_eq!(charged.is_some(), model.take(amount, period, burst, now));
+                        match charged {
+                            Some(charged) => {
+                                bucket = charged;
+                                passes.push(bucket.at);
+                            }
+                            None => {
+                                let wait = gcra.standing(bucket, now).more_in.unwrap();
+                                prop_assert!(gcra.charge(bucket, now + wait - 1).is_none());
+                                prop_assert!(gcra.charge(bucket, now + wait).is_some());
+                            }
+                        }
+                        let left = u128::from(gcra.standing(bucket, now).remaining);
+                        prop_assert_eq!(left, model.tokens / u128::from(period));
+                    }
+                }
+                // Between any two of them: never more than the burst and what the rate gives in that time.
+                for (first, from) in passes.iter().enumerate() {
+                    for (last, to) in passes.iter().enumerate().skip(first) {
+                        let given = u128::from(to - from) * u128::from(amount) / u128::from(period);
+                        prop_assert!((last - first + 1) as u128 <= u128::from(burst) + given);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! What is refused of a configuration, and how that reads.
+
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+use super::*;
+
+#[track_caller]
+fn refused<const N: usize>(changes: [(&str, Value); N], expected: &str) {
+    match load(&with(changes)) {
+        Ok(_) => panic!("passes, expected: {expected}"),
+        Err(error) => assert_eq!(error.to_string(), expected),
+    }
+}
+
+/// With one limit in the place of both.
+#[track_caller]
+fn limit_refused(limit: Value, expected: &str) {
+    refused([("/plans/free/limits", json!([limit]))], &format!("plans.free.limits[0]{expected}"));
+}
+
+#[test]
+fn plans() {
+    refused([("/plans", json!({}))], "plans: found no plans, expected at least one");
+    refused(
+        [("/plans/", json!({}))],
+        "plans[\"\"]: found \"\", expected 1 to 128 printable ASCII characters without spaces around them",
+    );
+    refused(
+        [("/plans/\u{e9}", json!({}))],
+        "plans[\"é\"]: found \"é\", expected 1 to 128 printable ASCII characters without spaces around them",
+    );
+    let many: Vec<_> = (0..17).map(|number| json!({"name": format!("l{number}"), "rate": "1/s"})).collect();
+    refused([("/plans/free/limits", json!(many))], "plans.free.limits: found 17 limits, expected at most 16");
+    refused(
+        [("/plans/free/limits/1/name", json!("burst"))],
+        "plans.free.limits[1].name: limits[0] of this plan has this name already, found \"burst\"",
+    );
+    refused(
+        [("/plans/free/allow", json!([{"path": "/"}, {"status": 200}]))],
+        "plans.free.allow[1].status: requests are decided on before there is a response: leave out status",
+    );
+}
+
+#[test]
+fn limits() {
+    let names = "expected 1 to 128 printable ASCII characters without spaces around them";
+    limit_refused(json!({"name": "", "rate": "1/s"}), &format!(".name: found \"\", {names}"));
+    limit_refused(json!({"name": " a", "rate": "1/s"}), &format!(".name: found \" a\", {names}"));
+    limit_refused(
+        json!({"name": "a".repeat(129), "rate": "1/s"}),
+        &format!(".name: found 129 bytes, {names}"),
+    );
+    limit_refused(
+        json!({"name": "a\"b", "rate": "1/s"}),
+        r#".name: found "a\"b", expected a name without " and \"#,
+    );
+    limit_refused(
+        json!({"name": "a"}),
+        ": found neither rate nor quota, expected one of them, such as rate: 5/s or quota: 10000/month",
+    );
+    limit_refused(
+        json!({"name": "a", "rate": "1/s", "quota": "1/d"}),
+        ": found rate and quota, expected one of them: write two limits to have both",
+    );
+    limit_refused(
+        json!({"name": "a", "quota": "1/d", "burst": 1}),
+        ".burst: a quota has no burst: all of it may come at once; add a limit with a rate to prevent that",
+    );
+    limit_refused(
+        json!({"name": "a", "rate": "1/s", "burst": 0}),
+        ".burst: found 0, expected how many requests may come at once, 1 to 999999999999999",
+    );
+    limit_refused(
+        json!({"name": "a", "rate": "1/s", "burst": 1_000_000_000_000_000_u64}),
+        ".burst: found 1000000000000000, expected how many requests may come at once, 1 to 999999999999999",
+    );
+    limit_refused(
+        json!({"name": "a", "quota": "1000000000000000/d"}),
+        ".quota: found 1000000000000000/d, expected at most 999999999999999 requests: RateLimit headers hold no more",
+    );
+    limit_refused(
+        json!({"name": "a", "rate": "0/s"}),
+        ".rate: found \"0/s\", expected a rate above zero, such as 5/s",
+    );
+    limit_refused(
+        json!({"name": "a", "rate": "1/s", "match": {"status": "5xx"}}),
+        ".match.status: requests are decided on before there is a response: leave out status",
+    );
+    limit_refused(
+        json!({"name": "a", "rate": "1/s", "when": "response.status == 200"}),
+        ".when: requests are decided on before there is a response: leave out response",
+    );
+}
+
+#[test]
+fn consumers() {
+    refused(
+        [("/consumers/1/plan", json!("fre"))],
+        "consumers[1].plan: found \"fre\", expected one of \"endless\", \"free\": did you mean \"free\"?",
+    );
+    refused(
+        [("/consumers/2/name", json!("acme"))],
+        "consumers[2].name: consumers[0] has this name already, found \"acme\"",
+    );
+    refused(
+        [("/consumers/0/name", json!("a\nb"))],
+        "consumers[0].name: found \"a\\nb\", expected 1 to 128 printable ASCII characters without spaces around them",
+    );
+    refused(
+        [("/consumers/1/keys/0/id", json!("acme-1"))],
+        "consumers[1].keys[0].id: another key has this id already",
+    );
+    refused(
+        [("/consumers/1/keys/0/sha256", json!(sha256(b"key-1").to_uppercase()))],
+        "consumers[1].keys[0].sha256: another key has this digest already: each key belongs to one consumer, once",
+    );
+    refused(
+        [("/consumers/1/keys/0/id", json!(""))],
+        "consumers[1].keys[0].id: found a string of 0 characters, expected 1 to 128 printable ASCII characters without \
+         spaces around them",
+    );
+}
+
+/// What stands where a digest should be may be the key: no error shows it.
+#[test]
+fn digests() {
+    for secret in
+        [json!("hunter2"), json!(sha256(b"hunter2").replace('e', "g")), json!(20_260_101), json!(["hunter2"])]
+    {
+        let error = load(&with([("/consumers/0/keys/1/sha256", secret.clone())])).unwrap_err().to_string();
+        assert!(error.starts_with("consumers[0].keys[1].sha256: found "), "{error}");
+        assert!(error.contains("printf %s \"$KEY\" | sha256sum"), "{error}");
+        for part in ["hunter2", "20260101", "4fcb"] {
+            assert!(!error.contains(part), "{secret}: {error}");
+        }
+    }
+    let id = "hunter2".repeat(19);
+    let error = load(&with([("/consumers/0/keys/0/id", json!(id))])).unwrap_err().to_string();
+    assert!(error.contains("a string of 133 characters") && !error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn places_for_keys() {
+    for (place, expected) in [
+        (json!({}), ": found neither header nor query, expected one of them, such as header: x-api-key"),
+        (
+            json!({"scheme": "ApiKey"}),
+            ": found neither header nor query, expected one of them, such as header: x-api-key",
+        ),
+        (
+            json!({"header": "a", "query": "b"}),
+            ": found header and query, expected one of them: write two entries to look in both",
+        ),
+        (
+            json!({"query": "b", "scheme": "ApiKey"}),
+            ".scheme: a query parameter has no scheme before the key: remove scheme",
+        ),
+        (
+            json!({"query": ""}),
+            ".query: found \"\", expected the decoded name of a query parameter, such as api_key",
+        ),
+        (
+            json!({"header": "x api key"}),
+            ".header: found \"x api key\", expected the name of a header field, such as x-api-key",
+        ),
+        (
+            json!({"header": ":path"}),
+            ".header: found \":path\", expected the name of a header field, such as x-api-key",
+        ),
+        (
+            json!({"header": "a", "scheme": "Api Key"}),
+            ".scheme: found \"Api Key\", expected an authentication scheme without spaces, such as ApiKey",
+        ),
+        (
+            json!({"header": "X_Consumer-key"}),
+            ".header: headers that start with x-consumer- tell the upstream who the consumer is, and are removed from \
+             every request, found \"X_Consumer-key\"",
+        ),
+        (
+            json!({"header": "X-Other"}),
+            ": looks where keys_from[0] looks already: a key would be found twice and refused: remove one of the two",
+        ),
+    ] {
+        refused([("/keys_from", json!([{"header": "x-other"}, place]))], &format!("keys_from[1]{expected}"));
+    }
+}
+
+#[test]
+fn the_rest_of_the_document() {
+    refused(
+        [("/realm", json!("a\"b"))],
+        r#"realm: found "a\"b", expected at most 128 printable ASCII characters without " and \"#,
+    );
+    refused(
+        [("/match", json!({"status": 404}))],
+        "match.status: requests are decided on before there is a response: leave out status",
+    );
+    for (changes, path) in [
+        ([("/consumer", json!([]))], "$: found unknown field \"consumer\""),
+        ([("/plans/free/limit", json!([]))], "plans.free: found unknown field \"limit\""),
+        ([("/consumers/0/key", json!([]))], "consumers[0]: found unknown field \"key\""),
+        ([("/consumers", json!(null))], "$:"),
+        ([("/consumers/0/disabled", json!("no"))], "consumers[0].disabled:"),
+        ([("/keys_from", json!([]))], "keys_from:"),
+    ] {
+        let error = load(&with(changes)).unwrap_err().to_string();
+        assert!(error.starts_with(path), "{error}");
+    }
+}

@@ -1,0 +1,304 @@
+//! One proxy: what all its workers share.
+
+use std::cell::{RefCell, RefMut};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use meshgate_policy::exchange::Exchange;
+use meshgate_policy::host::{CalloutId, HostError, Metric, MetricKind, Setup, Shared, Timestamp, Version};
+use meshgate_policy::policy::Phases;
+
+use crate::callouts::{Cluster, Planned, SentGrpc, SentHttp};
+use crate::host::Memory;
+use crate::random::Random;
+use crate::run::Conversation;
+
+/// 2026-01-01T00:00:00Z, a Thursday.
+const START: Timestamp = Timestamp::from_nanos(1_767_225_600_000_000_000);
+
+/// One proxy. Clones are the same world.
+#[derive(Clone, Debug)]
+pub struct World {
+    instance: Rc<str>,
+    state: Rc<RefCell<State>>,
+}
+
+pub(crate) struct State {
+    pub(crate) now: Timestamp,
+    pub(crate) random: Random,
+    pub(crate) http: Cluster<SentHttp>,
+    pub(crate) grpc: Cluster<SentGrpc>,
+    pub(crate) headers_stop_iteration: bool,
+    pub(crate) buffer_limit: usize,
+    callouts: u32,
+    properties: BTreeMap<Vec<String>, Vec<u8>>,
+    shared: BTreeMap<String, Shared>,
+    /// Of the last write, over all keys.
+    version: u32,
+    before_writes: VecDeque<Interference>,
+    metrics: Vec<Measured>,
+}
+
+/// What another worker does between a read and a write.
+type Interference = Box<dyn FnOnce(&World)>;
+
+#[derive(Debug)]
+struct Measured {
+    kind: MetricKind,
+    name: String,
+    value: i64,
+    recorded: Vec<u64>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl World {
+    /// A proxy on 2026-01-01T00:00:00Z, with nothing in it; the instance of the filter is called `test`.
+    pub fn new() -> Self {
+        let state = State {
+            now: START,
+            random: Random::new(0),
+            http: Cluster::default(),
+            grpc: Cluster::default(),
+            headers_stop_iteration: false,
+            buffer_limit: 1 << 20,
+            callouts: 0,
+            properties: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            version: 0,
+            before_writes: VecDeque::new(),
+            metrics: Vec::new(),
+        };
+        Self { instance: "test".into(), state: Rc::new(RefCell::new(state)) }
+    }
+
+    /// The same proxy, for another instance of the filter.
+    #[must_use]
+    pub fn instance(&self, name: &str) -> Self {
+        Self { instance: name.into(), state: Rc::clone(&self.state) }
+    }
+
+    /// Begins a conversation with an exchange that has all callbacks.
+    pub fn begin<E: Exchange>(&self, exchange: E) -> Conversation<E> {
+        self.begin_with(Phases::ALL, exchange)
+    }
+
+    /// Begins a conversation with an exchange that has these callbacks.
+    pub fn begin_with<E: Exchange>(&self, phases: Phases, exchange: E) -> Conversation<E> {
+        Conversation::new(Memory::new(self.clone()), phases, exchange)
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        self.state().now
+    }
+
+    /// Moves the clock. A conversation gets the answers that are due with its next part; see
+    /// [`Conversation::advance`].
+    pub fn advance(&self, by: Duration) {
+        let mut state = self.state();
+        state.now = state.now.after(by);
+    }
+
+    /// Moves the clock to a time, never back.
+    pub fn advance_to(&self, time: Timestamp) {
+        let mut state = self.state();
+        state.now = state.now.max(time);
+    }
+
+    /// Begins other random numbers.
+    pub fn seed(&self, seed: u64) {
+        self.state().random = Random::new(seed);
+    }
+
+    /// Whether the filter is configured with `allow_on_headers_stop_iteration`: the body comes while the head is held.
+    /// By default it does not, as in Envoy.
+    pub fn allow_on_headers_stop_iteration(&self, allow: bool) {
+        self.state().headers_stop_iteration = allow;
+    }
+
+    /// The most that the proxy keeps of a body, 1 MiB by default. Bytes.
+    pub fn set_buffer_limit(&self, limit: usize) {
+        self.state().buffer_limit = limit;
+    }
+
+    /// Sets an attribute of the proxy.
+    pub fn set_property(&self, path: &[&str], value: impl Into<Vec<u8>>) {
+        let path = path.iter().map(|&part| part.to_owned()).collect();
+        self.state().properties.insert(path, value.into());
+    }
+
+    pub(crate) fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
+        let path: Vec<String> = path.iter().map(|&part| part.to_owned()).collect();
+        self.state().properties.get(&path).cloned()
+    }
+
+    /// The names of all shared values.
+    pub fn shared_keys(&self) -> Vec<String> {
+        self.state().shared.keys().cloned().collect()
+    }
+
+    /// A shared value.
+    pub fn shared(&self, key: &str) -> Option<Vec<u8>> {
+        self.shared_version(key).map(|shared| shared.value)
+    }
+
+    /// Writes a shared value, as another worker would.
+    pub fn set_shared(&self, key: &str, value: impl Into<Vec<u8>>) {
+        let mut state = self.state();
+        state.version += 1;
+        let shared = Shared { value: value.into(), version: Version(state.version) };
+        state.shared.insert(key.to_owned(), shared);
+    }
+
+    /// Does something right before the next write of a shared value by a policy: another worker that comes between its
+    /// read and its write. Each of several is done before one write, in order.
+    pub fn before_next_write(&self, action: impl FnOnce(&Self) + 'static) {
+        self.state().before_writes.push_back(Box::new(action));
+    }
+
+    pub(crate) fn shared_version(&self, key: &str) -> Option<Shared> {
+        self.state().shared.get(key).cloned()
+    }
+
+    /// As Envoy compares: a version of 0 is none, and none is asked for where the key is missing.
+    pub(crate) fn write_shared(
+        &self,
+        key: &str,
+        value: &[u8],
+        expected: Option<Version>,
+    ) -> Result<(), HostError> {
+        let interfere = self.state().before_writes.pop_front();
+        if let Some(interfere) = interfere {
+            interfere(self);
+        }
+        let expected = expected.filter(|&version| version != Version(0));
+        match (self.shared_version(key), expected) {
+            (Some(shared), Some(expected)) if shared.version != expected => Err(HostError::Conflict),
+            _ => {
+                self.set_shared(key, value);
+                Ok(())
+            }
+        }
+    }
+
+    /// What a counter or gauge shows.
+    ///
+    /// # Panics
+    /// No policy has defined it.
+    pub fn metric(&self, name: &str) -> i64 {
+        self.measured(name).value
+    }
+
+    /// What was recorded in a histogram, in order.
+    ///
+    /// # Panics
+    /// No policy has defined it.
+    pub fn recorded(&self, name: &str) -> Vec<u64> {
+        self.measured(name).recorded.clone()
+    }
+
+    fn measured(&self, name: &str) -> RefMut<'_, Measured> {
+        RefMut::map(self.state(), |state| {
+            let names: Vec<String> = state.metrics.iter().map(|metric| metric.name.clone()).collect();
+            let found = state.metrics.iter_mut().find(|metric| metric.name == name);
+            found.unwrap_or_else(|| panic!("no metric {name:?}, but {names:?}"))
+        })
+    }
+
+    pub(crate) fn add(&self, metric: Metric, by: i64) {
+        let mut state = self.state();
+        let metric = state.defined(metric);
+        // Envoy refuses what would not let a counter grow.
+        if metric.kind == MetricKind::Gauge || by > 0 {
+            metric.value += by;
+        }
+    }
+
+    pub(crate) fn record(&self, metric: Metric, value: u64) {
+        self.state().defined(metric).recorded.push(value);
+    }
+
+    /// Answers the HTTP calls to a cluster. A cluster that nothing answers for does not exist.
+    pub fn on_http<P: Into<Planned>>(&self, cluster: &str, answer: impl FnMut(&SentHttp) -> P + 'static) {
+        self.state().http.on(cluster, answer);
+    }
+
+    /// Answers the gRPC calls to a cluster. A cluster that nothing answers for does not exist.
+    pub fn on_grpc<P: Into<Planned>>(&self, cluster: &str, answer: impl FnMut(&SentGrpc) -> P + 'static) {
+        self.state().grpc.on(cluster, answer);
+    }
+
+    /// The HTTP calls that were sent, in order.
+    pub fn http_calls(&self) -> Vec<SentHttp> {
+        self.state().http.sent.clone()
+    }
+
+    /// The gRPC calls that were sent, in order.
+    pub fn grpc_calls(&self) -> Vec<SentGrpc> {
+        self.state().grpc.sent.clone()
+    }
+
+    pub(crate) fn next_callout(&self) -> CalloutId {
+        let mut state = self.state();
+        state.callouts += 1;
+        CalloutId(state.callouts)
+    }
+
+    pub(crate) fn state(&self) -> RefMut<'_, State> {
+        self.state.borrow_mut()
+    }
+}
+
+impl State {
+    fn defined(&mut self, metric: Metric) -> &mut Measured {
+        let found = self.metrics.get_mut(metric.0 as usize);
+        found.unwrap_or_else(|| panic!("{metric:?} was not defined in this world"))
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("now", &self.now)
+            .field("shared", &self.shared)
+            .field("metrics", &self.metrics)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Setup for World {
+    fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    fn now(&mut self) -> Timestamp {
+        Self::now(self)
+    }
+
+    /// The same metric for the same name, so that workers share it.
+    fn metric(&mut self, kind: MetricKind, name: &str) -> Result<Metric, HostError> {
+        let mut state = self.state();
+        let known = state.metrics.iter().position(|metric| metric.kind == kind && metric.name == name);
+        let place = known.unwrap_or_else(|| {
+            let metric = Measured { kind, name: name.to_owned(), value: 0, recorded: Vec::new() };
+            state.metrics.push(metric);
+            state.metrics.len() - 1
+        });
+        Ok(Metric(place as u32))
+    }
+
+    fn shared(&mut self, key: &str) -> Result<Option<Shared>, HostError> {
+        Ok(self.shared_version(key))
+    }
+
+    fn set_shared(&mut self, key: &str, value: &[u8]) -> Result<(), HostError> {
+        self.write_shared(key, value, None)
+    }
+}

