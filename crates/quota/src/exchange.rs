@@ -85,12 +85,13 @@ impl Exchange for QuotaExchange {
         }
     }
 
-    /// What the upstream says of limits of its own goes: a client could not tell them apart.
+    /// What the upstream says of limits of its own stays: both fields are lists, and to remove the members of others would
+    /// tell of a more generous policy than there is (draft-ietf-httpapi-ratelimit-headers-10, on intermediaries).
     fn response_head(&mut self, host: &mut dyn Host, _end: bool) -> Result<Next, HostError> {
         if let Some(Limits { plan, policy, rate_limit }) = self.limits.take() {
             let policy = policy.as_ref().unwrap_or_else(|| plan.policy());
-            host.set_header(Map::ResponseHeaders, &RATE_LIMIT_POLICY, policy)?;
-            host.set_header(Map::ResponseHeaders, &RATE_LIMIT, &rate_limit)?;
+            host.add_header(Map::ResponseHeaders, &RATE_LIMIT_POLICY, policy)?;
+            host.add_header(Map::ResponseHeaders, &RATE_LIMIT, &rate_limit)?;
         }
         Ok(Next::Continue)
     }

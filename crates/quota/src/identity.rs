@@ -34,7 +34,8 @@ pub fn forged(headers: &Headers) -> Result<Vec<HeaderName>, Unremovable> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unremovable;
 
-/// Tells the upstream who sent the request.
+/// Tells the upstream who sent the request, once [`forged`] fields are removed: to add what is not there spares Envoy the
+/// search for what would have to be replaced.
 ///
 /// # Errors
 /// What the host refused.
@@ -42,7 +43,7 @@ pub fn tell_upstream(host: &mut dyn Host, identity: &Identity<'_>) -> Result<(),
     let Identity { consumer, key_id } = identity;
     let key_id = HeaderValue::new(key_id.as_bytes()).map_err(|_| HostError::Malformed)?;
     for (name, value) in [(&NAME, &consumer.name), (&PLAN, &consumer.plan.name), (&KEY_ID, &key_id)] {
-        host.set_header(Map::RequestHeaders, name, value)?;
+        host.add_header(Map::RequestHeaders, name, value)?;
     }
     Ok(())
 }

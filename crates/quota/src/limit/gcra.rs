@@ -82,12 +82,8 @@ impl Gcra {
     }
 
     fn bucket(&self, level: u128, at: u64) -> Bucket {
-        let request = NonZeroU128::from(self.period);
-        Bucket {
-            at,
-            requests: u64::try_from(level / request).unwrap_or(u64::MAX),
-            rest: u64::try_from(level % request).unwrap_or(u64::MAX),
-        }
+        let (requests, rest) = divide(level, self.period);
+        Bucket { at, requests, rest }
     }
 
     /// One request, in units.
@@ -102,10 +98,19 @@ impl Gcra {
 
     /// Nanoseconds in which so many units leak, rounded up.
     fn time_to_leak(&self, units: u128) -> u64 {
-        let amount = NonZeroU128::from(self.amount);
-        let round_up = u128::from(units % amount != 0);
-        u64::try_from((units / amount).saturating_add(round_up)).unwrap_or(u64::MAX)
+        let (time, rest) = divide(units, self.amount);
+        time.saturating_add(u64::from(rest != 0))
     }
+}
+
+/// Quotient and remainder. Nearly all units of nearly all limits fit 64 bits, where dividing is one instruction; wasm divides
+/// 128 bits in software.
+fn divide(units: u128, by: NonZeroU64) -> (u64, u64) {
+    if let Ok(units) = u64::try_from(units) {
+        return (units / by, units % by);
+    }
+    let by = NonZeroU128::from(by);
+    (u64::try_from(units / by).unwrap_or(u64::MAX), u64::try_from(units % by).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -37,12 +37,22 @@ fn every_response_says_what_is_left() {
     let outcome = send(&worker, &get("/", "key-1"));
     assert_eq!(headers(&outcome), (Some(POLICY), Some("\"burst\";r=9;t=1, \"daily\";r=11;t=86400")));
 
-    // The second key is the same consumer's; what the upstream says of its own limits is replaced.
+    // The second key is the same consumer's.
     world.advance(Duration::from_millis(1_500));
+    let outcome = send(&worker, &get("/", "key-2"));
+    assert_eq!(headers(&outcome), (Some(POLICY), Some("\"burst\";r=9;t=1, \"daily\";r=10;t=86399")));
+}
+
+#[test]
+fn limits_of_the_upstream_stay_beside_ours() {
+    let worker = Worker::<Quota>::new(&World::new(), document());
     let response =
         Message::response(503).with("ratelimit", "\"up\";r=1").with("ratelimit-policy", "\"up\";q=2");
-    let outcome = worker.run(&get("/", "key-2"), &response);
-    assert_eq!(headers(&outcome), (Some(POLICY), Some("\"burst\";r=9;t=1, \"daily\";r=10;t=86399")));
+    let outcome = worker.run(&get("/", "key-1"), &response);
+    let all = |name| outcome.answer().head.all(name).collect::<Vec<_>>();
+    assert_eq!(all("ratelimit-policy"), [b"\"up\";q=2", POLICY.as_bytes()]);
+    assert_eq!(all("ratelimit")[0], b"\"up\";r=1");
+    assert_eq!(all("ratelimit").len(), 2);
 }
 
 #[test]

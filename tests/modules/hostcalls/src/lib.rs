@@ -73,21 +73,21 @@ impl Exchange for Calls {
             host.set_shared(key, &usage.value, Some(usage.version))?;
         }
         host.remove_header(Map::RequestHeaders, &CREDENTIAL)?;
-        set_all(host, Map::RequestHeaders, &REQUEST)?;
+        add_all(host, Map::RequestHeaders, &REQUEST)?;
         host.add(self.policy.allowed, 1);
         Ok(Next::Continue)
     }
 
     fn response_head(&mut self, host: &mut dyn Host, _end: bool) -> Result<Next, HostError> {
-        set_all(host, Map::ResponseHeaders, &RESPONSE)?;
+        add_all(host, Map::ResponseHeaders, &RESPONSE)?;
         Ok(Next::Continue)
     }
 }
 
-fn set_all(host: &mut dyn Host, map: Map, fields: &[(HeaderName, &'static [u8])]) -> Result<(), HostError> {
+fn add_all(host: &mut dyn Host, map: Map, fields: &[(HeaderName, &'static [u8])]) -> Result<(), HostError> {
     fields.iter().try_for_each(|(name, value)| {
         let value = HeaderValue::new(*value).map_err(|_| HostError::Malformed)?;
-        host.set_header(map, name, &value)
+        host.add_header(map, name, &value)
     })
 }
 
