@@ -1,14 +1,14 @@
 # Everything that a developer or a user types. `make help` lists it; what takes more than a few lines is in scripts/.
 
-# A filter is a directory in filters/, a module for tests and benches one in tests/modules/; the package `meshgate-<dir>`.
-FILTERS      := $(patsubst filters/%/Cargo.toml,%,$(wildcard filters/*/Cargo.toml))
-TEST_MODULES := $(patsubst tests/modules/%/Cargo.toml,%,$(wildcard tests/modules/*/Cargo.toml))
-MODULES      := $(FILTERS) $(TEST_MODULES)
+# What is built for Envoy: the filters, and the modules that only tests and benches load.
+FILTERS := $(patsubst %/Cargo.toml,%,$(wildcard filters/*/Cargo.toml))
+MODULES := $(FILTERS) $(patsubst %/Cargo.toml,%,$(wildcard tests/modules/*/Cargo.toml))
 
 # The crates that know nothing of Envoy: their unit tests run a second time on wasm32, in Node.
 PURE := meshgate-policy meshgate-quota
 
-# `make run` shows this one; Envoy, the demo upstream and Envoy's admin page listen on these ports of 127.0.0.1.
+# `make run` shows this one, or another with DEMO=...; it needs these ports of 127.0.0.1: for the listener, the demo upstream
+# and Envoy's admin page.
 DEMO       := envoy-configs/api-key-quota.yaml
 DEMO_PORTS := 10000 10001 9901
 
@@ -16,6 +16,10 @@ DEMO_PORTS := 10000 10001 9901
 ENVOY ?= .tools/bin/envoy
 override ENVOY := $(abspath $(ENVOY))
 export ENVOY
+
+# Where Cargo builds, and where scripts and tests look for modules; a `target-dir` in Cargo's configuration is overruled.
+CARGO_TARGET_DIR ?= target
+export CARGO_TARGET_DIR
 
 # Older releases that the filters must work on as well.
 OLDER_ENVOYS := 1.36.4 1.39.3
@@ -39,12 +43,14 @@ build: ## build the filters: target/wasm32-wasip1/release/*.wasm
 	@scripts/setup.sh tools toolchain crates
 	@scripts/build.sh $(MODULES)
 
+# The bootstrap names the module where it is without a target directory of one's own.
+run: export CARGO_TARGET_DIR = target
 run: ## start Envoy on 127.0.0.1:10000 with the API key and quota filter and a demo upstream; Ctrl-C ends it
 	@scripts/setup.sh tools
 	@scripts/check-ports $(DEMO_PORTS)
 	@scripts/setup.sh toolchain crates envoy
-	@scripts/build.sh api-key-quota
-	@exec cargo run -q -p meshgate-e2e --bin demo -- $(DEMO)
+	@scripts/build.sh $(FILTERS)
+	@exec scripts/run.sh $(DEMO)
 
 test: ## run every test: unit tests natively and on wasm32 in Node, end to end on a real Envoy
 	@$(MAKE) -s setup-test build

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds filter modules, named by their directories, for Envoy.
+# Builds modules for Envoy, named by their directories: filters/<name>, tests/modules/<name>.
 # shellcheck source=scripts/common.sh
 . "$(dirname -- "$0")/common.sh"
 
@@ -7,8 +7,8 @@ out=${CARGO_TARGET_DIR:-target}/wasm32-wasip1/release
 packages=
 modules=
 for module; do
-    packages="$packages -p meshgate-$module"
-    modules="$modules $out/$(printf '%s' "$module" | tr - _).wasm"
+    packages="$packages -p $(package "$module")"
+    modules="$modules $out/$(basename "$module" | tr - _).wasm"
 done
 
 # shellcheck disable=SC2086 # lists of words

@@ -21,6 +21,15 @@ have() {
     command -v "$1" >/dev/null 2>&1
 }
 
+# package DIRECTORY: the name of the package of a module. Filters have a prefix of their own, since filters/transform and
+# crates/transform are two packages.
+package() {
+    case $1 in
+        filters/*) printf 'meshgate-filter-%s\n' "${1#filters/}" ;;
+        *) printf 'meshgate-%s\n' "${1##*/}" ;;
+    esac
+}
+
 # toolchain KEY: the value of a key in rust-toolchain.toml; a list comes with commas.
 toolchain() {
     sed -n "s/^$1 = //p" rust-toolchain.toml | tr -d '[]" '

@@ -1,5 +1,5 @@
 #!/bin/sh
-# All the static checks. The arguments are the modules that are built for Envoy.
+# All the static checks. The arguments are the directories of the modules that are built for Envoy.
 # shellcheck source=scripts/common.sh
 . "$(dirname -- "$0")/common.sh"
 
@@ -15,7 +15,7 @@ check() {
 
 packages=
 for module; do
-    packages="$packages -p meshgate-$module"
+    packages="$packages -p $(package "$module")"
 done
 
 check 'format' cargo fmt --all --check
@@ -24,7 +24,9 @@ check 'clippy, native' cargo clippy -q --workspace --all-targets -- -D warnings
 # With the crates of this workspace that they are made of.
 # shellcheck disable=SC2086 # a list of words
 check 'clippy, wasm32' cargo clippy -q --target wasm32-wasip1 $packages -- -D warnings
-check 'docs' env RUSTDOCFLAGS='-D warnings' cargo doc -q --no-deps --workspace --document-private-items
+# Read by developers, with private items: links to these are wanted.
+check 'docs' env RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' \
+    cargo doc -q --no-deps --workspace --document-private-items
 
 [ -z "$failed" ] || die "these checks failed: ${failed#, }"
 say 'all checks passed'

@@ -4,7 +4,7 @@
 . "$(dirname -- "$0")/common.sh"
 
 # What a filter does for a client. What Envoy makes of the other tests does not change from release to release.
-tests='api_key_quota'
+tests='api_key_quota docs'
 
 failed=
 RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}

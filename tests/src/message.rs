@@ -173,7 +173,7 @@ impl Response {
 /// Adds a field.
 ///
 /// # Panics
-/// If the name is not a token or the value holds a control character: hyper sends no such field, [`crate::raw`] does.
+/// If the name is not a token or the value holds a control character: hyper sends no such field, [`crate::raw()`] does.
 pub(crate) fn add_field(map: &mut HeaderMap, name: &str, value: &[u8]) {
     let (name, value) = field(name, value).unwrap_or_else(|error| panic!("{error:#}"));
     map.append(name, value);

@@ -1,11 +1,11 @@
-//! `demo`, as `make run` starts it: with a bootstrap of its own and ports that are free.
+//! `demo`, as `make run` starts it: with a bootstrap of its own or those of `envoy-configs/`, on ports that are free.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use meshgate_e2e::Client;
+use meshgate_e2e::{Client, paths};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -70,6 +70,26 @@ static_resources:
         );
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("envoy.yaml"), yaml).unwrap();
+        Self { dir, listener, upstream }
+    }
+
+    /// A bootstrap of the documentation, on free ports and with the modules where they were built.
+    fn copy(original: &Path) -> Self {
+        const PORTS: [u16; 3] = [10000, 9901, 10001];
+        let mut yaml = std::fs::read_to_string(original).unwrap();
+        let held = PORTS.map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+        let free = held.each_ref().map(|held| held.local_addr().unwrap().port());
+        for (port, free) in PORTS.into_iter().zip(free) {
+            let (listens, asks) = (format!("port_value: {port}}}"), format!("http://127.0.0.1:{port}/"));
+            assert!(yaml.contains(&listens), "{} does not use port {port}", original.display());
+            yaml = yaml.replace(&listens, &format!("port_value: {free}}}"));
+            yaml = yaml.replace(&asks, &format!("http://127.0.0.1:{free}/"));
+        }
+        let modules = format!("filename: {}/", paths::target_dir().display());
+        let yaml = yaml.replace("filename: target/", &modules);
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("envoy.yaml"), yaml).unwrap();
+        let [listener, _, upstream] = free;
         Self { dir, listener, upstream }
     }
 
@@ -148,6 +168,65 @@ async fn it_says_what_to_try_serves_and_stops_on_a_signal() {
         assert_eq!(String::from_utf8(output.stderr).unwrap(), "stopping\n");
         assert_eq!(bootstrap.envoys(), []);
     }
+}
+
+/// Twice, since a limit that a line uses up must not show in another, nor be used up by the line itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_curl_line_of_every_bootstrap_does_what_it_says() {
+    let mut bootstraps = 0;
+    for file in std::fs::read_dir(paths::workspace().join("envoy-configs")).unwrap() {
+        let file = file.unwrap().path();
+        if file.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        bootstraps += 1;
+        let bootstrap = Bootstrap::copy(&file);
+        let (_demo, mut lines) = bootstrap.ready().await;
+        assert_eq!(lines.pop().as_deref(), Some("ready"));
+        assert!(lines.len() >= 3, "{}: {lines:?}", file.display());
+        for line in lines.iter().chain(&lines) {
+            let (_, status) = line.rsplit_once("# ").unwrap();
+            let answer = curl(line).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{line}\n{answer}");
+        }
+    }
+    assert!(bootstraps > 0);
+}
+
+/// What the README shows of an answer, but for the digits: time passes.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readme_shows_a_true_answer() {
+    let readme = std::fs::read_to_string(paths::workspace().join("README.md")).unwrap();
+    let (shown, _) = readme.split_once("```http\n").unwrap().1.split_once("\n```").unwrap();
+    let bootstrap = Bootstrap::copy(&paths::workspace().join("envoy-configs/api-key-quota.yaml"));
+    let (_demo, lines) = bootstrap.ready().await;
+    let status = shown.split(' ').nth(1).unwrap();
+    let line = lines.iter().find(|line| line.ends_with(&format!("# {status}"))).unwrap();
+    let without_digits =
+        |line: &str| line.trim_end().replace(|character: char| character.is_ascii_digit(), "");
+    let answer = curl(line).await;
+    for part in shown.lines().map(without_digits) {
+        assert!(answer.lines().map(without_digits).any(|line| line == part), "{part}\n{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_is_never_used_up_ends_the_demo() {
+    let bootstrap = Bootstrap::new();
+    let yaml = std::fs::read_to_string(bootstrap.path()).unwrap();
+    std::fs::write(bootstrap.path(), yaml.replace("/direct # 200", "/direct # 429")).unwrap();
+    let complaint = complaint(bootstrap.demo().spawn().unwrap()).await;
+    let line = format!("curl -i http://127.0.0.1:{}/direct # 429", bootstrap.listener);
+    assert_eq!(complaint, format!("error: 100 times this was not 429: {line}\n"));
+    assert_eq!(bootstrap.envoys(), []);
+}
+
+/// What a line prints that was pasted into a shell.
+async fn curl(line: &str) -> String {
+    let output = Command::new("sh").args(["-c", line]).stdin(Stdio::null()).kill_on_drop(true).output();
+    let output = timeout(PATIENCE, output).await.expect("curl ends").unwrap();
+    assert!(output.status.success(), "{line}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

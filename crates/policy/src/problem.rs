@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::exchange::Reply;
 use crate::headers::{HeaderName, HeaderValue};
 
-/// One problem: the members of RFC 9457 section 3.1, in their order, and extension members behind them.
+/// One problem: the members of RFC 9457 section 3.1 and extension members. JSON objects have no order; ours are sorted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
     status: u16,

@@ -115,6 +115,10 @@ impl QuotaExchange {
             return Ok(Event::Unguarded);
         }
         let (credential, identity) = quota.authenticate(&head)?;
+        if quota.filter_state {
+            // Also, and above all, of those who are refused from here on.
+            identity::tell_log(host, &identity)?;
+        }
         let Identity { consumer, .. } = identity;
         if consumer.disabled {
             return Err(Refusal::ConsumerDisabled.into());
@@ -132,9 +136,6 @@ impl QuotaExchange {
             credential.hide(host, &head)?;
         }
         identity::tell_upstream(host, &identity)?;
-        if quota.filter_state {
-            identity::tell_log(host, &identity)?;
-        }
         Ok(Event::Allowed)
     }
 }

@@ -1,19 +1,21 @@
 //! `demo <bootstrap.yaml>`: the example of a filter, to play with.
 //!
 //! Starts the echoing upstream where the bootstrap has its cluster `upstream`, and Envoy with the bootstrap as it is.
-//! Prints the `curl` lines that stand in the comments of the file (`# curl ... # 200`), then `ready`. Stays until Ctrl-C
-//! (or SIGTERM, or the terminal is closed), showing what Envoy logs, and leaves no process behind.
+//! Prints the `curl` lines that stand in the comments of the file (`# curl ... # 200`), then `ready`. The limits of lines
+//! that say 429 are used up before, so that each line does what it says, in any order and as often as one likes. Stays
+//! until Ctrl-C (or SIGTERM, or the terminal is closed), showing what Envoy logs, and leaves no process behind.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
 use meshgate_e2e::admin::{Admin, socket_address};
 use meshgate_e2e::process::Process;
 use meshgate_e2e::{Upstream, Value, envoy_command, paths};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::Command;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
@@ -47,6 +49,8 @@ async fn run() -> Result<()> {
     command
         .args(["--log-level", "warning", "--component-log-level", "wasm:info"])
         .args(["--log-format", "[%T.%e][%l][%n] %v"])
+        // An access log on standard error shows while one looks at it.
+        .args(["--file-flush-interval-msec", "100"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
     let mut envoy = Process::start(command)?;
@@ -54,7 +58,7 @@ async fn run() -> Result<()> {
     let ended = tokio::select! {
         status = envoy.wait() => Some(status),
         () = signals.any() => None,
-        never = demo.present() => match never {},
+        error = demo.present() => return Err(error),
     };
     if ended.is_none() {
         eprintln!("stopping");
@@ -112,11 +116,16 @@ impl Demo {
         Ok(())
     }
 
-    /// Waits until Envoy serves and says what to try.
-    async fn present(&self) -> std::convert::Infallible {
+    /// Waits until Envoy serves and says what to try. Ends only if it can't.
+    async fn present(&self) -> Error {
         let admin = Admin::new(self.admin);
         while !admin.ready().await {
             sleep(Duration::from_millis(20)).await;
+        }
+        for line in &self.curls {
+            if let Err(error) = use_up(line).await {
+                return error;
+            }
         }
         for line in &self.curls {
             println!("{line}");
@@ -124,6 +133,23 @@ impl Demo {
         println!("ready");
         std::future::pending().await
     }
+}
+
+/// If this line says 429, runs it until it does: what it asks for is over its limit then, and the line is true.
+async fn use_up(line: &str) -> Result<()> {
+    const ENOUGH: usize = 100;
+    let Some((command, "429")) = line.rsplit_once("# ") else { return Ok(()) };
+    for _ in 0..ENOUGH {
+        let command = format!("{command} -sS --noproxy '*' -o /dev/null -w '%{{http_code}}'");
+        let output = Command::new("sh").arg("-c").arg(command).kill_on_drop(true).output().await?;
+        match output.stdout.as_slice() {
+            b"429" => return Ok(()),
+            // Nothing answered: curl is missing, or the line is wrong.
+            b"" | b"000" => bail!("{line}: {}", String::from_utf8_lossy(&output.stderr).trim_end()),
+            _ => {}
+        }
+    }
+    bail!("{ENOUGH} times this was not 429: {line}")
 }
 
 /// The command of a comment line that holds one, with the status behind it.

@@ -216,6 +216,9 @@ fn access_logs_can_read_the_identity_where_that_is_configured() {
     let expected: [(&str, &[u8]); 3] =
         [("meshgate.consumer", b"acme"), ("meshgate.key_id", b"acme-2"), ("meshgate.plan", b"free")];
     assert_eq!(state, expected);
+    // Those who are refused too, once it is known who they are: key-3 is of a consumer that is disabled.
+    let outcome = send(&worker, &get("/", "key-3"));
+    assert_eq!((outcome.status(), outcome.filter_state.len()), (403, 3));
     assert_eq!(send(&worker, &get("/", "key-5")).filter_state.len(), 0);
     assert_eq!(send(&load(&document()).unwrap(), &get("/", "key-2")).filter_state.len(), 0);
 }
