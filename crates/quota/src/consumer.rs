@@ -73,8 +73,9 @@ impl Consumers {
             let name = check_name(&config.name, &path.key("name"))?;
             if let Some(first) = names.insert(config.name.clone(), index) {
                 return Err(ConfigError::at(path.key("name"))
-                    .problem(format!("consumers[{first}] has this name already"))
-                    .value(&config.name));
+                    .value(&config.name)
+                    .expected("a name of its own")
+                    .hint(format!("consumers[{first}] has this one already")));
             }
             let plan = plans.get(&config.plan).ok_or_else(|| {
                 ConfigError::unknown(path.key("plan"), &config.plan, plans.keys().map(String::as_str))
@@ -82,7 +83,9 @@ impl Consumers {
             for (index, key) in config.keys.into_iter().enumerate() {
                 let path = path.key("keys").index(index);
                 if !ids.insert(key.id.clone()) {
-                    return Err(ConfigError::at(path.key("id")).problem("another key has this id already"));
+                    return Err(ConfigError::at(path.key("id"))
+                        .found("the id of another key")
+                        .expected("an id of its own"));
                 }
                 table.add_key(key, &path)?;
             }
@@ -127,7 +130,8 @@ impl Consumers {
         self.ids.push_str(&config.id);
         if self.keys.insert(config.sha256, key).is_some() {
             return Err(ConfigError::at(path.key("sha256"))
-                .problem("another key has this digest already")
+                .found("the digest of another key")
+                .expected("a digest of its own")
                 .hint("each key belongs to one consumer, once"));
         }
         Ok(())

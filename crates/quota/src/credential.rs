@@ -48,7 +48,8 @@ impl Locations {
             let location = Location::compile(place, &path)?;
             if let Some(first) = locations.iter().position(|other| other.overlaps(&location)) {
                 return Err(ConfigError::at(path)
-                    .problem(format!("looks where keys_from[{first}] looks already"))
+                    .found(format!("the place of keys_from[{first}]"))
+                    .expected("a place of its own")
                     .hint("a key would be found twice and refused: remove one of the two"));
             }
             locations.push(location);
@@ -103,10 +104,10 @@ impl Location {
                     error.expected("the name of a header field, such as x-api-key")
                 })?;
                 if identity::is_identity(name.as_str().as_bytes()) {
-                    return Err(ConfigError::at(here).value(&header).problem(
-                        "headers that start with x-consumer- tell the upstream who the consumer is, and are removed from \
-                         every request",
-                    ));
+                    return Err(ConfigError::at(here)
+                        .value(&header)
+                        .expected("a name that does not start with x-consumer-")
+                        .hint("such headers tell the upstream who the consumer is, and are removed from every request"));
                 }
                 match scheme {
                     Some(scheme) if !is_token(scheme.as_bytes()) => Err(ConfigError::at(path.key("scheme"))
@@ -127,7 +128,8 @@ impl Location {
             }
             KeyFrom { query: Some(_), scheme: Some(_), header: None } => {
                 Err(ConfigError::at(path.key("scheme"))
-                    .problem("a query parameter has no scheme before the key")
+                    .found("a scheme for a query parameter")
+                    .expected("one only for a header")
                     .hint("remove scheme"))
             }
             KeyFrom { header: Some(_), query: Some(_), .. } => Err(ConfigError::at(path)

@@ -17,6 +17,7 @@ use crate::state::State;
 const MAX_LIMITS: usize = 16;
 /// The largest integer of a structured field (RFC 9651 section 3.3.1).
 const MAX_AMOUNT: u64 = 999_999_999_999_999;
+const REQUEST_ONLY: &str = "conditions on the request only";
 const NO_RESPONSE: &str = "requests are decided on before there is a response";
 const DAY: u64 = 86_400 * SECOND;
 const SECOND: u64 = 1_000_000_000;
@@ -86,8 +87,9 @@ impl Plan {
             let path = path.index(index);
             if let Some(first) = limits.iter().position(|limit| *limit.name == *config.name) {
                 return Err(ConfigError::at(path.key("name"))
-                    .problem(format!("limits[{first}] of this plan has this name already"))
-                    .value(&config.name));
+                    .value(&config.name)
+                    .expected("a name of its own")
+                    .hint(format!("limits[{first}] of this plan has this one already")));
             }
             limits.push(Limit::compile(config, &path)?);
         }
@@ -215,7 +217,8 @@ impl Limit {
         check_limit_name(&name, &path.key("name"))?;
         needs_no_response(&counts, &path.key("match"))?;
         if when.as_ref().is_some_and(Condition::needs_response) {
-            return Err(ConfigError::at(path.key("when")).problem(NO_RESPONSE).hint("leave out response"));
+            let error = ConfigError::at(path.key("when")).found("a condition on the response");
+            return Err(error.expected(REQUEST_ONLY).hint(NO_RESPONSE));
         }
         let rule = match (rate, quota, burst) {
             (Some(rate), None, burst) => {
@@ -236,8 +239,10 @@ impl Limit {
                 Rule::Window(Window::new(amount, span(quota.per)))
             }
             (None, Some(_), Some(_)) => {
-                let error = ConfigError::at(path.key("burst")).problem("a quota has no burst");
-                return Err(error.hint("all of it may come at once; add a limit with a rate to prevent that"));
+                let error = ConfigError::at(path.key("burst")).found("a burst beside quota");
+                return Err(error
+                    .expected("one only beside rate")
+                    .hint("all of it may come at once; add a limit with a rate to prevent that"));
             }
             (Some(_), Some(_), _) => {
                 let error = ConfigError::at(path).found("rate and quota").expected("one of them");
@@ -269,7 +274,8 @@ fn check_limit_name(name: &str, path: &Path) -> Result<(), ConfigError> {
 /// A request is counted and allowed before there is a response.
 pub fn needs_no_response(entry: &Match, path: &Path) -> Result<(), ConfigError> {
     if entry.needs_response() {
-        return Err(ConfigError::at(path.key("status")).problem(NO_RESPONSE).hint("leave out status"));
+        let error = ConfigError::at(path.key("status")).found("a status of the response");
+        return Err(error.expected(REQUEST_ONLY).hint(NO_RESPONSE));
     }
     Ok(())
 }

@@ -197,11 +197,13 @@ impl ExpressionError {
     }
 
     fn unknown(source: &str, byte: usize, what: &str, name: &str, known: &[&str]) -> Self {
+        let known_names = known.join(", ");
         let hint = match nearest(name, known.iter().copied()) {
-            Some(meant) => format!("did you mean {meant}?"),
-            None => format!("there are {}", known.join(", ")),
+            Some(meant) => format!(": did you mean {meant}?"),
+            None => String::new(),
         };
-        Self::at(source, byte, format!("unknown {what} {}: {hint}", quoted(name)))
+        let why = format!("found the unknown {what} {}, expected one of {known_names}{hint}", quoted(name));
+        Self::at(source, byte, why)
     }
 }
 

@@ -19,7 +19,9 @@ impl Pattern {
     /// # Errors
     /// One line: which expression, and what is wrong with it.
     pub fn anywhere(source: &str) -> Result<Self, String> {
-        compile(source).map(Self).map_err(|why| format!("regex {}: {why}", quoted(source)))
+        compile(source)
+            .map(Self)
+            .map_err(|why| format!("found {}, expected a regular expression: {why}", quoted(source)))
     }
 
     /// An expression that holds where it is all of a value.
@@ -31,7 +33,7 @@ impl Pattern {
         Self::anywhere(source)?;
         compile(&format!("^(?:{source})$"))
             .map(Self)
-            .map_err(|why| format!("regex {}: {why}", quoted(source)))
+            .map_err(|why| format!("found {}, expected a regular expression: {why}", quoted(source)))
     }
 
     /// Whether the value holds it.
@@ -107,11 +109,11 @@ mod tests {
             ("[z-a]", "invalid character class range"),
             ("\\", "incomplete escape"),
             ("(a{1000}){1000}", "more than"),
-            ("\\p{Greek}\\w{500}{500}", "regex"),
+            ("\\p{Greek}\\w{500}{500}", "expected a regular expression"),
             ("(?x)a # all", "unclosed group"),
         ] {
             let error = Pattern::whole(source).unwrap_err();
-            assert!(error.starts_with(&format!("regex {}", quoted(source))), "{error}");
+            assert!(error.starts_with(&format!("found {}", quoted(source))), "{error}");
             assert!(error.contains(expected), "{source}: {error}");
             assert!(!error.contains('\n'), "{error}");
         }

@@ -263,7 +263,7 @@ fn wrong_blocks_are_refused_with_the_place() {
         (json!({"header": {"X-A": "a", "x-a": "b"}}), "match.header", "same name twice"),
         (json!({"header": {":path": "a"}}), "match.header", "use path"),
         (json!({"header": {"Host": "a"}}), "match.header", "use host"),
-        (json!({"header": {"a": {"regex": "["}}}), "match.header.a.regex", "regex \"[\""),
+        (json!({"header": {"a": {"regex": "["}}}), "match.header.a.regex", "found \"[\""),
         (json!({"cookie": {"a": {"present": 1}}}), "match.cookie.a.present", "true or false"),
         (json!({"status": 600}), "match.status", "a status like 503"),
         (json!({"status": ["5xx", "6xx"]}), "match.status[1]", "a status like 503"),

@@ -34,11 +34,11 @@ fn plans() {
     refused([("/plans/free/limits", json!(many))], "plans.free.limits: found 17 limits, expected at most 16");
     refused(
         [("/plans/free/limits/1/name", json!("burst"))],
-        "plans.free.limits[1].name: limits[0] of this plan has this name already, found \"burst\"",
+        "plans.free.limits[1].name: found \"burst\", expected a name of its own: limits[0] of this plan has this one already",
     );
     refused(
         [("/plans/free/allow", json!([{"path": "/"}, {"status": 200}]))],
-        "plans.free.allow[1].status: requests are decided on before there is a response: leave out status",
+        "plans.free.allow[1].status: found a status of the response, expected conditions on the request only: requests are decided on before there is a response",
     );
 }
 
@@ -65,7 +65,7 @@ fn limits() {
     );
     limit_refused(
         json!({"name": "a", "quota": "1/d", "burst": 1}),
-        ".burst: a quota has no burst: all of it may come at once; add a limit with a rate to prevent that",
+        ".burst: found a burst beside quota, expected one only beside rate: all of it may come at once; add a limit with a rate to prevent that",
     );
     limit_refused(
         json!({"name": "a", "rate": "1/s", "burst": 0}),
@@ -85,11 +85,11 @@ fn limits() {
     );
     limit_refused(
         json!({"name": "a", "rate": "1/s", "match": {"status": "5xx"}}),
-        ".match.status: requests are decided on before there is a response: leave out status",
+        ".match.status: found a status of the response, expected conditions on the request only: requests are decided on before there is a response",
     );
     limit_refused(
         json!({"name": "a", "rate": "1/s", "when": "response.status == 200"}),
-        ".when: requests are decided on before there is a response: leave out response",
+        ".when: found a condition on the response, expected conditions on the request only: requests are decided on before there is a response",
     );
 }
 
@@ -101,7 +101,7 @@ fn consumers() {
     );
     refused(
         [("/consumers/2/name", json!("acme"))],
-        "consumers[2].name: consumers[0] has this name already, found \"acme\"",
+        "consumers[2].name: found \"acme\", expected a name of its own: consumers[0] has this one already",
     );
     refused(
         [("/consumers/0/name", json!("a\nb"))],
@@ -109,11 +109,11 @@ fn consumers() {
     );
     refused(
         [("/consumers/1/keys/0/id", json!("acme-1"))],
-        "consumers[1].keys[0].id: another key has this id already",
+        "consumers[1].keys[0].id: found the id of another key, expected an id of its own",
     );
     refused(
         [("/consumers/1/keys/0/sha256", json!(sha256(b"key-1").to_uppercase()))],
-        "consumers[1].keys[0].sha256: another key has this digest already: each key belongs to one consumer, once",
+        "consumers[1].keys[0].sha256: found the digest of another key, expected a digest of its own: each key belongs to one consumer, once",
     );
     refused(
         [("/consumers/1/keys/0/id", json!(""))],
@@ -154,7 +154,7 @@ fn places_for_keys() {
         ),
         (
             json!({"query": "b", "scheme": "ApiKey"}),
-            ".scheme: a query parameter has no scheme before the key: remove scheme",
+            ".scheme: found a scheme for a query parameter, expected one only for a header: remove scheme",
         ),
         (
             json!({"query": ""}),
@@ -174,12 +174,12 @@ fn places_for_keys() {
         ),
         (
             json!({"header": "X_Consumer-key"}),
-            ".header: headers that start with x-consumer- tell the upstream who the consumer is, and are removed from \
-             every request, found \"X_Consumer-key\"",
+            ".header: found \"X_Consumer-key\", expected a name that does not start with x-consumer-: such headers tell the \
+             upstream who the consumer is, and are removed from every request",
         ),
         (
             json!({"header": "X-Other"}),
-            ": looks where keys_from[0] looks already: a key would be found twice and refused: remove one of the two",
+            ": found the place of keys_from[0], expected a place of its own: a key would be found twice and refused: remove one of the two",
         ),
     ] {
         refused([("/keys_from", json!([{"header": "x-other"}, place]))], &format!("keys_from[1]{expected}"));
@@ -194,7 +194,7 @@ fn the_rest_of_the_document() {
     );
     refused(
         [("/match", json!({"status": 404}))],
-        "match.status: requests are decided on before there is a response: leave out status",
+        "match.status: found a status of the response, expected conditions on the request only: requests are decided on before there is a response",
     );
     for (changes, path) in [
         ([("/consumer", json!([]))], "$: found unknown field \"consumer\""),

@@ -3,6 +3,7 @@
 mod admission;
 mod configuration;
 mod documents;
+mod failures;
 mod limits;
 
 use meshgate_policy::config::ConfigError;

@@ -1,0 +1,11 @@
+//! The `api_key_quota` filter on a real Envoy, as its README specifies it: what clients, upstreams and logs see.
+
+mod config;
+mod exact;
+mod hostile;
+mod identity;
+mod keys;
+mod limits;
+mod observed;
+mod support;
+mod updates;

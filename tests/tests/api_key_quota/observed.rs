@@ -1,0 +1,122 @@
+//! What operators see: counters and access logs; and which plugins count together.
+
+use std::collections::BTreeMap;
+
+use meshgate_e2e::{Client, Config, Envoy, Listener, Value, json};
+
+use crate::support::*;
+
+const PREFIX: &str = "wasmcustom.meshgate.quota.";
+
+async fn counters(envoy: &Envoy) -> BTreeMap<String, u64> {
+    let stats = envoy.stats(PREFIX).await.unwrap();
+    stats.into_iter().map(|(name, value)| (name[PREFIX.len()..].to_owned(), value)).collect()
+}
+
+fn guarded() -> Value {
+    let plans =
+        json!({ "plan": { "allow": { "method": "GET" }, "limits": [{ "name": "l", "quota": "2/year" }] } });
+    let config = document(plans, &[("acme", "plan"), ("gone", "plan")]);
+    with(with(config, "/match", json!({ "path": { "prefix": "/v1" } })), "/consumers/1/disabled", json!(true))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_decision_moves_its_counter() {
+    let envoy = Envoy::start(listener(guarded())).await.unwrap();
+    let mut expected = counters(&envoy).await;
+    let names = [
+        "allowed",
+        "cas_conflicts",
+        "denied.consumer_disabled",
+        "denied.header_invalid",
+        "denied.key_invalid",
+        "denied.key_missing",
+        "denied.key_repeated",
+        "denied.limit",
+        "denied.plan_forbids",
+        "errors",
+        "unguarded",
+    ];
+    assert!(expected.keys().eq(names.iter()) && expected.values().all(|value| *value == 0), "{expected:?}");
+    let long = format!("x-consumer-{}", "a".repeat(300));
+    let get = |path: &str| envoy.get(path);
+    for (request, moved) in [
+        (get("/other"), "unguarded"),
+        (get("/v1"), "denied.key_missing"),
+        (get("/v1").header("x-api-key", "who"), "denied.key_invalid"),
+        (get("/v1").header("x-api-key", "acme-key").header("x-api-key", "acme-key"), "denied.key_repeated"),
+        (get("/v1").header("x-api-key", "gone-key"), "denied.consumer_disabled"),
+        (envoy.post("/v1").header("x-api-key", "acme-key"), "denied.plan_forbids"),
+        (get("/v1").header(&long, "1"), "denied.header_invalid"),
+        (get("/v1").header("x-api-key", "acme-key"), "allowed"),
+        (get("/v1").header("x-api-key", "acme-key"), "allowed"),
+        (get("/v1").header("x-api-key", "acme-key"), "denied.limit"),
+    ] {
+        request.send().await.unwrap();
+        *expected.get_mut(moved).unwrap() += 1;
+        assert_eq!(counters(&envoy).await, expected, "{moved}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn access_logs_can_name_the_consumer() {
+    let format =
+        ["consumer", "key_id", "plan"].map(|name| format!("%FILTER_STATE(wasm.meshgate.{name}:PLAIN)%"));
+    let format = format!("%RESPONSE_CODE% {}", format.join(" "));
+    for (filter_state, passed) in [(true, "200 acme acme-1 plan"), (false, "200 - - -")] {
+        let config = with(guarded(), "/filter_state", json!(filter_state));
+        let listener = Listener::new().filter(quota(config)).access_log(&format);
+        let envoy = Envoy::start(listener).await.unwrap();
+        for key in ["acme-key", "who", "acme-key", "gone-key"] {
+            envoy.get("/v1").header("x-api-key", key).send().await.unwrap();
+        }
+        let log = envoy.wait_for_access_log(4).await.unwrap();
+        assert_eq!(log, [passed, "401 - - -", passed, "403 - - -"]);
+    }
+}
+
+/// What each listener says is left, one request after the other.
+async fn left_on(envoy: &Envoy, listeners: &[&str]) -> Vec<u64> {
+    let mut rest = Vec::new();
+    for name in listeners {
+        let request = Client::http1(envoy.addr_of(name)).get("/").header("x-api-key", "acme-key");
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status, 200);
+        rest.push(left(&response)[0].1);
+    }
+    rest
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plugins_of_one_name_count_together_and_others_apart() {
+    let listener = |name: &str, plugin: &str, vm_id: &str, quota_of: &str| {
+        let config = limited(json!([{ "name": "l", "quota": quota_of }]));
+        Listener::named(name).filter(quota(config).name(plugin).vm_id(vm_id))
+    };
+    let config = Config::from(listener("a", "one", "vm", "100/year"))
+        .listener(listener("b", "one", "vm", "1000/year"))
+        .listener(listener("c", "two", "vm", "100/year"))
+        .listener(listener("d", "one", "other", "100/year"))
+        .listener(listener("e", "one/acme", "vm", "100/year"));
+    let envoy = Envoy::start(config.concurrency(2)).await.unwrap();
+    assert_eq!(left_on(&envoy, &["a", "b", "a", "c", "d", "e", "b"]).await, [99, 998, 97, 99, 99, 99, 996]);
+}
+
+/// Two filters in a row: the second sees what the first made of the request.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_filters_in_a_row_count_each_for_itself() {
+    let first =
+        with(limited(json!([{ "name": "first", "quota": "100/year" }])), "/hide_credentials", json!(false));
+    let second = limited(json!([{ "name": "second", "quota": "1/year" }]));
+    let listener = Listener::new().filter(quota(first).name("first")).filter(quota(second).name("second"));
+    let envoy = Envoy::start(listener).await.unwrap();
+    let send = || envoy.get("/").header("x-api-key", "acme-key").send();
+    for (status, second, first) in [(200, 0, 99), (429, 0, 98)] {
+        let response = send().await.unwrap();
+        let limits = [("second".to_owned(), second), ("first".to_owned(), first)];
+        assert_eq!((response.status, left(&response)), (status, limits.into()));
+    }
+    let requests = envoy.upstream().requests();
+    let [request] = requests.as_slice() else { panic!("{requests:?}") };
+    assert_eq!((request.headers.all("x-consumer-name"), request.header("x-api-key")), (vec!["acme"], None));
+}
