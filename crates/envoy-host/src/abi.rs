@@ -240,9 +240,10 @@ pub(crate) fn buffer(buffer: Buffer, start: usize, limit: usize) -> Result<Vec<u
     Ok(if found(status)? { out.into_vec() } else { Vec::new() })
 }
 
-/// Replaces the first `size` bytes.
-pub(crate) fn set_buffer(buffer: Buffer, size: usize, bytes: &[u8]) -> Result<(), HostError> {
-    check(unsafe { import::proxy_set_buffer_bytes(buffer as u32, 0, size, bytes.as_ptr(), bytes.len()) })
+/// Replaces all that is there: a size beyond the end means up to the end.
+pub(crate) fn set_buffer(buffer: Buffer, bytes: &[u8]) -> Result<(), HostError> {
+    let all = usize::MAX;
+    check(unsafe { import::proxy_set_buffer_bytes(buffer as u32, 0, all, bytes.as_ptr(), bytes.len()) })
 }
 
 /// The whole map in the pairs encoding.

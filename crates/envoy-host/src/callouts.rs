@@ -2,17 +2,21 @@
 //!
 //! Envoy sends callouts for the root context: they outlive their exchange, and an answer may never come. So each is kept
 //! here until it is answered, its exchange ends, or its deadline passes; what comes later finds nothing and is dropped.
+//! The timer that watches the deadlines also brings what a [`Drive`](meshgate_policy::drive::Drive) defers.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::time::Duration;
 
 use meshgate_policy::headers::Headers;
-use meshgate_policy::host::{Answer, CalloutError, HostError, Timestamp};
+use meshgate_policy::host::{Answer, CalloutError, HostError, Side, Timestamp};
 
 use crate::abi::{self, Buffer, HeaderMap};
 
 /// How often deadlines are looked at, in milliseconds, while callouts are under way. Envoy's own timeouts come first.
 const TICK: u32 = 50;
+/// How long a message is deferred, in milliseconds: as short as Envoy's timers can.
+const MOMENT: u32 = 1;
 
 /// HTTP and gRPC calls have separate numbers in Envoy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,50 +34,102 @@ pub(crate) struct Pending {
     pub(crate) max_answer: usize,
 }
 
-/// All callouts of a VM.
+/// All that a VM waits for.
 #[derive(Debug, Default)]
-pub(crate) struct Callouts(RefCell<HashMap<(Kind, u32), Pending>>);
+pub(crate) struct Callouts {
+    pending: RefCell<HashMap<(Kind, u32), Pending>>,
+    /// Contexts whose message goes on with the next tick.
+    deferred: RefCell<Vec<(u32, Side)>>,
+    /// Of the timer, in milliseconds; 0: it is off.
+    period: Cell<u32>,
+}
+
+/// What a tick brings.
+#[derive(Debug)]
+pub(crate) struct Due {
+    /// Contexts whose message goes on.
+    pub(crate) deferred: Vec<(u32, Side)>,
+    /// Callouts without an answer, and the contexts that wait for them.
+    pub(crate) overdue: Vec<((Kind, u32), u32)>,
+}
 
 impl Callouts {
     pub(crate) fn insert(&self, id: (Kind, u32), pending: Pending) {
-        let mut all = self.0.borrow_mut();
-        if all.is_empty() {
-            tick_each(TICK);
-        }
-        all.insert(id, pending);
+        self.pending.borrow_mut().insert(id, pending);
+        self.set_timer();
     }
 
     pub(crate) fn take(&self, id: (Kind, u32)) -> Option<Pending> {
-        let mut all = self.0.borrow_mut();
-        let pending = all.remove(&id);
-        if pending.is_some() && all.is_empty() {
-            tick_each(0);
+        let pending = self.pending.borrow_mut().remove(&id);
+        if pending.is_some() {
+            self.set_timer();
         }
         pending
     }
 
     /// How many an exchange waits for.
     pub(crate) fn of(&self, context: u32) -> usize {
-        self.0.borrow().values().filter(|pending| pending.context == context).count()
+        self.pending.borrow().values().filter(|pending| pending.context == context).count()
+    }
+
+    /// Keeps a context for the next tick.
+    pub(crate) fn defer(&self, context: u32, side: Side) {
+        self.deferred.borrow_mut().push((context, side));
+        self.set_timer();
     }
 
     /// An exchange has ended: its answers are of no use any more.
     pub(crate) fn forget(&self, context: u32) {
-        let mut all = self.0.borrow_mut();
-        if all.is_empty() {
+        if self.period.get() == 0 {
             return;
         }
-        all.retain(|_, pending| pending.context != context);
-        if all.is_empty() {
+        self.pending.borrow_mut().retain(|_, pending| pending.context != context);
+        self.deferred.borrow_mut().retain(|(deferred, _)| *deferred != context);
+        self.set_timer();
+    }
+
+    /// Takes what the tick of a root brings. Deadlines must have passed by more than a tick, so that Envoy's own timeout
+    /// had its chance.
+    pub(crate) fn due(&self, now: Timestamp) -> Due {
+        let deferred = std::mem::take(&mut *self.deferred.borrow_mut());
+        let grace = Duration::from_millis(TICK.into());
+        let mut overdue = Vec::new();
+        self.pending.borrow_mut().retain(|id, pending| {
+            let late = now > pending.deadline.after(grace);
+            if late {
+                overdue.push((*id, pending.context));
+            }
+            !late
+        });
+        self.set_timer();
+        if self.period.get() == 0 {
+            // This root may not be the one whose timer was set last.
             tick_each(0);
+        }
+        Due { deferred, overdue }
+    }
+
+    /// A root has ended, perhaps the one whose timer was running: `other` sets its own.
+    pub(crate) fn timer_lost(&self, other: Option<u32>) {
+        if self.period.replace(0) > 0 && other.is_some_and(|other| abi::set_effective_context(other).is_ok())
+        {
+            self.set_timer();
         }
     }
 
-    /// Those whose deadline has passed by more than a tick, so that Envoy's own timeout had its chance.
-    pub(crate) fn overdue(&self, now: Timestamp) -> Vec<(Kind, u32)> {
-        let grace = std::time::Duration::from_millis(u64::from(TICK));
-        let late = |pending: &Pending| now > pending.deadline.after(grace);
-        self.0.borrow().iter().filter(|(_, pending)| late(pending)).map(|(id, _)| *id).collect()
+    /// Sets the timer of the root whose context is the present one, if what there is to wait for needs another than runs.
+    /// Its tick is for all roots of the VM.
+    fn set_timer(&self) {
+        let period = if !self.deferred.borrow().is_empty() {
+            MOMENT
+        } else if !self.pending.borrow().is_empty() {
+            TICK
+        } else {
+            0
+        };
+        if self.period.replace(period) != period {
+            tick_each(period);
+        }
     }
 }
 
@@ -127,7 +183,8 @@ pub(crate) fn grpc_status(pending: Pending, code: u32) -> Answer {
     }
 }
 
+/// Envoy counts from the beginning of the round of its event loop that sent the call, which on a busy worker lies some
+/// time back: its timeout may come that much early.
 fn is_past(deadline: Timestamp) -> bool {
-    // Envoy's timers have a resolution of a millisecond.
-    Timestamp::from_nanos(abi::now()).after(std::time::Duration::from_millis(2)) >= deadline
+    Timestamp::from_nanos(abi::now()).after(Duration::from_millis(TICK.into())) >= deadline
 }

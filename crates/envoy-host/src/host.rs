@@ -19,14 +19,12 @@ pub(crate) struct EnvoyHost {
     /// The exchange's context in Envoy.
     context: u32,
     position: Position,
-    /// Bytes of a body that are at hand in this callback.
-    pub(crate) at_hand: usize,
     callouts: Rc<Callouts>,
 }
 
 impl EnvoyHost {
     pub(crate) fn new(context: u32, callouts: Rc<Callouts>) -> Self {
-        Self { context, position: Position::Configure, at_hand: 0, callouts }
+        Self { context, position: Position::Configure, callouts }
     }
 
     fn sent(&self, kind: Kind, token: u32, deadline: Duration, max_answer: usize) -> CalloutId {
@@ -116,9 +114,7 @@ impl Host for EnvoyHost {
 
     fn set_body(&mut self, side: Side, bytes: &[u8]) -> Result<(), HostError> {
         self.position.check_body(side)?;
-        abi::set_buffer(body_buffer(side), self.at_hand, bytes)?;
-        self.at_hand = bytes.len();
-        Ok(())
+        abi::set_buffer(body_buffer(side), bytes)
     }
 
     fn property(&mut self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {

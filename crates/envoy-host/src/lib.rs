@@ -7,7 +7,8 @@
 //! ```
 //!
 //! [`filter!`] exports the callbacks that are named, and no others: each export costs a crossing into the VM on every
-//! request. A list that does not match [`Policy::PHASES`](meshgate_policy::policy::Policy::PHASES) does not compile.
+//! request. A list that does not match [`Policy::PHASES`](meshgate_policy::policy::Policy::PHASES) does not compile, nor
+//! do phases that are not sound ([`Phases::check`](meshgate_policy::policy::Phases::check)).
 //!
 //! # Why not the SDK
 //! `proxy-wasm` 0.2.5 (the Rust SDK) exports every callback, panics on a header that is not UTF-8, on a status that it does
@@ -72,6 +73,9 @@ macro_rules! filter {
                 $crate::export::same(&exported, &<$policy as $crate::export::Policy>::PHASES),
                 "the exported phases are not the policy's PHASES"
             );
+            if let Err(missing) = exported.check() {
+                panic!("{}", missing);
+            }
         };
 
         unsafe extern "C" {

@@ -11,7 +11,7 @@ struct EnvoySetup {
     instance: String,
 }
 
-/// Compiles a configuration document.
+/// Compiles a configuration document: JSON text, or an encoded `google.protobuf.Struct`.
 pub(crate) fn compile<P: Policy>(document: &[u8]) -> Result<P, ConfigError> {
     let instance = abi::property(b"plugin_name").ok().flatten().unwrap_or_default();
     let mut setup = EnvoySetup { instance: String::from_utf8_lossy(&instance).into_owned() };

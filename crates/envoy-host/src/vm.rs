@@ -13,7 +13,7 @@ use meshgate_policy::host::{Answer, CalloutError, CalloutId, Side, Timestamp};
 use meshgate_policy::policy::Policy;
 
 use crate::abi::{self, Buffer, Stream};
-use crate::callouts::{self, Callouts, Kind};
+use crate::callouts::{self, Callouts, Due, Kind};
 use crate::host::EnvoyHost;
 use crate::{logger, setup};
 
@@ -25,6 +25,10 @@ pub enum Action {
     Continue = 0,
     /// Keep it.
     Pause = 1,
+    /// Keep a head with all that follows it. In Envoy alone (`StopAllIterationAndWatermark` of its filters): the ABI leaves
+    /// this number open. `Pause` does the same, but not with `allow_on_headers_stop_iteration: true`, where the body comes
+    /// and would take the head along.
+    StopAll = 4,
 }
 
 /// One VM running a policy. The callbacks have the names and arguments of the ABI.
@@ -72,7 +76,7 @@ impl<P: Policy> Vm<P> {
         if parent == 0 {
             contexts.roots.insert(context, None);
         } else if let Some(Some(policy)) = contexts.roots.get(&parent) {
-            let drive = Drive::new(policy.begin());
+            let drive = Drive::new(policy.begin(), P::PHASES);
             let host = EnvoyHost::new(context, Rc::clone(&self.callouts));
             contexts.exchanges.insert(context, Running { drive, host });
         }
@@ -82,8 +86,10 @@ impl<P: Policy> Vm<P> {
     pub fn delete(&self, context: u32) {
         self.callouts.forget(context);
         let Ok(mut contexts) = self.contexts.try_borrow_mut() else { return };
-        if contexts.exchanges.remove(&context).is_none() {
-            contexts.roots.remove(&context);
+        if contexts.exchanges.remove(&context).is_none() && contexts.roots.remove(&context).is_some() {
+            // Its timer goes with it, and the exchanges of other roots may count on that.
+            let other = contexts.roots.keys().next().copied();
+            self.callouts.timer_lost(other);
         }
     }
 
@@ -114,14 +120,7 @@ impl<P: Policy> Vm<P> {
 
     /// Bytes of a body have arrived: `size` are at hand now.
     pub fn body(&self, context: u32, side: Side, size: usize, end: bool) -> Action {
-        self.message(context, side, |running| {
-            running.host.at_hand = size;
-            let flow = running.drive.body(&mut running.host, side, size, end);
-            if flow == Flow::Continue {
-                running.host.at_hand = 0;
-            }
-            flow
-        })
+        self.message(context, side, |running| running.drive.body(&mut running.host, side, size, end))
     }
 
     /// Trailers have arrived.
@@ -161,12 +160,14 @@ impl<P: Policy> Vm<P> {
         }
     }
 
-    /// Time has passed: ends the callouts whose answer never came.
+    /// Time has passed: brings what was deferred, and ends the callouts whose answer never came.
     pub fn tick(&self) {
-        for id in self.callouts.overdue(Timestamp::from_nanos(abi::now())) {
-            if let Some(pending) = self.callouts.take(id) {
-                self.answer(pending.context, id, Answer::Failed(CalloutError::TimedOut));
-            }
+        let Due { deferred, overdue } = self.callouts.due(Timestamp::from_nanos(abi::now()));
+        for (context, side) in deferred {
+            self.reach(context, |running| running.drive.wake(&mut running.host, side));
+        }
+        for (id, context) in overdue {
+            self.answer(context, id, Answer::Failed(CalloutError::TimedOut));
         }
     }
 
@@ -178,6 +179,11 @@ impl<P: Policy> Vm<P> {
         match flow {
             Some(Flow::Continue | Flow::Resume(_)) => Action::Continue,
             Some(Flow::Pause) => Action::Pause,
+            Some(Flow::Stop) => Action::StopAll,
+            Some(Flow::Defer(side)) => {
+                self.callouts.defer(context, side);
+                Action::Pause
+            }
             Some(Flow::Reply(reply)) => send(&reply),
             // An exchange that nothing is known of can't be let through.
             None if side == Side::Request => {
@@ -189,16 +195,18 @@ impl<P: Policy> Vm<P> {
     }
 
     fn answer(&self, context: u32, (_, token): (Kind, u32), answer: Answer) {
+        self.reach(context, |running| running.drive.callout(&mut running.host, CalloutId(token), answer));
+    }
+
+    /// Reports something to an exchange from a callback of its root, and does what follows.
+    fn reach(&self, context: u32, report: impl FnOnce(&mut Running<P>) -> Flow) {
         // The proxy called the root context: what follows is about the exchange.
         if let Err(error) = abi::set_effective_context(context) {
             log::error!("an answer's exchange can't be reached: {error}");
             return;
         }
         let flow = match self.contexts.try_borrow_mut() {
-            Ok(mut contexts) => contexts
-                .exchanges
-                .get_mut(&context)
-                .map(|running| running.drive.callout(&mut running.host, CalloutId(token), answer)),
+            Ok(mut contexts) => contexts.exchanges.get_mut(&context).map(report),
             Err(_) => None,
         };
         match flow {
@@ -214,7 +222,8 @@ impl<P: Policy> Vm<P> {
             Some(Flow::Reply(reply)) => {
                 send(&reply);
             }
-            Some(Flow::Continue | Flow::Pause) | None => {}
+            Some(Flow::Defer(side)) => self.callouts.defer(context, side),
+            Some(Flow::Continue | Flow::Pause | Flow::Stop) | None => {}
         }
     }
 }

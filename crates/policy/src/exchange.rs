@@ -78,7 +78,8 @@ pub trait Exchange {
     }
 
     /// What to do when a method of this exchange failed. By default a request that could not be checked is answered with
-    /// 500 and does not pass, and a response passes as it is.
+    /// 500 and does not pass, and a response passes as it is. What can't be answered here is a wait or reading a body: that
+    /// becomes a 500 too.
     fn failed(&mut self, side: Side, part: Part, error: HostError) -> Next {
         let _ = (part, error);
         match side {
@@ -99,7 +100,17 @@ pub enum Next {
     /// From a body in [`BodyMode::Window`]: keep all that is at hand and show it again with what follows. At the end of the
     /// body, and past the limit, it passes all the same.
     Hold,
-    /// Keep everything here until a callout of this exchange is answered.
+    /// Keep everything here until a callout of this exchange is answered. What comes meanwhile is kept too: a body that
+    /// is read is then shown with it, in [`BodyMode::Window`] together with what was at hand when the wait began.
+    ///
+    /// Three limits keep bodies whole; the reasons are in [`drive`](crate::drive).
+    /// - After a wait in a head, [`BodyMode::Whole`] can't hold that head: read the body first, and wait there.
+    /// - Of a request nothing can wait, not even its trailers, once a part of its body has been passed on:
+    ///   [`HostError::TooLate`].
+    /// - A request that waited in the midst of its body goes on with the next part of it. A client that sends no more
+    ///   before it hears from the upstream has to be answered for in the head.
+    ///
+    /// Takes the phases of all that may follow: see [`Phases::check`](crate::policy::Phases::check).
     Wait,
     /// Answer the client now. After the head of a response has been passed on there is no answering any more: the stream
     /// is reset.
@@ -117,7 +128,9 @@ pub enum BodyMode {
         /// `allow_on_headers_stop_iteration: true` in the filter's configuration.
         hold_head: bool,
     },
-    /// As it passes, each time with what [`Next::Hold`] kept.
+    /// As it passes, each time with what [`Next::Hold`] or [`Next::Wait`] kept. A request is answered with 500 whose
+    /// trailers come while a part behind others that have been passed on is held: with trailers nothing of a body can be
+    /// passed on any more.
     Window {
         /// The most that is held. Bytes.
         limit: usize,
@@ -139,6 +152,9 @@ impl BodyMode {
 }
 
 /// What is at hand of a body; the bytes are read with [`Host::body`].
+///
+/// Trailers may end a body of which nothing is held any more, or of which no byte ever came: that is shown as a size of 0,
+/// and [`Host::set_body`] fails, because the proxy has no buffer to write into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Body {
     /// Bytes at hand.
@@ -154,8 +170,8 @@ pub enum Rest {
     More,
     /// Nothing: this is the last of it.
     End,
-    /// More than the limit of the [`BodyMode`] is at hand: what is here passes now, whatever the answer but a reply. In
-    /// [`BodyMode::Whole`] this is the last call for this body.
+    /// More than the limit of the [`BodyMode`] is at hand: what is here passes now, unless the answer is a reply or a
+    /// wait; the proxy's own limit still holds. In [`BodyMode::Whole`] this is the last call for this body.
     OverLimit,
 }
 

@@ -74,6 +74,8 @@ pub enum Position {
         /// Whether the head has not been passed on yet, so that it can still change.
         head_held: bool,
     },
+    /// No part of a message is at hand: what a callout brings that nothing waits for comes here.
+    Between,
     /// The exchange is over.
     Log,
 }
@@ -98,7 +100,7 @@ impl Position {
                 let trailers = map == Map::trailers(side) && part == Part::Trailers;
                 if head || trailers { Ok(()) } else { Err(HostError::WrongPhase) }
             }
-            Self::Configure | Self::Log => Err(HostError::WrongPhase),
+            Self::Configure | Self::Between | Self::Log => Err(HostError::WrongPhase),
         }
     }
 
@@ -159,6 +161,12 @@ pub enum HostError {
     Malformed,
     /// The exchange wants to wait, but has no callout under way that could wake it.
     NothingToWaitFor,
+    /// The exchange wants to see a body, or to hold a message that it can't hold: its policy does not name the phases of
+    /// what follows the head.
+    PhasesMissing,
+    /// The exchange wants to hold what can't be held any more: after a wait a head can't be held for its body as well,
+    /// and of a request nothing can wait once a part of its body has been passed on.
+    TooLate,
     /// The proxy answered with a status that the call does not allow for; its number in the Proxy-Wasm ABI.
     Status(u32),
 }
@@ -171,6 +179,8 @@ impl fmt::Display for HostError {
             Self::Unsupported => f.write_str("the proxy does not offer this"),
             Self::Malformed => f.write_str("the proxy returned something that cannot be decoded"),
             Self::NothingToWaitFor => f.write_str("waiting with no callout under way"),
+            Self::TooLate => f.write_str("what has been passed on can't be held any more"),
+            Self::PhasesMissing => f.write_str("the policy does not name the phases that this needs"),
             Self::Status(status) => write!(f, "the proxy refused with status {status}"),
         }
     }
@@ -369,7 +379,8 @@ pub trait Host {
     /// Replaces what is at hand of a body. The length fields of the head are the policy's to mend, while it is held.
     ///
     /// # Errors
-    /// [`HostError::WrongPhase`] outside the body and trailers of that side.
+    /// [`HostError::WrongPhase`] outside the body and trailers of that side. The proxy refuses where it has nothing to
+    /// write into: at trailers, when no byte of the body is held.
     fn set_body(&mut self, side: Side, bytes: &[u8]) -> Result<(), HostError>;
 
     /// An attribute of the proxy, by path, in the proxy's encoding; `None` where it has none. Costs about as much as a
@@ -485,6 +496,7 @@ mod tests {
             (at(Response, Body, false), vec![]),
             (at(Response, Trailers, false), vec![ResponseTrailers]),
             (Position::Configure, vec![]),
+            (Position::Between, vec![]),
             (Position::Log, vec![]),
         ];
         for (position, writable) in cases {
@@ -506,6 +518,7 @@ mod tests {
         assert!(at(Side::Request, Part::Trailers, false).check_body(Side::Request).is_ok());
         assert!(at(Side::Request, Part::Head, true).check_body(Side::Request).is_err());
         assert!(at(Side::Request, Part::Body, false).check_body(Side::Response).is_err());
+        assert!(Position::Between.check_body(Side::Request).is_err());
         assert!(Position::Log.check_body(Side::Request).is_err());
     }
 

@@ -14,6 +14,7 @@
 pub mod condition;
 pub mod config;
 pub mod cookie;
+pub mod document;
 pub mod drive;
 pub mod exchange;
 pub mod expression;

@@ -39,6 +39,8 @@ pub enum Refusal {
     PlanForbids,
     /// A header that would name a consumer and can't be removed.
     HeaderInvalid,
+    /// The path, which the configuration decides by, may be another one for the upstream.
+    PathAmbiguous,
     /// The usage changed too often to be written.
     Contention,
 }
@@ -53,6 +55,7 @@ impl Refusal {
             Self::ConsumerDisabled => Event::ConsumerDisabled,
             Self::PlanForbids => Event::PlanForbids,
             Self::HeaderInvalid => Event::HeaderInvalid,
+            Self::PathAmbiguous => Event::PathAmbiguous,
             Self::Contention => Event::Error,
         }
     }
@@ -104,6 +107,10 @@ impl Answers {
             Refusal::HeaderInvalid => bad_request(
                 "The name of a request header starts with x-consumer- and is too long or not valid. Leave it out.",
                 "meshgate_header_invalid",
+            ),
+            Refusal::PathAmbiguous => bad_request(
+                "The path has a segment . or .. or a backslash. Send it resolved, with / only.",
+                "meshgate_path_ambiguous",
             ),
             Refusal::ConsumerDisabled => forbidden(
                 "The account of this API key is disabled. Ask the provider of this API to enable it.",

@@ -21,17 +21,11 @@ enum Location {
     Query { name: Box<str> },
 }
 
-/// A key that was found.
-pub struct Credential<'a> {
-    /// The bytes of the key.
-    pub key: Cow<'a, [u8]>,
-    location: &'a Location,
-}
-
 /// What a request carries.
 pub enum Found<'a> {
     Nothing,
-    One(Credential<'a>),
+    /// The bytes of the key.
+    One(Cow<'a, [u8]>),
     /// More than one, even if they are equal.
     Several,
 }
@@ -63,7 +57,7 @@ impl Locations {
         for location in &self.0 {
             let mut note = |key| {
                 found = match found {
-                    Found::Nothing => Found::One(Credential { key, location }),
+                    Found::Nothing => Found::One(key),
                     Found::One(_) | Found::Several => Found::Several,
                 };
             };
@@ -71,7 +65,7 @@ impl Locations {
                 Location::Header { name, scheme } => head
                     .headers
                     .all(name.as_str())
-                    .filter_map(|value| key_in(value, scheme.as_deref()))
+                    .flat_map(|value| keys_in(value, scheme.as_deref()))
                     .for_each(|key| note(Cow::Borrowed(key))),
                 Location::Query { name } => {
                     query::values(head.query.unwrap_or_default(), name.as_bytes()).for_each(note);
@@ -79,6 +73,14 @@ impl Locations {
             }
         }
         found
+    }
+
+    /// Removes all keys from the request, and nothing else.
+    ///
+    /// # Errors
+    /// What the host refused.
+    pub fn hide(&self, host: &mut dyn Host, head: &RequestHead<'_>) -> Result<(), HostError> {
+        self.0.iter().try_for_each(|location| location.hide(host, head))
     }
 
     /// Says where to put a key, for the client that sent none: `the header x-api-key`.
@@ -154,25 +156,28 @@ impl Location {
     }
 }
 
-impl Credential<'_> {
-    /// Removes the key from the request, and nothing else.
-    ///
-    /// # Errors
-    /// What the host refused.
-    pub fn hide(&self, host: &mut dyn Host, head: &RequestHead<'_>) -> Result<(), HostError> {
-        match self.location {
-            Location::Header { name, scheme } => {
+impl Location {
+    fn hide(&self, host: &mut dyn Host, head: &RequestHead<'_>) -> Result<(), HostError> {
+        match self {
+            Self::Header { name, scheme } => {
+                let has_key = |value: &[u8]| keys_in(value, scheme.as_deref()).next().is_some();
+                if !head.headers.all(name.as_str()).any(has_key) {
+                    return Ok(());
+                }
                 host.remove_header(Map::RequestHeaders, name)?;
                 // Values of other schemes are not keys: they go back.
                 for value in head.headers.all(name.as_str()) {
-                    if key_in(value, scheme.as_deref()).is_none() {
+                    if !has_key(value) {
                         let value = HeaderValue::new(value).map_err(|_| HostError::Malformed)?;
                         host.add_header(Map::RequestHeaders, name, &value)?;
                     }
                 }
                 Ok(())
             }
-            Location::Query { name } => {
+            Self::Query { name } => {
+                if query::values(head.query.unwrap_or_default(), name.as_bytes()).next().is_none() {
+                    return Ok(());
+                }
                 let target = head.headers.first(":path").unwrap_or_default();
                 let target = query::target_without(target, &[name.as_bytes()]);
                 let target = HeaderValue::new(target).map_err(|_| HostError::Malformed)?;
@@ -182,13 +187,24 @@ impl Credential<'_> {
     }
 }
 
-/// The key in a header value: all of it, or what follows the scheme and the spaces behind it (RFC 9110 section 11.4).
+/// The keys in a header value. Repeated fields may have been joined by commas (RFC 9110 section 5.3), as Envoy does with
+/// `authorization`. What has the scheme behind a comma is a key of a field that was repeated: it counts twice, so that no
+/// such request passes. Without a scheme all of the value is one key.
+fn keys_in<'a>(value: &'a [u8], scheme: Option<&'a str>) -> impl Iterator<Item = &'a [u8]> {
+    let commas = value.iter().enumerate().filter(move |(_, byte)| scheme.is_some() && **byte == b',');
+    let behind = commas.filter_map(|(at, _)| value.get(at.checked_add(1)?..));
+    let joined = behind.filter_map(move |part| key_in(part.trim_ascii_start(), scheme));
+    key_in(value, scheme).into_iter().chain(joined.flat_map(|key| [key, key]))
+}
+
+/// The key in a header value: all of it, or what follows the scheme and the blanks behind it (RFC 9110 section 11.4).
 /// `None`: another scheme.
 fn key_in<'a>(value: &'a [u8], scheme: Option<&str>) -> Option<&'a [u8]> {
     let Some(scheme) = scheme else { return Some(value) };
     let (found, key) = value.split_at_checked(scheme.len())?;
-    let ends = key.first().is_none_or(|&byte| byte == b' ');
-    let spaces = key.iter().take_while(|&&byte| byte == b' ').count();
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let ends = key.first().is_none_or(is_blank);
+    let spaces = key.iter().take_while(|byte| is_blank(byte)).count();
     (ends && found.eq_ignore_ascii_case(scheme.as_bytes())).then(|| key.get(spaces..).unwrap_or_default())
 }
 
@@ -214,7 +230,7 @@ mod tests {
         let (locations, headers) = (locations(), Headers::from_pairs(fields.iter().copied()));
         match locations.find(&RequestHead::new(&headers)) {
             Found::Nothing => Err("nothing"),
-            Found::One(credential) => Ok(credential.key.escape_ascii().to_string()),
+            Found::One(key) => Ok(key.escape_ascii().to_string()),
             Found::Several => Err("several"),
         }
     }
@@ -231,7 +247,7 @@ mod tests {
             (&[("authorization", "ApiKey")], Ok("")),
             (&[("authorization", "ApiKey ")], Ok("")),
             (&[("authorization", "ApiKeys k")], Err("nothing")),
-            (&[("authorization", "ApiKey\tk")], Err("nothing")),
+            (&[("authorization", "ApiKey\tk")], Ok("k")),
             (&[("authorization", "Basic k")], Err("nothing")),
             (&[("authorization", "")], Err("nothing")),
             (&[("authorization", "Basic a"), ("authorization", "ApiKey k")], Ok("k")),
@@ -283,5 +299,19 @@ mod tests {
                 "{one:?} {other:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_was_joined_by_commas_is_taken_apart() {
+        let joined = |value| find(&[("authorization", value)]);
+        assert_eq!(joined("ApiKey a"), Ok("a".to_owned()));
+        assert_eq!(joined("ApiKey\ta"), Ok("a".to_owned()));
+        assert_eq!(joined("ApiKey a,b"), Ok("a,b".to_owned()));
+        assert_eq!(joined("Basic b, apikey c"), joined("ApiKey a,ApiKey a"));
+        assert_eq!(joined("ApiKey a,ApiKey a"), find(&[("x-api-key", "a"), ("x-api-key", "a")]));
+        assert_eq!(
+            find(&[("x-api-key", "a"), ("authorization", "Basic b, apikey c")]),
+            joined("ApiKey a,ApiKey a")
+        );
     }
 }

@@ -6,11 +6,12 @@ use meshgate_policy::exchange::{Exchange, Next, Reply};
 use meshgate_policy::head::RequestHead;
 use meshgate_policy::headers::{HeaderName, HeaderValue};
 use meshgate_policy::host::{Host, HostError, Map, Version};
+use meshgate_policy::matching::is_ambiguous;
 
 use crate::Quota;
 use crate::answer::{self, RATE_LIMIT, RATE_LIMIT_POLICY, Refusal};
 use crate::consumer::{Consumer, Identity};
-use crate::credential::{Credential, Found};
+use crate::credential::Found;
 use crate::digest::Digest;
 use crate::identity;
 use crate::metrics::Event;
@@ -110,11 +111,17 @@ impl QuotaExchange {
         let head = RequestHead::new(&headers);
         let forged = identity::forged(&headers).map_err(|_| Refusal::HeaderInvalid)?;
 
+        if quota.decides_by_path && is_ambiguous(head.path) {
+            return Err(Refusal::PathAmbiguous.into());
+        }
         if !Request::new(&head, host, None).matches(&quota.guards) {
             remove_all(host, &forged)?;
+            if quota.hide_credentials {
+                quota.locations.hide(host, &head)?;
+            }
             return Ok(Event::Unguarded);
         }
-        let (credential, identity) = quota.authenticate(&head)?;
+        let identity = quota.authenticate(&head)?;
         if quota.filter_state {
             // Also, and above all, of those who are refused from here on.
             identity::tell_log(host, &identity)?;
@@ -133,7 +140,7 @@ impl QuotaExchange {
 
         remove_all(host, &forged)?;
         if quota.hide_credentials {
-            credential.hide(host, &head)?;
+            quota.locations.hide(host, &head)?;
         }
         identity::tell_upstream(host, &identity)?;
         Ok(Event::Allowed)
@@ -142,16 +149,15 @@ impl QuotaExchange {
 
 impl Quota {
     /// Finds out who sends the request.
-    fn authenticate<'a>(&'a self, head: &RequestHead<'a>) -> Result<(Credential<'a>, Identity<'a>), Refusal> {
-        let credential = match self.locations.find(head) {
+    fn authenticate(&self, head: &RequestHead<'_>) -> Result<Identity<'_>, Refusal> {
+        let key = match self.locations.find(head) {
             Found::Nothing => return Err(Refusal::KeyMissing),
             Found::Several => return Err(Refusal::KeyRepeated),
-            Found::One(credential) => credential,
+            Found::One(key) => key,
         };
-        let key = &credential.key;
         let identity =
-            if key.is_empty() || key.len() > MAX_KEY { None } else { self.consumers.find(&Digest::of(key)) };
-        identity.map(|identity| (credential, identity)).ok_or(Refusal::KeyInvalid)
+            if key.is_empty() || key.len() > MAX_KEY { None } else { self.consumers.find(&Digest::of(&key)) };
+        identity.ok_or(Refusal::KeyInvalid)
     }
 
     /// Counts the request, against all that other workers count at the same time.

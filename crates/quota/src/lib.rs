@@ -52,6 +52,8 @@ use self::plan::Plan;
 #[derive(Debug)]
 pub struct Quota {
     guards: Match,
+    /// Some rule looks at the path: those that may be another for the upstream are refused.
+    decides_by_path: bool,
     locations: Locations,
     hide_credentials: bool,
     filter_state: bool,
@@ -96,6 +98,8 @@ impl Policy for Quota {
             let plan = Plan::compile(&name, plan, &path.key(&name))?;
             plans.insert(name, Rc::new(plan));
         }
+        let decides_by_path =
+            config.guards.looks_at_path() || plans.values().any(|plan| plan.decides_by_path());
         let prefix = format!("meshgate/quota/{}/", setup.instance());
         let consumers = Consumers::compile(config.consumers, &plans, &prefix)?;
 
@@ -103,6 +107,7 @@ impl Policy for Quota {
         create_usage(&consumers, setup)?;
         Ok(Self {
             guards: config.guards,
+            decides_by_path,
             locations,
             hide_credentials: config.hide_credentials,
             filter_state: config.filter_state,

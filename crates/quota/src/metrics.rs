@@ -24,6 +24,8 @@ pub enum Event {
     Limit,
     /// A header that would name a consumer and can't be removed.
     HeaderInvalid,
+    /// A path that the upstream may resolve to another one.
+    PathAmbiguous,
     /// The proxy refused what was asked of it, or the usage changed too often to be written.
     Error,
     /// Another worker wrote the usage first; it was read again.
@@ -31,7 +33,7 @@ pub enum Event {
 }
 
 /// In the order of [`Event`].
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "meshgate.quota.allowed",
     "meshgate.quota.unguarded",
     "meshgate.quota.denied.key_missing",
@@ -41,6 +43,7 @@ const NAMES: [&str; 11] = [
     "meshgate.quota.denied.plan_forbids",
     "meshgate.quota.denied.limit",
     "meshgate.quota.denied.header_invalid",
+    "meshgate.quota.denied.path_ambiguous",
     "meshgate.quota.errors",
     "meshgate.quota.cas_conflicts",
 ];

@@ -100,7 +100,14 @@ impl Plan {
 
     /// Whether the plan covers a request.
     pub fn allows(&self, request: &Request<'_>) -> bool {
-        self.allow.as_ref().is_none_or(|allow| allow.iter().any(|entry| request.matches(entry)))
+        self.allow.as_ref().is_none_or(|allow| allow.iter().any(|entry| request.is_permitted(entry)))
+    }
+
+    /// Whether the path of a request has a say in what it may or in what counts it.
+    pub fn decides_by_path(&self) -> bool {
+        let allow = self.allow.iter().flatten();
+        allow.chain(self.limits.iter().map(|limit| &limit.counts)).any(Match::looks_at_path)
+            || self.limits.iter().any(|limit| limit.when.is_some())
     }
 
     /// Which limits count a request; `None`: not one.

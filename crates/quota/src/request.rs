@@ -31,6 +31,11 @@ impl<'a> Request<'a> {
         entry.holds(&Input { request: self.head, response: None, roll: &|| self.roll() })
     }
 
+    /// Whether it is one of these, whichever of several values the upstream takes.
+    pub fn is_permitted(&self, entry: &Match) -> bool {
+        self.matches(entry) && !entry.sees_several(self.head)
+    }
+
     /// Whether a condition holds, or has no answer; `entry` is the `match` block beside it, whose path template gives the
     /// condition its `path`. A limit is not evaded by a request that its condition can't be asked about.
     pub fn holds(&self, condition: &Condition, entry: &Match) -> bool {

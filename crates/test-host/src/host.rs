@@ -10,7 +10,7 @@ use meshgate_policy::host::{
 
 use crate::callouts::{Pending, SentGrpc, SentHttp};
 use crate::message::Fields;
-use crate::world::World;
+use crate::world::{Operation, World};
 
 /// Numbers of the Proxy-Wasm ABI for what Envoy refuses.
 const NOT_FOUND: HostError = HostError::Status(1);
@@ -113,6 +113,7 @@ impl Memory {
     /// A section to read. The log shows what was passed on, and no fields where there was no section.
     fn readable(&mut self, map: Map) -> Result<Fields, HostError> {
         self.position.check_read(map)?;
+        self.world.attempt(Operation::ReadHeaders)?;
         let log = self.position == Position::Log;
         match self.section(map) {
             Section::Here(fields) => Ok(fields.clone()),
@@ -123,6 +124,7 @@ impl Memory {
 
     fn writable(&mut self, map: Map) -> Result<&mut Fields, HostError> {
         self.position.check_write(map)?;
+        self.world.attempt(Operation::WriteHeaders)?;
         match self.section(map) {
             Section::Here(fields) => Ok(fields),
             Section::Passed(_) | Section::Missing => Err(HostError::WrongPhase),
@@ -144,6 +146,7 @@ impl Host for Memory {
     }
 
     fn random(&mut self, out: &mut [u8]) -> Result<(), HostError> {
+        self.world.attempt(Operation::Random)?;
         self.world.state().random.fill(out);
         Ok(())
     }
@@ -174,11 +177,12 @@ impl Host for Memory {
     }
 
     fn clear_route_cache(&mut self) -> Result<(), HostError> {
-        Ok(())
+        self.world.attempt(Operation::ClearRouteCache)
     }
 
     fn body(&mut self, side: Side, start: usize, limit: usize) -> Result<Vec<u8>, HostError> {
         self.position.check_body(side)?;
+        self.world.attempt(Operation::ReadBody)?;
         let bytes = self.at_hand(side).body.as_deref().unwrap_or_default();
         let rest = bytes.get(start..).unwrap_or_default();
         Ok(rest.iter().copied().take(limit).collect())
@@ -186,28 +190,34 @@ impl Host for Memory {
 
     fn set_body(&mut self, side: Side, bytes: &[u8]) -> Result<(), HostError> {
         self.position.check_body(side)?;
+        self.world.attempt(Operation::WriteBody)?;
         *self.at_hand(side).body.as_mut().ok_or(NOT_FOUND)? = bytes.to_vec();
         Ok(())
     }
 
     fn property(&mut self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
+        self.world.attempt(Operation::ReadProperty)?;
         Ok(self.world.property(path))
     }
 
     fn set_filter_state(&mut self, key: &str, value: &[u8]) -> Result<(), HostError> {
+        self.world.attempt(Operation::SetFilterState)?;
         self.filter_state.insert(key.to_owned(), value.to_vec());
         Ok(())
     }
 
     fn shared(&mut self, key: &str) -> Result<Option<Shared>, HostError> {
+        self.world.attempt(Operation::ReadShared)?;
         Ok(self.world.shared_version(key))
     }
 
     fn set_shared(&mut self, key: &str, value: &[u8], expected: Option<Version>) -> Result<(), HostError> {
+        self.world.attempt(Operation::WriteShared)?;
         self.world.write_shared(key, value, expected)
     }
 
     fn http_call(&mut self, call: &HttpCall<'_>) -> Result<CalloutId, HostError> {
+        self.world.attempt(Operation::Call)?;
         let now = self.world.now();
         let sent = SentHttp::new(call, now);
         let script = self.world.state().http.script(call.cluster).ok_or(BAD_ARGUMENT)?;
@@ -222,6 +232,7 @@ impl Host for Memory {
     }
 
     fn grpc_call(&mut self, call: &GrpcCall<'_>) -> Result<CalloutId, HostError> {
+        self.world.attempt(Operation::Call)?;
         let now = self.world.now();
         let sent = SentGrpc::new(call, now);
         let script = self.world.state().grpc.script(call.cluster).ok_or(PARSE_FAILURE)?;

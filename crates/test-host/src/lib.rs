@@ -50,4 +50,4 @@ pub use message::{Fields, Message};
 pub use run::{Client, Conversation, Outcome};
 pub use script::{Event, Scripted};
 pub use worker::Worker;
-pub use world::World;
+pub use world::{Operation, World};

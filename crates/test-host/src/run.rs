@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use meshgate_policy::drive::{Drive, Flow};
 use meshgate_policy::exchange::{Exchange, Reply};
-use meshgate_policy::host::Side;
+use meshgate_policy::host::{Side, Timestamp};
 use meshgate_policy::policy::Phases;
 
 use crate::chunks::{Chunking, Ending};
@@ -26,6 +26,8 @@ pub struct Conversation<E> {
     response: Passage,
     /// The proxy answers by itself: no more of the request is looked at, and nothing from the upstream.
     replied: bool,
+    /// When the sides are woken whose message was deferred.
+    wakes: Vec<(Timestamp, Side)>,
     /// What the client got past the filter.
     direct: Option<Client>,
     details: Option<&'static str>,
@@ -41,6 +43,8 @@ struct Passage {
     backlog: Backlog,
     /// The filter has seen the end.
     end_seen: bool,
+    /// The filter kept the last part of the body that it was shown.
+    kept: bool,
     passed: Option<Message>,
 }
 
@@ -62,6 +66,11 @@ struct Backlog {
     end: bool,
     trailers: Option<Fields>,
 }
+
+const REPEATED: &str = "a router with a retry policy would get twice what has been passed on";
+
+/// How long a message is deferred: the resolution of a proxy's timers.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// What the client got.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,12 +128,13 @@ impl Outcome {
 impl<E: Exchange> Conversation<E> {
     pub(crate) fn new(host: Memory, phases: Phases, exchange: E) -> Self {
         Self {
-            drive: Drive::new(exchange),
+            drive: Drive::new(exchange, phases),
             host,
             phases,
             request: Passage::default(),
             response: Passage::default(),
             replied: false,
+            wakes: Vec::new(),
             direct: None,
             details: None,
         }
@@ -216,7 +226,7 @@ impl<E: Exchange> Conversation<E> {
     /// Moves the clock and brings the answers that come meanwhile, each at its time.
     pub fn advance(&mut self, by: Duration) {
         let target = self.host.world.now().after(by);
-        while let Some(due) = self.host.next_due().filter(|&due| due <= target) {
+        while let Some(due) = self.next_due().filter(|&due| due <= target) {
             self.host.world.advance_to(due);
             self.deliver();
         }
@@ -226,7 +236,7 @@ impl<E: Exchange> Conversation<E> {
     /// Moves the clock until nothing is held, or nothing is under way that could end that.
     pub fn settle(&mut self) {
         while self.request.stop != Stop::No || self.response.stop != Stop::No {
-            let Some(due) = self.host.next_due() else { return };
+            let Some(due) = self.next_due() else { return };
             self.host.world.advance_to(due);
             self.deliver();
         }
@@ -289,12 +299,18 @@ impl<E: Exchange> Conversation<E> {
         if buffered && self.overflows(side) {
             return;
         }
+        let passage = self.passage(side);
+        let endangered = passage.kept && passage.stop == Stop::No && !bytes.is_empty();
+        let repeats = self.would_repeat(side);
         let called = match side {
             Side::Request => self.phases.request_body,
             Side::Response => self.phases.response_body,
         };
         let flow = if called { self.drive.body(&mut self.host, side, size, end) } else { Flow::Continue };
-        let paused = flow == Flow::Pause;
+        assert!(!endangered || flow != Flow::Continue, "Envoy before 1.37 would lose this part of a body");
+        let paused = matches!(flow, Flow::Pause | Flow::Defer(_));
+        assert!(!(paused && repeats), "{REPEATED}");
+        self.passage(side).kept = paused;
         self.follow(side, flow, Stop::Shown);
         if paused {
             self.overflows(side);
@@ -318,7 +334,15 @@ impl<E: Exchange> Conversation<E> {
             Side::Response => self.phases.response_trailers,
         };
         let flow = if called { self.drive.trailers(&mut self.host, side) } else { Flow::Continue };
+        let paused = matches!(flow, Flow::Pause | Flow::Defer(_));
+        assert!(!(paused && self.would_repeat(side)), "{REPEATED}");
         self.follow(side, flow, Stop::Shown);
+    }
+
+    /// Whether a router with a retry policy would get the body twice if something more were kept.
+    fn would_repeat(&self, side: Side) -> bool {
+        let passed = self.request.passed.as_ref().is_some_and(|message| !message.body.is_empty());
+        side == Side::Request && passed
     }
 
     /// Does what a callback returned.
@@ -326,6 +350,11 @@ impl<E: Exchange> Conversation<E> {
         match flow {
             Flow::Continue => self.release(side),
             Flow::Pause => self.passage(side).stop = stop,
+            Flow::Stop => self.passage(side).stop = Stop::Unseen,
+            Flow::Defer(deferred) => {
+                self.passage(side).stop = stop;
+                self.defer(deferred);
+            }
             Flow::Reply(reply) => self.reply(*reply),
             Flow::Resume(_) => panic!("only the answer to a callout resumes"),
         }
@@ -347,18 +376,37 @@ impl<E: Exchange> Conversation<E> {
         }
     }
 
-    /// Brings the answers that are due.
+    /// Brings the answers that are due, and wakes whom it is time to.
     fn deliver(&mut self) {
-        while let Some(ended) = self.host.take_ended() {
-            if !self.phases.callout {
-                continue;
-            }
-            match self.drive.callout(&mut self.host, ended.id, ended.answer) {
+        loop {
+            let now = self.host.world.now();
+            let flow = if let Some(place) = self.wakes.iter().position(|(due, _)| *due <= now) {
+                let (_, side) = self.wakes.remove(place);
+                self.drive.wake(&mut self.host, side)
+            } else if let Some(ended) = self.host.take_ended() {
+                if !self.phases.callout {
+                    continue;
+                }
+                self.drive.callout(&mut self.host, ended.id, ended.answer)
+            } else {
+                return;
+            };
+            match flow {
                 Flow::Resume(side) => self.resume(side),
                 Flow::Reply(reply) => self.reply(*reply),
-                Flow::Continue | Flow::Pause => {}
+                Flow::Defer(side) => self.defer(side),
+                Flow::Continue | Flow::Pause | Flow::Stop => {}
             }
         }
+    }
+
+    fn defer(&mut self, side: Side) {
+        self.wakes.push((self.host.world.now().after(MOMENT), side));
+    }
+
+    /// When something happens by itself.
+    fn next_due(&self) -> Option<Timestamp> {
+        self.wakes.iter().map(|(due, _)| *due).chain(self.host.next_due()).min()
     }
 
     fn resume(&mut self, side: Side) {

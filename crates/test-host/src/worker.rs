@@ -22,7 +22,15 @@ impl<P: Policy> Worker<P> {
     /// # Errors
     /// What is wrong with the document.
     pub fn load(world: &World, document: impl fmt::Display) -> Result<Self, ConfigError> {
-        let policy = policy::compile(document.to_string().as_bytes(), &mut world.clone())?;
+        Self::load_bytes(world, document.to_string().as_bytes())
+    }
+
+    /// Loads and compiles a document as Envoy hands it over: JSON text, or an encoded `google.protobuf.Struct`.
+    ///
+    /// # Errors
+    /// What is wrong with the document.
+    pub fn load_bytes(world: &World, document: &[u8]) -> Result<Self, ConfigError> {
+        let policy = policy::compile(document, &mut world.clone())?;
         Ok(Self { world: world.clone(), policy: Rc::new(policy) })
     }
 

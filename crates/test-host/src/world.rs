@@ -38,7 +38,37 @@ pub(crate) struct State {
     /// Of the last write, over all keys.
     version: u32,
     before_writes: VecDeque<Interference>,
+    failures: Vec<(Operation, HostError)>,
     metrics: Vec<Measured>,
+}
+
+/// What a policy asks of its host, where that can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Reading all fields of a section, or the first value of one.
+    ReadHeaders,
+    /// Setting, adding or removing a field.
+    WriteHeaders,
+    /// Choosing the route again.
+    ClearRouteCache,
+    /// Reading a body.
+    ReadBody,
+    /// Writing a body.
+    WriteBody,
+    /// Reading an attribute of the proxy.
+    ReadProperty,
+    /// Setting filter state.
+    SetFilterState,
+    /// Reading a shared value.
+    ReadShared,
+    /// Writing a shared value.
+    WriteShared,
+    /// Sending an HTTP or gRPC call.
+    Call,
+    /// Drawing random bytes.
+    Random,
+    /// Defining a metric.
+    DefineMetric,
 }
 
 /// What another worker does between a read and a write.
@@ -73,6 +103,7 @@ impl World {
             shared: BTreeMap::new(),
             version: 0,
             before_writes: VecDeque::new(),
+            failures: Vec::new(),
             metrics: Vec::new(),
         };
         Self { instance: "test".into(), state: Rc::new(RefCell::new(state)) }
@@ -90,7 +121,13 @@ impl World {
     }
 
     /// Begins a conversation with an exchange that has these callbacks.
+    ///
+    /// # Panics
+    /// No module can have these alone: [`Phases::check`].
     pub fn begin_with<E: Exchange>(&self, phases: Phases, exchange: E) -> Conversation<E> {
+        if let Err(missing) = phases.check() {
+            panic!("{missing}: {phases:?}");
+        }
         Conversation::new(Memory::new(self.clone()), phases, exchange)
     }
 
@@ -161,6 +198,20 @@ impl World {
     /// read and its write. Each of several is done before one write, in order.
     pub fn before_next_write(&self, action: impl FnOnce(&Self) + 'static) {
         self.state().before_writes.push_back(Box::new(action));
+    }
+
+    /// Makes the next such operation of a policy fail. What is asked for several times fails so often, in order.
+    pub fn fail_next(&self, operation: Operation, error: HostError) {
+        self.state().failures.push((operation, error));
+    }
+
+    /// Fails where a test asked for it.
+    pub(crate) fn attempt(&self, operation: Operation) -> Result<(), HostError> {
+        let mut state = self.state();
+        match state.failures.iter().position(|(failing, _)| *failing == operation) {
+            Some(place) => Err(state.failures.remove(place).1),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn shared_version(&self, key: &str) -> Option<Shared> {
@@ -284,6 +335,7 @@ impl Setup for World {
 
     /// The same metric for the same name, so that workers share it.
     fn metric(&mut self, kind: MetricKind, name: &str) -> Result<Metric, HostError> {
+        self.attempt(Operation::DefineMetric)?;
         let mut state = self.state();
         let known = state.metrics.iter().position(|metric| metric.kind == kind && metric.name == name);
         let place = known.unwrap_or_else(|| {
@@ -295,10 +347,12 @@ impl Setup for World {
     }
 
     fn shared(&mut self, key: &str) -> Result<Option<Shared>, HostError> {
+        self.attempt(Operation::ReadShared)?;
         Ok(self.shared_version(key))
     }
 
     fn set_shared(&mut self, key: &str, value: &[u8]) -> Result<(), HostError> {
+        self.attempt(Operation::WriteShared)?;
         self.write_shared(key, value, None)
     }
 }

@@ -7,10 +7,10 @@ use meshgate_policy::config::ConfigError;
 use meshgate_policy::exchange::{Exchange, Next, Reply};
 use meshgate_policy::headers::{HeaderName, Headers};
 use meshgate_policy::host::{
-    Answer, GrpcCall, HashFunction, Host, HostError, HttpCall, Metric, MetricKind, Setup, Version,
+    Answer, GrpcCall, HashFunction, Host, HostError, HttpCall, Metric, MetricKind, Setup, Side, Version,
 };
 use meshgate_policy::policy::{Phases, Policy};
-use meshgate_test_host::{Event, Message, Planned, Scripted, Worker, World, http_answer};
+use meshgate_test_host::{Event, Message, Operation, Planned, Scripted, Worker, World, http_answer};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -269,4 +269,39 @@ fn a_metric_that_nobody_defined_is_a_mistake() {
     let world = World::new();
     let _worker = Worker::<Limit>::new(&world, json!({"requests": 3}));
     world.metric("limit.pased");
+}
+
+#[test]
+fn a_document_may_come_as_a_struct() {
+    let entry =
+        |name: &[u8]| [&b"\x0a\x15\x0a\x08"[..], name, b"\x12\x09\x11", &2_f64.to_le_bytes()].concat();
+    let worker = Worker::<Limit>::load_bytes(&World::new(), &entry(b"requests")).unwrap();
+    let run = || worker.run(&Message::get("/"), &Message::response(200)).status();
+    assert_eq!([run(), run(), run()], [200, 200, 429]);
+
+    let refused =
+        |document: &[u8]| Worker::<Limit>::load_bytes(&World::new(), document).unwrap_err().to_string();
+    assert_eq!(refused(&entry(b"reqvests")), refused(br#"{"reqvests": 2}"#));
+    assert!(refused(&entry(b"requests")[1..]).contains("invalid JSON"));
+}
+
+#[test]
+fn an_operation_fails_when_a_test_says_so() {
+    let world = World::new();
+    let broken = HostError::Status(10);
+    world.fail_next(Operation::ReadShared, broken);
+    world.fail_next(Operation::ReadShared, HostError::Unsupported);
+    let exchange = Scripted::new(move |host, event| {
+        if matches!(event, Event::Head { side: Side::Request, .. }) {
+            host.set_shared("key", b"value", None)?;
+            assert_eq!(host.shared("key"), Err(broken));
+            assert_eq!(host.shared("key"), Err(HostError::Unsupported));
+            assert!(host.shared("key")?.is_some());
+        }
+        Ok(Next::Continue)
+    });
+    world.begin(exchange).run(&Message::get("/"), &Message::response(204));
+
+    world.fail_next(Operation::DefineMetric, broken);
+    assert_eq!(Setup::metric(&mut world.clone(), MetricKind::Counter, "limit.passed"), Err(broken));
 }

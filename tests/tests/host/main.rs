@@ -1,6 +1,7 @@
 //! The Envoy host, function by function, through the `probe` module: what a policy asks for is what Envoy does.
 
 mod signatures;
+mod waits;
 
 use std::time::Duration;
 
@@ -36,6 +37,28 @@ async fn run(envoy: &Envoy, script: Value) -> Response {
 async fn assert_alive(envoy: &Envoy) {
     assert!(!envoy.log().contains("Function: proxy_on"), "a callback failed:\n{}", envoy.log());
     assert_eq!(envoy.get("/alive").send().await.unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_may_be_a_struct() {
+    let with_struct = |config: Value| {
+        let probe = Wasm::module("probe").config_struct(config);
+        Listener::new().filter(probe)
+    };
+    let envoy = Envoy::start(with_struct(json!({ "name": "from a struct" }))).await.unwrap();
+    let response = run(&envoy, json!({})).await;
+    assert_eq!(result(&response, "name"), "from a struct");
+
+    let wrong = json!({ "nmae": "from a struct" });
+    let error = |log: String| {
+        let line =
+            log.lines().find(|line| line.contains("configuration refused")).expect("an error").to_owned();
+        line.split_once("configuration refused").unwrap().1.to_owned()
+    };
+    let of_struct = error(Envoy::refused(with_struct(wrong.clone())).await.unwrap());
+    let of_json = error(Envoy::refused(probe_listener(wrong)).await.unwrap());
+    assert_eq!(of_struct, of_json);
+    assert!(of_struct.contains(r#"found unknown field "nmae""#), "{of_struct}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -206,7 +229,7 @@ async fn an_http_callout_wakes_the_request_in_every_phase() {
         json!({ "request_head": [call, "wait"] }),
         json!({ "request_head": [whole], "request_body": [call, "wait"] }),
         json!({ "request_head": [call, "wait"], "callout": [whole], "request_body": ["upper_body"] }),
-        json!({ "request_trailers": [call, "wait"] }),
+        json!({ "request_head": [whole], "request_trailers": [call, "wait"] }),
         json!({ "request_head": [call, call, "wait"], "callout": [{ "wait_for": 2 }] }),
         json!({ "response_head": [call, "wait"] }),
     ] {

@@ -37,7 +37,7 @@ use serde::{Deserialize, Deserializer, de};
 
 pub use self::host::{HostPattern, host_of};
 pub use self::named::{FieldName, Named};
-pub use self::path::normalize;
+pub use self::path::{is_ambiguous, normalize};
 pub use self::path_match::PathMatch;
 pub use self::pattern::Pattern;
 pub use self::status::{StatusPattern, number_of};
@@ -182,6 +182,32 @@ impl Match {
     /// Whether this can hold only once there is a response.
     pub fn needs_response(&self) -> bool {
         self.status.is_some()
+    }
+
+    /// Whether the path of a request has a say in this: see [`is_ambiguous`].
+    pub fn looks_at_path(&self) -> bool {
+        self.path.is_some()
+    }
+
+    /// Whether a request has several values where this looks at one: of a query parameter, a header field or a cookie. This
+    /// holds if one of them is right; an upstream may take another. What permits by this refuses such requests.
+    pub fn sees_several(&self, request: &RequestHead<'_>) -> bool {
+        let query = request.query.unwrap_or_default();
+        let several = |count: usize| count > 1;
+        self.query
+            .iter()
+            .flat_map(Named::names)
+            .any(|name| several(query::values(query, name.as_bytes()).count()))
+            || self
+                .header
+                .iter()
+                .flat_map(Named::names)
+                .any(|name| several(request.headers.all(name.as_ref()).count()))
+            || self
+                .cookie
+                .iter()
+                .flat_map(Named::names)
+                .any(|name| several(cookie::values(request.headers, name.as_bytes()).count()))
     }
 
     fn path_holds(&self, request: &RequestHead<'_>) -> bool {

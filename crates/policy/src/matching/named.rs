@@ -27,6 +27,13 @@ impl<N> Named<N> {
     }
 }
 
+impl<N> Named<N> {
+    /// The names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &N> {
+        self.0.iter().map(|(name, _)| name)
+    }
+}
+
 impl<N: fmt::Debug> fmt::Debug for Named<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.0.iter().map(|(name, conditions)| (name, conditions))).finish()

@@ -28,6 +28,23 @@ pub fn normalize(path: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
+/// Whether servers resolve a path differently, so that what a rule decides on may not be what the upstream serves: it has a
+/// `\\`, or a segment that is `.` or `..` once `%2F` and `%5C` are decoded and parameters (`..;a`) are cut off.
+///
+/// Envoy sends a path on as it came unless `normalize_path` is set. What decides by path who may pass refuses these.
+pub fn is_ambiguous(path: &[u8]) -> bool {
+    let suspect = |byte: &u8| matches!(byte, b'.' | b'%' | b'\\');
+    if !path.iter().any(suspect) {
+        return false;
+    }
+    let decoded: Cow<'_, [u8]> = percent_decode(path).into();
+    let is_dots = |segment: &[u8]| {
+        let name = segment.split(|&byte| byte == b';').next().unwrap_or_default();
+        matches!(name, b"." | b"..")
+    };
+    path.contains(&b'\\') || decoded.split(|byte| matches!(byte, b'/' | b'\\')).any(is_dots)
+}
+
 /// A segment in normal form.
 pub(super) fn normal_segment(segment: &[u8]) -> Vec<u8> {
     let mut normal = Vec::with_capacity(segment.len());
@@ -204,6 +221,29 @@ mod tests {
                     prop_assert_eq!(normalize(escaped.as_bytes()), normalize(path.as_bytes()));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_servers_resolve_differently_is_ambiguous() {
+        for path in [
+            "/a/../b",
+            "/..",
+            "/.",
+            "/a/.",
+            "/a/%2e%2E/b",
+            "/a%2f..%2fb",
+            "/a%5C..%5cb",
+            "/a\\b",
+            "/a/..;x/b",
+            "/./a",
+        ] {
+            assert!(is_ambiguous(path.as_bytes()), "{path}");
+        }
+        for path in
+            ["", "*", "/", "/a/b", "/a.b/..c/d..", "/a%2Fb", "/...", "/%zz", "//a", "/%252e%252e", "/a;.."]
+        {
+            assert!(!is_ambiguous(path.as_bytes()), "{path}");
         }
     }
 }

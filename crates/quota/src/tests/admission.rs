@@ -169,7 +169,7 @@ fn what_is_not_guarded_passes_without_a_key_and_without_an_identity() {
     let worker = Worker::<Quota>::new(&world, with([("/match", json!({"path": {"prefix": "/v1"}}))]));
     let request = Message::get("/health").with("x-api-key", "any").with("x-consumer-name", "root");
     let outcome = send(&worker, &request);
-    assert_eq!(fields(outcome.forwarded()), [("x-api-key".to_owned(), "any".to_owned())]);
+    assert_eq!(fields(outcome.forwarded()), []);
     assert_eq!(fields(outcome.answer()), []);
     assert_eq!(send(&worker, &Message::get("/v1")).status(), 401);
     assert_eq!(world.metric("meshgate.quota.unguarded"), 1);
@@ -228,4 +228,45 @@ fn the_realm_is_what_is_configured() {
     let worker = load(&with([("/realm", json!("Acme API"))])).unwrap();
     let outcome = send(&worker, &Message::get("/"));
     assert_eq!(outcome.answer().head.get("www-authenticate"), Some("ApiKey realm=\"Acme API\""));
+}
+
+#[test]
+fn a_path_that_servers_resolve_differently_is_refused_where_paths_decide() {
+    let by_path = [
+        ("/match", json!({"path": {"prefix": "/v1"}})),
+        ("/plans/free/allow", json!({"path": {"prefix": "/v1"}})),
+        ("/plans/free/limits/0/match", json!({"path": "/v1/{id}"})),
+    ];
+    for rule in by_path {
+        let world = World::new();
+        let worker = Worker::<Quota>::new(&world, with([rule]));
+        for target in ["/v1/a/../../x", "/v1/%2e%2e/x", "/v1\\..\\x", "/v1/..;/x?q=/"] {
+            refused(&send(&worker, &get(target, "key-1")), 400, "meshgate_path_ambiguous");
+        }
+        assert_eq!(world.metric("meshgate.quota.denied.path_ambiguous"), 4);
+        // Dots elsewhere are nothing special.
+        assert_eq!(send(&worker, &get("/v1/a.b?c=../..", "key-1")).status(), 200);
+    }
+    assert_eq!(send(&load(&document()).unwrap(), &get("/a/../b", "key-1")).status(), 200);
+}
+
+#[test]
+fn a_plan_does_not_permit_by_one_of_several_values() {
+    let worker = load(&with([("/plans/free/allow", json!({"query": {"tenant": "a"}}))])).unwrap();
+    for (target, status) in
+        [("/?tenant=a", 200), ("/?tenant=b", 403), ("/?tenant=a&tenant=b", 403), ("/?tenant=b&tenant=a", 403)]
+    {
+        assert_eq!(send(&worker, &get(target, "key-1")).status(), status, "{target}");
+    }
+    let worker = load(&with([("/plans/free/allow", json!({"header": {"x-env": "dev"}}))])).unwrap();
+    let request = || get("/", "key-1").with("x-env", "dev");
+    assert_eq!(send(&worker, &request()).status(), 200);
+    assert_eq!(send(&worker, &request().with("x-env", "prod")).status(), 403);
+}
+
+#[test]
+fn keys_are_hidden_from_upstreams_that_need_none() {
+    let worker = load(&with([("/match", json!({"path": "/guarded"}))])).unwrap();
+    let outcome = send(&worker, &get("/open", "key-1"));
+    assert_eq!(outcome.forwarded().head.get("x-api-key"), None);
 }

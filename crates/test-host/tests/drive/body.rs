@@ -276,3 +276,23 @@ fn the_proxy_keeps_no_more_than_its_own_limit() {
     let outcome = world.begin(exchange).run_chunked(&Message::get("/"), &Chunking::WHOLE, &ok, &chunking);
     assert_eq!(outcome.client, Client::Reset, "its head had been passed on");
 }
+
+/// The proxy has no place for it any more: better no request than half of one.
+#[test]
+fn trailers_behind_a_part_that_is_held_end_a_request() {
+    let hold_behind = |first: usize| {
+        let exchange =
+            on_request(WINDOW, move |body| if body.size == first { Next::Continue } else { Next::Hold });
+        let mut conversation = World::new().begin(exchange);
+        conversation.head(Side::Request, &Message::post("/", "").head, false);
+        conversation.body(Side::Request, b"abcd", false);
+        conversation.body(Side::Request, b"ef", false);
+        conversation.trailers(Side::Request, &[("x-sum", "1")].into_iter().collect());
+        conversation.finish()
+    };
+    let outcome = hold_behind(4);
+    assert_eq!((outcome.status(), outcome.forwarded().text()), (500, "abcd"));
+    assert!(!outcome.forwarded().complete);
+    let outcome = hold_behind(0);
+    assert_eq!((outcome.forwarded().text(), outcome.forwarded().complete), ("abcdef", true));
+}

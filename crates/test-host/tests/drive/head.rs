@@ -135,19 +135,51 @@ fn a_module_gets_no_callback_that_it_does_not_export() {
     assert_eq!(*seen.borrow(), [Event::Head { side: Side::Response, end: true }]);
 }
 
-/// Envoy takes a missing body callback as one that continues, and a body that continues takes the head along.
+/// Envoy takes a missing body callback as one that continues, and a body that continues takes a waiting head along.
 #[test]
-fn a_body_that_nobody_looks_at_takes_a_waiting_head_along() {
-    for (allow, passes) in [(true, true), (false, false)] {
-        let world = slow_world();
-        world.allow_on_headers_stop_iteration(allow);
-        let exchange = Scripted::new(|host, event| match event {
-            Event::Head { side: Side::Request, .. } => ask(host),
-            _ => Ok(Next::Continue),
-        });
-        let phases = Phases { request_head: true, callout: true, ..Phases::NONE };
-        let mut conversation = world.begin_with(phases, exchange);
-        conversation.send(Side::Request, &Message::post("/", "body"), &Chunking::WHOLE);
-        assert_eq!(conversation.upstream().is_some(), passes);
+#[cfg(not(target_arch = "wasm32"))]
+#[should_panic = "request_head with callout needs request_body and request_trailers"]
+fn no_request_waits_whose_body_nobody_looks_at() {
+    let phases = Phases { request_head: true, callout: true, ..Phases::NONE };
+    World::new().begin_with(phases, Scripted::new(|_, _| Ok(Next::Continue)));
+}
+
+#[test]
+fn what_cannot_be_held_is_not_waited_for() {
+    let phases = Phases { response_head: true, callout: true, ..Phases::NONE };
+    for allow in [true, false] {
+        for next in [Next::Wait, WHOLE, HELD, WINDOW] {
+            let world = slow_world();
+            world.allow_on_headers_stop_iteration(allow);
+            let exchange = Scripted::new(move |host, event| match event {
+                Event::Head { side: Side::Response, .. } => ask(host).map(|_| next.clone()),
+                _ => Ok(Next::Continue),
+            });
+            let response = Message::response(200).with_body("body");
+            let mut conversation = world.begin_with(phases, exchange);
+            conversation.send(Side::Request, &Message::get("/"), &Chunking::WHOLE);
+            conversation.send(Side::Response, &response, &Chunking::WHOLE);
+            assert_eq!(conversation.finish().answer(), &response, "the failure of a response lets it pass");
+        }
     }
+}
+
+/// A policy may turn the failure of a response into a reply, but not into what has just failed.
+#[test]
+fn a_failure_cannot_read_what_cannot_be_read() {
+    struct Stubborn;
+    impl meshgate_policy::exchange::Exchange for Stubborn {
+        fn response_head(&mut self, _: &mut dyn Host, _: bool) -> Result<Next, HostError> {
+            Ok(HELD)
+        }
+
+        fn failed(&mut self, _: Side, _: meshgate_policy::host::Part, error: HostError) -> Next {
+            assert_eq!(error, HostError::PhasesMissing);
+            HELD
+        }
+    }
+    let phases = Phases { response_head: true, ..Phases::NONE };
+    let response = Message::response(200).with_body("body");
+    let outcome = World::new().begin_with(phases, Stubborn).run(&Message::get("/"), &response);
+    assert_eq!(outcome.status(), 500);
 }

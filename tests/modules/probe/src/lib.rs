@@ -83,7 +83,7 @@ impl Told {
     /// Takes the steps of a phase; what they return goes into the report.
     fn run(&mut self, host: &mut dyn Host, phase: &str, body: Option<(Side, Body)>) -> Next {
         let mut next = Next::Continue;
-        for step in self.script.get(phase).cloned().unwrap_or_default() {
+        for step in self.steps(phase) {
             match step.run(host, &self.policy, &self.answers, body) {
                 Ok(step::Outcome::Next(decided)) => next = decided,
                 Ok(step::Outcome::Value(value)) => self.report.push(json!([phase, value])),
@@ -91,6 +91,18 @@ impl Told {
             }
         }
         next
+    }
+
+    /// The steps of a phase. What is to be done once is not there the next time.
+    fn steps(&mut self, phase: &str) -> Vec<Step> {
+        let Some(script) = self.script.get_mut(phase) else { return Vec::new() };
+        let steps = script.clone();
+        script.retain(|step| !matches!(step, Step::Once(_)));
+        let flat = steps.into_iter().flat_map(|step| match step {
+            Step::Once(steps) => steps,
+            step => vec![step],
+        });
+        flat.collect()
     }
 
     fn body(&mut self, host: &mut dyn Host, side: Side, body: Body) -> Next {

@@ -60,6 +60,8 @@ pub enum Step {
         #[serde(default = "kibibyte")]
         max_answer: usize,
     },
+    /// Takes these steps the first time only.
+    Once(Vec<Self>),
     /// Waits for callouts.
     Wait,
     /// Waits until so many callouts are answered.
@@ -189,6 +191,8 @@ impl Step {
                 })?;
                 json!({ "sent": id.0 > 0 })
             }
+            // Taken apart before it gets here.
+            Self::Once(_) => Value::Null,
             Self::Wait => return Ok(Outcome::Next(Next::Wait)),
             Self::WaitFor(count) => {
                 let next = if answers.len() < count { Next::Wait } else { Next::Continue };
@@ -254,7 +258,7 @@ fn passing(host: &dyn Host) -> Result<Map, HostError> {
         Position::Message { side, part: Part::Trailers, .. } => Ok(Map::trailers(side)),
         Position::Message { side, .. } => Ok(Map::head(side)),
         Position::Log => Ok(Map::RequestHeaders),
-        Position::Configure => Err(HostError::WrongPhase),
+        Position::Configure | Position::Between => Err(HostError::WrongPhase),
     }
 }
 
