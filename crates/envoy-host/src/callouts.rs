@@ -50,7 +50,7 @@ pub(crate) struct Due {
     /// Contexts whose message goes on.
     pub(crate) deferred: Vec<(u32, Side)>,
     /// Callouts without an answer, and the contexts that wait for them.
-    pub(crate) overdue: Vec<((Kind, u32), u32)>,
+    pub(crate) overdue: Vec<(Kind, u32)>,
 }
 
 impl Callouts {
@@ -93,14 +93,10 @@ impl Callouts {
     pub(crate) fn due(&self, now: Timestamp) -> Due {
         let deferred = std::mem::take(&mut *self.deferred.borrow_mut());
         let grace = Duration::from_millis(TICK.into());
-        let mut overdue = Vec::new();
-        self.pending.borrow_mut().retain(|id, pending| {
-            let late = now > pending.deadline.after(grace);
-            if late {
-                overdue.push((*id, pending.context));
-            }
-            !late
-        });
+        // They stay until each is answered: an exchange that has two of them still waits for the second.
+        let late = |pending: &Pending| now > pending.deadline.after(grace);
+        let overdue =
+            self.pending.borrow().iter().filter(|(_, pending)| late(pending)).map(|(id, _)| *id).collect();
         self.set_timer();
         if self.period.get() == 0 {
             // This root may not be the one whose timer was set last.

@@ -166,8 +166,10 @@ impl<P: Policy> Vm<P> {
         for (context, side) in deferred {
             self.reach(context, |running| running.drive.wake(&mut running.host, side));
         }
-        for (id, context) in overdue {
-            self.answer(context, id, Answer::Failed(CalloutError::TimedOut));
+        for id in overdue {
+            if let Some(pending) = self.callouts.take(id) {
+                self.answer(pending.context, id, Answer::Failed(CalloutError::TimedOut));
+            }
         }
     }
 

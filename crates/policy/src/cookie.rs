@@ -4,8 +4,6 @@
 //! at the first `=`; spaces and tabs around both are left out. Values are raw: quotes are part of them, and nothing is
 //! decoded, since no standard says how. A cookie without `=` is one without a name, as browsers send it.
 
-use std::borrow::Cow;
-
 use crate::headers::Headers;
 
 /// The cookies in order, repeated ones too, each as name and value. Names are case-sensitive.
@@ -16,21 +14,6 @@ pub fn cookies(headers: &Headers) -> impl Iterator<Item = (&[u8], &[u8])> {
 /// Every value of the cookie of this name, in order.
 pub fn values<'a>(headers: &'a Headers, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     cookies(headers).filter(move |(found, _)| *found == name).map(|(_, value)| value)
-}
-
-/// The value of one `cookie` field without the cookies of these names; all others stay byte for byte. Borrowed where
-/// there was nothing to remove; empty where nothing is left, and then the field goes too.
-pub fn without<'a>(field: &'a [u8], names: &[impl AsRef<[u8]>]) -> Cow<'a, [u8]> {
-    let unwanted = |piece: &[u8]| {
-        let (name, _) = split_pair(piece);
-        !piece.trim_ascii().is_empty() && names.iter().any(|unwanted| unwanted.as_ref() == name)
-    };
-    if !pieces(field).any(unwanted) {
-        return Cow::Borrowed(field);
-    }
-    let kept: Vec<&[u8]> = pieces(field).filter(|piece| !unwanted(piece)).collect();
-    // What was second may now be first, with the space that followed the semicolon.
-    Cow::Owned(kept.join(&b';').trim_ascii_start().to_vec())
 }
 
 fn pieces(field: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -71,43 +54,5 @@ mod tests {
         assert_eq!(values(&headers, b"a").collect::<Vec<_>>(), [b"1".as_slice(), b"3", b"4=4"]);
         assert_eq!(values(&headers, b"flag").count(), 0);
         assert_eq!(cookies(&Headers::default()).count(), 0);
-    }
-
-    #[test]
-    fn removal_keeps_the_rest_byte_for_byte() {
-        for (field, names, expected) in [
-            ("a=1; key=2; b=3", &["key"][..], "a=1; b=3"),
-            ("key=2; b=3", &["key"], "b=3"),
-            ("a=1; key=2", &["key"], "a=1"),
-            ("key=1;key=2", &["key"], ""),
-            ("a=1 ;key = 2;\tb=\"x\"", &["key"], "a=1 ;\tb=\"x\""),
-            ("a=key; Key=1", &["key"], "a=key; Key=1"),
-            ("a=1; flag", &[""], "a=1"),
-            ("a=1;; b", &["c"], "a=1;; b"),
-        ] {
-            let kept = without(field.as_bytes(), names);
-            assert_eq!(String::from_utf8(kept.into_owned()).unwrap(), expected, "{field:?}");
-        }
-        assert!(matches!(without(b"a=1", &["b"]), Cow::Borrowed(_)));
-    }
-
-    #[cfg(not(target_arch = "wasm32"))]
-    mod properties {
-        use super::*;
-        use proptest::prelude::*;
-
-        proptest! {
-            #[test]
-            fn what_is_removed_is_gone_and_the_rest_is_untouched(field in "([ab=; \"\t]|key){0,30}") {
-                let list = |field: &[u8]| -> Vec<(Vec<u8>, Vec<u8>)> {
-                    let headers = Headers::from_pairs([(b"cookie".as_slice(), field)]);
-                    cookies(&headers).map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
-                };
-                let kept = without(field.as_bytes(), &["key"]);
-                let mut expected = list(field.as_bytes());
-                expected.retain(|(name, _)| name != b"key");
-                prop_assert_eq!(list(&kept), expected);
-            }
-        }
     }
 }

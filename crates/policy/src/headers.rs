@@ -94,21 +94,9 @@ impl Headers {
     }
 
     /// The first value of a field: for what cannot be repeated (pseudo-headers) or where repeating it changes nothing.
-    /// A security decision takes [`Headers::all`] or [`Headers::only`].
+    /// A security decision takes [`Headers::all`].
     pub fn first<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
         self.all(name).next()
-    }
-
-    /// The one value of a field that must not be repeated.
-    ///
-    /// # Errors
-    /// [`Repeated`] if there is more than one, even if they are equal.
-    pub fn only<'a>(&'a self, name: &'a str) -> Result<Option<&'a [u8]>, Repeated> {
-        let mut values = self.all(name);
-        match (values.next(), values.next()) {
-            (_, Some(_)) => Err(Repeated),
-            (value, None) => Ok(value),
-        }
     }
 }
 
@@ -120,10 +108,6 @@ impl fmt::Debug for Headers {
             .finish()
     }
 }
-
-/// A field that may be there once was there more than once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Repeated;
 
 /// Walks a [`Headers`].
 #[derive(Clone)]
@@ -203,14 +187,8 @@ impl HeaderName {
         Self(Cow::Borrowed(name))
     }
 
-    /// `:method`
-    pub const METHOD: Self = Self::constant(":method");
     /// `:path`: path and query, starting with `/`.
     pub const PATH: Self = Self::constant(":path");
-    /// `:authority`: HTTP/1.1's `Host`.
-    pub const AUTHORITY: Self = Self::constant(":authority");
-    /// `:scheme`
-    pub const SCHEME: Self = Self::constant(":scheme");
     /// `:status`: of responses, three digits.
     pub const STATUS: Self = Self::constant(":status");
 
@@ -328,9 +306,7 @@ mod tests {
         assert_eq!(headers.iter().collect::<Vec<_>>(), pairs);
         assert_eq!(headers.len(), 4);
         assert_eq!(headers.all("a").collect::<Vec<_>>(), [b"1".as_slice(), b"\xff\x00\xfe"]);
-        assert_eq!(headers.only("a"), Err(Repeated));
-        assert_eq!(headers.only("b"), Ok(Some(b"".as_slice())));
-        assert_eq!(headers.only("c"), Ok(None));
+        assert_eq!((headers.first("b"), headers.first("c")), (Some(b"".as_slice()), None));
     }
 
     #[test]

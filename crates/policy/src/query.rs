@@ -5,6 +5,7 @@
 //! that is broken (`%`, `%0`, `%zz`) stands for itself. Names and values are bytes; nothing here fails.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::Range;
 
 use percent_encoding::percent_decode;
@@ -12,7 +13,7 @@ use percent_encoding::percent_decode;
 use crate::head::split_target;
 
 /// One parameter, still encoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Parameter<'a> {
     /// What comes before the first `=`; everything where there is none. May be empty.
     pub name: &'a [u8],
@@ -20,6 +21,13 @@ pub struct Parameter<'a> {
     pub value: &'a [u8],
     /// Where the parameter lies in the query, without the `&` on either side.
     pub range: Range<usize>,
+}
+
+/// Its place only: a parameter may be a credential.
+impl fmt::Debug for Parameter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parameter").field("range", &self.range).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Parameter<'a> {
