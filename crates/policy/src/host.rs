@@ -7,6 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
+pub use crate::callout::{Answer, CalloutError, CalloutId, GrpcCall, HttpCall};
 use crate::headers::{HeaderName, HeaderValue, Headers};
 
 /// The two directions of an exchange.
@@ -214,92 +215,6 @@ pub enum MetricKind {
     Gauge,
     /// A distribution of values.
     Histogram,
-}
-
-/// Names a callout that is under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CalloutId(pub u32);
-
-/// An HTTP request to a cluster that the proxy knows.
-#[derive(Clone, Debug)]
-pub struct HttpCall<'a> {
-    /// The cluster's name in the proxy.
-    pub cluster: &'a str,
-    /// Header fields, with `:method`, `:path` and `:authority`.
-    pub headers: &'a Headers,
-    /// The body; empty for none.
-    pub body: &'a [u8],
-    /// When the call counts as failed; the answer may never come, so there is no call without one.
-    pub deadline: Duration,
-    /// Answers with a longer body count as failed. Bytes.
-    pub max_answer: usize,
-}
-
-/// A unary gRPC call to a cluster that the proxy knows.
-#[derive(Clone, Debug)]
-pub struct GrpcCall<'a> {
-    /// The cluster's name in the proxy.
-    pub cluster: &'a str,
-    /// The full name of the service: `envoy.service.ratelimit.v3.RateLimitService`.
-    pub service: &'a str,
-    /// The method's name.
-    pub method: &'a str,
-    /// Initial metadata; may be empty.
-    pub metadata: &'a Headers,
-    /// The request message, encoded, without the five bytes of framing.
-    pub message: &'a [u8],
-    /// When the call counts as failed.
-    pub deadline: Duration,
-    /// Longer answers count as failed. Bytes.
-    pub max_answer: usize,
-}
-
-/// How a callout ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// An HTTP response. A cluster without a healthy host shows as a 503 that the proxy made.
-    Http {
-        /// Header fields, `:status` among them.
-        headers: Headers,
-        /// The whole body.
-        body: Vec<u8>,
-    },
-    /// A gRPC response message: status OK.
-    Grpc {
-        /// The encoded message; empty is a message with all fields at their defaults.
-        message: Vec<u8>,
-    },
-    /// A gRPC status other than OK.
-    GrpcStatus {
-        /// The status code, 1 to 16.
-        code: u32,
-    },
-    /// No answer.
-    Failed(CalloutError),
-}
-
-/// Why there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CalloutError {
-    /// The deadline passed.
-    TimedOut,
-    /// The connection was reset before the answer was complete.
-    Reset,
-    /// The answer was longer than asked for.
-    TooLarge,
-    /// The proxy could not hand over the answer.
-    Unreadable(HostError),
-}
-
-impl fmt::Display for CalloutError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TimedOut => f.write_str("no answer within the deadline"),
-            Self::Reset => f.write_str("the connection was reset"),
-            Self::TooLarge => f.write_str("the answer is longer than allowed"),
-            Self::Unreadable(error) => write!(f, "the answer could not be read: {error}"),
-        }
-    }
 }
 
 /// The hash and padding of a signature check. RFC 7518 section 3 names them for JWTs.

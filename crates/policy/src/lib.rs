@@ -11,6 +11,7 @@
 //! No panics: a trap in a module kills the VM of that worker and every request in flight on it. The lints of the workspace
 //! deny whatever can panic on outside data.
 
+pub mod callout;
 pub mod condition;
 pub mod config;
 pub mod cookie;
