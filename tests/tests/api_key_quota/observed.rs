@@ -65,7 +65,9 @@ async fn access_logs_can_name_the_consumer() {
     let format =
         ["consumer", "key_id", "plan"].map(|name| format!("%FILTER_STATE(wasm.meshgate.{name}:PLAIN)%"));
     let format = format!("%RESPONSE_CODE% {}", format.join(" "));
-    for (filter_state, passed) in [(true, "200 acme acme-1 plan"), (false, "200 - - -")] {
+    for (filter_state, passed, refused) in
+        [(true, "200 acme acme-1 plan", "403 gone gone-1 plan"), (false, "200 - - -", "403 - - -")]
+    {
         let config = with(guarded(), "/filter_state", json!(filter_state));
         let listener = Listener::new().filter(quota(config)).access_log(&format);
         let envoy = Envoy::start(listener).await.unwrap();
@@ -73,7 +75,7 @@ async fn access_logs_can_name_the_consumer() {
             envoy.get("/v1").header("x-api-key", key).send().await.unwrap();
         }
         let log = envoy.wait_for_access_log(4).await.unwrap();
-        assert_eq!(log, [passed, "401 - - -", passed, "403 - - -"]);
+        assert_eq!(log, [passed, "401 - - -", passed, refused]);
     }
 }
 
