@@ -3,8 +3,8 @@
 # shellcheck source=scripts/common.sh
 . "$(dirname -- "$0")/common.sh"
 
-# What a filter does for a client. What Envoy makes of the other tests does not change from release to release.
-tests='api_key_quota docs'
+# What the host layer asks of Envoy, and what a filter does for a client. The other tests do not change from release to release.
+tests='host api_key_quota docs'
 
 failed=
 RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}
