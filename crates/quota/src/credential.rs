@@ -75,12 +75,45 @@ impl Locations {
         found
     }
 
-    /// Removes all keys from the request, and nothing else.
+    /// Removes all keys from the request, and nothing else. What is written is the request as it came without the keys of
+    /// all places, so that hiding one does not bring back another.
     ///
     /// # Errors
     /// What the host refused.
     pub fn hide(&self, host: &mut dyn Host, head: &RequestHead<'_>) -> Result<(), HostError> {
-        self.0.iter().try_for_each(|location| location.hide(host, head))
+        let mut parameters: Vec<&[u8]> = Vec::new();
+        for location in &self.0 {
+            match location {
+                Location::Header { name, .. } => self.hide_in(name, host, head)?,
+                Location::Query { name } => parameters.push(name.as_bytes()),
+            }
+        }
+        let target = head.headers.first(":path").unwrap_or_default();
+        let hidden = query::target_without(target, &parameters);
+        if hidden.len() < target.len() {
+            let hidden = HeaderValue::new(hidden).map_err(|_| HostError::Malformed)?;
+            host.set_header(Map::RequestHeaders, &HeaderName::PATH, &hidden)?;
+        }
+        Ok(())
+    }
+
+    fn hide_in(
+        &self,
+        field: &HeaderName,
+        host: &mut dyn Host,
+        head: &RequestHead<'_>,
+    ) -> Result<(), HostError> {
+        let is_key = |value: &[u8]| self.0.iter().any(|location| location.has_key(field, value));
+        if !head.headers.all(field.as_str()).any(is_key) {
+            return Ok(());
+        }
+        host.remove_header(Map::RequestHeaders, field)?;
+        // Values of other schemes are not keys: they go back.
+        for value in head.headers.all(field.as_str()).filter(|value| !is_key(value)) {
+            let value = HeaderValue::new(value).map_err(|_| HostError::Malformed)?;
+            host.add_header(Map::RequestHeaders, field, &value)?;
+        }
+        Ok(())
     }
 
     /// Says where to put a key, for the client that sent none: `the header x-api-key`.
@@ -157,33 +190,9 @@ impl Location {
 }
 
 impl Location {
-    fn hide(&self, host: &mut dyn Host, head: &RequestHead<'_>) -> Result<(), HostError> {
-        match self {
-            Self::Header { name, scheme } => {
-                let has_key = |value: &[u8]| keys_in(value, scheme.as_deref()).next().is_some();
-                if !head.headers.all(name.as_str()).any(has_key) {
-                    return Ok(());
-                }
-                host.remove_header(Map::RequestHeaders, name)?;
-                // Values of other schemes are not keys: they go back.
-                for value in head.headers.all(name.as_str()) {
-                    if !has_key(value) {
-                        let value = HeaderValue::new(value).map_err(|_| HostError::Malformed)?;
-                        host.add_header(Map::RequestHeaders, name, &value)?;
-                    }
-                }
-                Ok(())
-            }
-            Self::Query { name } => {
-                if query::values(head.query.unwrap_or_default(), name.as_bytes()).next().is_none() {
-                    return Ok(());
-                }
-                let target = head.headers.first(":path").unwrap_or_default();
-                let target = query::target_without(target, &[name.as_bytes()]);
-                let target = HeaderValue::new(target).map_err(|_| HostError::Malformed)?;
-                host.set_header(Map::RequestHeaders, &HeaderName::PATH, &target)
-            }
-        }
+    /// Whether this value of this header field has a key of this place in it.
+    fn has_key(&self, field: &HeaderName, value: &[u8]) -> bool {
+        matches!(self, Self::Header { name, scheme } if name == field && keys_in(value, scheme.as_deref()).next().is_some())
     }
 }
 

@@ -266,7 +266,14 @@ fn a_plan_does_not_permit_by_one_of_several_values() {
 
 #[test]
 fn keys_are_hidden_from_upstreams_that_need_none() {
-    let worker = load(&with([("/match", json!({"path": "/guarded"}))])).unwrap();
-    let outcome = send(&worker, &get("/open", "key-1"));
-    assert_eq!(outcome.forwarded().head.get("x-api-key"), None);
+    let places = json!([
+        {"header": "x-key", "scheme": "One"}, {"header": "x-key", "scheme": "Two"}, {"query": "a"}, {"query": "b"},
+    ]);
+    let config = with([("/match", json!({"path": "/guarded"})), ("/keys_from", places)]);
+    let request = get("/open?a=1&c=2&b=3&a=4", "ignored").with("x-key", "One k").with("x-key", "Two k");
+    let outcome = send(&load(&config).unwrap(), &request.with("x-key", "Other k"));
+    let head = &outcome.forwarded().head;
+    // All of them at once, and nothing else.
+    assert_eq!((head.get(":path"), head.get("x-key")), (Some("/open?c=2"), Some("Other k")));
+    assert_eq!(head.get("x-api-key"), Some("ignored"));
 }
