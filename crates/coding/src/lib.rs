@@ -1,0 +1,1 @@
+//! Content codings: gzip, deflate and br, decoded within limits and encoded again.

@@ -1,0 +1,1 @@
+//! Detectors of sensitive data: bytes in, findings out, whatever the chunks.

@@ -1,0 +1,1 @@
+//! Data-loss prevention as a Meshgate policy.

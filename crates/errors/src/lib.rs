@@ -1,0 +1,1 @@
+//! Error responses and direct responses, as a Meshgate policy.

@@ -1,0 +1,1 @@
+//! JSON edited in place: scanning, paths, and splices that leave every other byte alone.

@@ -1,0 +1,1 @@
+//! Requests and responses rewritten by rules, as a Meshgate policy.
