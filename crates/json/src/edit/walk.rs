@@ -1,0 +1,300 @@
+//! The one scan of a batch of edits: walks into the values that a path can lead into, passes over the others, and notes
+//! what is to be done where. What it notes becomes text in [`splice`](super::splice).
+
+use super::frame::{Candidate, Frame, Kind};
+use super::lengths::Lengths;
+use super::work::{Machine, Notes, Role, Span, Tally, Verb};
+use crate::error::{ErrorKind, JsonError};
+use crate::path::Segment;
+use crate::scan::{Limits, Scanner, Start};
+
+/// A path, and how much of it the way to the container here has used.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct State {
+    pub machine: usize,
+    pub segment: usize,
+    /// Whether a member of the object here was selected.
+    pub seen: bool,
+}
+
+/// Scans a text for a batch of edits.
+pub(crate) struct Walker<'t, 'e> {
+    pub(super) scanner: Scanner<'t>,
+    pub(super) limits: &'e Limits,
+    pub(super) verbs: &'e [Verb<'e>],
+    pub(super) machines: Vec<Machine<'e>>,
+    pub(super) frames: Vec<Frame>,
+    pub(super) states: Vec<State>,
+    /// The machines whose path ends at the children that are open, by frame.
+    pub(super) hits: Vec<usize>,
+    /// Children of open frames that may have to go, by frame.
+    pub(super) candidates: Vec<Candidate>,
+    /// Edits that renamed a member of an open frame, by frame.
+    pub(super) renamed: Vec<usize>,
+    lengths: Lengths,
+    pub(super) matches: usize,
+    pub(super) notes: Notes,
+}
+
+impl<'t, 'e> Walker<'t, 'e> {
+    pub fn new(text: &'t [u8], verbs: &'e [Verb<'e>], limits: &'e Limits) -> Self {
+        Self {
+            scanner: Scanner::new(text),
+            limits,
+            verbs,
+            machines: Vec::new(),
+            frames: Vec::new(),
+            states: Vec::new(),
+            hits: Vec::new(),
+            candidates: Vec::new(),
+            renamed: Vec::new(),
+            lengths: Lengths::default(),
+            matches: 0,
+            notes: Notes { tallies: vec![Tally::default(); verbs.len()], ..Notes::default() },
+        }
+    }
+
+    /// Follows one more path.
+    pub fn follow(&mut self, path: &'e [Segment], op: usize, role: Role) {
+        self.machines.push(Machine::new(path, op, role));
+    }
+
+    /// The scan.
+    pub fn walk(mut self) -> Result<(Notes, Vec<Machine<'e>>), JsonError> {
+        self.scanner.space();
+        self.frames.push(Frame::default());
+        let at = self.scanner.at;
+        self.begin_child(at, (at, at), at);
+        for machine in 0..self.machines.len() {
+            if self.machines.get(machine).is_some_and(|machine| machine.role != Role::Kept) {
+                self.arrive(machine, 0)?;
+            }
+        }
+        self.value()?;
+        self.scanner.finish()?;
+        Ok((self.notes, self.machines))
+    }
+
+    /// Walks the value here and all in it; ends when the root's frame is the last.
+    fn value(&mut self) -> Result<(), JsonError> {
+        let mut entered = self.enter()?;
+        loop {
+            if entered {
+                entered = self.first_child()?;
+                continue;
+            }
+            self.finish_child()?;
+            entered = match self.frames.last() {
+                Some(frame) if frame.kind != Kind::Root => self.next_child()?,
+                _ => return Ok(()),
+            };
+        }
+    }
+
+    /// Opens the container here if a path leads into it (then its children come next); else passes over the value.
+    fn enter(&mut self) -> Result<bool, JsonError> {
+        let depth = self.frames.len().saturating_sub(1);
+        let Some(parent) = self.frames.last() else { return Ok(false) };
+        let (hits, states, keep) = (parent.hits, parent.states_end, parent.keep);
+        let has_states = self.states.len() > states;
+        let start = self.scanner.start();
+        let keeps = self.hits_of(hits).find_map(|machine| match self.verb(machine) {
+            Some(Verb::Keep) => Some(machine.op),
+            _ => None,
+        });
+        let appends = start == Start::Array
+            && self.hits_of(hits).any(|machine| matches!(self.verb(machine), Some(Verb::Append)));
+        if start == Start::Scalar || !(has_states || keeps.is_some() || appends) {
+            if has_states {
+                self.scalar_on_the_way(states);
+                self.states.truncate(states);
+            }
+            self.scanner.value(self.limits.depth.saturating_sub(depth))?;
+            return Ok(false);
+        }
+        if depth >= self.limits.depth {
+            return Err(self.scanner.error(ErrorKind::TooDeep));
+        }
+        let kept = parent.child_kept;
+        let open = self.scanner.at;
+        let array = start == Start::Array;
+        let counted = array && self.states.iter().skip(states).any(|state| self.segment(state).is_some_and(Segment::needs_len));
+        let len = if counted { Some(self.lengths.of(&self.scanner, self.limits.depth)?) } else { None };
+        self.frames.push(Frame {
+            kind: if array { Kind::Array } else { Kind::Object },
+            open,
+            len,
+            states,
+            states_end: self.states.len(),
+            hits: self.hits.len(),
+            candidates: self.candidates.len(),
+            renamed: self.renamed.len(),
+            keep: keeps.or(keep).filter(|_| !kept),
+            keep_root: keeps.is_some(),
+            last_end: open.saturating_add(1),
+            ..Frame::default()
+        });
+        self.scanner.advance();
+        Ok(true)
+    }
+
+    /// From behind the opening bracket: to the first child, or past the closing bracket.
+    fn first_child(&mut self) -> Result<bool, JsonError> {
+        self.scanner.space();
+        let array = self.in_array();
+        if self.scanner.peek() == Some(if array { b']' } else { b'}' }) {
+            self.close()?;
+            return Ok(false);
+        }
+        self.child(array)
+    }
+
+    /// From behind a child: to the next, or past the closing bracket.
+    fn next_child(&mut self) -> Result<bool, JsonError> {
+        self.scanner.space();
+        let array = self.in_array();
+        match (self.scanner.peek(), array) {
+            (Some(b','), _) => {
+                self.scanner.advance();
+                self.scanner.space();
+                self.child(array)
+            }
+            (Some(b']'), true) | (Some(b'}'), false) => {
+                self.close()?;
+                Ok(false)
+            }
+            _ => Err(self.scanner.after(array)),
+        }
+    }
+
+    fn in_array(&self) -> bool {
+        self.frames.last().is_some_and(|frame| frame.kind == Kind::Array)
+    }
+
+    /// A child begins here.
+    fn child(&mut self, array: bool) -> Result<bool, JsonError> {
+        let start = self.scanner.at;
+        let mut name = (start, start);
+        let mut escaped = false;
+        if !array {
+            (name, escaped) = self.scanner.name()?;
+        }
+        let value = self.scanner.at;
+        self.begin_child(start, name, value);
+        let Some(frame) = self.frames.last() else { return Ok(false) };
+        let (states, states_end, index, len) = (frame.states, frame.states_end, frame.count.wrapping_sub(1), frame.len);
+        for at in states..states_end {
+            let Some(state) = self.states.get(at).copied() else { break };
+            let Some(segment) = self.segment(&state) else { continue };
+            let selected = if array {
+                segment.selects_element(index, len)
+            } else {
+                segment.selects_member(inside(self.scanner.text, name), escaped)
+            };
+            if segment.descendant {
+                self.push_state(state.machine, state.segment);
+            }
+            if selected {
+                if let Some(state) = self.states.get_mut(at) {
+                    state.seen = true;
+                }
+                self.arrive(state.machine, state.segment.saturating_add(1))?;
+            } else if !array {
+                self.rename_target(&state, name, escaped)?;
+            }
+        }
+        self.drop_settled();
+        self.enter()
+    }
+
+    /// What is replaced or removed is not walked any further for the same path.
+    fn drop_settled(&mut self) {
+        let Some(frame) = self.frames.last() else { return };
+        let (hits, from) = (frame.hits, frame.states_end);
+        if self.hits.len() == hits || self.states.len() == from {
+            return;
+        }
+        let mut kept = from;
+        for at in from..self.states.len() {
+            let Some(state) = self.states.get(at).copied() else { break };
+            let settled = self.hits.iter().skip(hits).any(|hit| *hit == state.machine) && self.settles(state.machine);
+            if !settled {
+                self.states.swap(kept, at);
+                kept = kept.wrapping_add(1);
+            }
+        }
+        self.states.truncate(kept);
+    }
+
+    fn settles(&self, machine: usize) -> bool {
+        self.machines.get(machine).is_some_and(|machine| match machine.role {
+            Role::Target => {
+                matches!(self.verbs.get(machine.op), Some(Verb::Set | Verb::Remove | Verb::Keep))
+            }
+            Role::Kept => true,
+            Role::Source | Role::Taken => false,
+        })
+    }
+
+    fn begin_child(&mut self, start: usize, name: Span, value: usize) {
+        let hits = self.hits.len();
+        let Some(frame) = self.frames.last_mut() else { return };
+        if frame.count == 0 {
+            frame.first = start;
+        }
+        for candidate in self.candidates.iter_mut().skip(frame.candidates).rev() {
+            if candidate.next.is_some() || candidate.index != frame.count.wrapping_sub(1) {
+                break;
+            }
+            candidate.next = Some(start);
+        }
+        frame.count = frame.count.wrapping_add(1);
+        frame.child = start;
+        frame.name = name;
+        frame.value = value;
+        frame.child_kept = false;
+        frame.hits = hits;
+    }
+
+    /// A path has led `segment` segments far, to the child that begins.
+    fn arrive(&mut self, machine: usize, segment: usize) -> Result<(), JsonError> {
+        let Some(found) = self.machines.get(machine).copied() else { return Ok(()) };
+        if segment < found.path.len() {
+            self.push_state(machine, segment);
+            return Ok(());
+        }
+        if self.frames.last().is_some_and(|frame| self.hits.iter().skip(frame.hits).any(|hit| *hit == machine)) {
+            return Ok(());
+        }
+        self.count()?;
+        self.hits.push(machine);
+        if found.role == Role::Kept {
+            if let Some(frame) = self.frames.last_mut() {
+                frame.child_kept = true;
+            }
+            return Ok(());
+        }
+        if found.role == Role::Target && matches!(self.verbs.get(found.op), Some(Verb::Keep)) {
+            for at in 0..self.machines.len() {
+                if self.machines.get(at).is_some_and(|kept| kept.role == Role::Kept && kept.op == found.op) {
+                    self.arrive(at, 0)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes a state for the child that begins, once.
+    fn push_state(&mut self, machine: usize, segment: usize) {
+        let from = self.frames.last().map_or(0, |frame| frame.states_end);
+        let known = self.states.iter().skip(from).any(|state| state.machine == machine && state.segment == segment);
+        if !known {
+            self.states.push(State { machine, segment, seen: false });
+        }
+    }
+}
+
+/// A name without its quotes.
+pub(super) fn inside(text: &[u8], (start, end): Span) -> &[u8] {
+    text.get(start.saturating_add(1)..end.saturating_sub(1)).unwrap_or_default()
+}

@@ -1,0 +1,292 @@
+//! Where in a document a token stands.
+
+use std::fmt;
+
+use super::paths::{Paths, State};
+use crate::path::Segment;
+
+/// How many bytes of a member name are kept.
+pub(super) const NAME: usize = 256;
+
+/// The containers that are open, with what leads to the value that is next.
+#[derive(Clone, Debug)]
+pub(super) struct Stack {
+    levels: Vec<Level>,
+    /// The names of the open members, the innermost last.
+    names: Vec<u8>,
+    states: Vec<State>,
+    /// The paths that select the child of the innermost level.
+    selected: u128,
+}
+
+/// An open container and its child in progress; the first level stands for the stream.
+#[derive(Clone, Copy, Debug)]
+struct Level {
+    kind: Kind,
+    /// How many children have begun.
+    count: u64,
+    /// Where the child begins: its name or, in an array, its value.
+    child: u64,
+    /// Where the child before it ends, or the inside of the container begins.
+    previous: u64,
+    /// Where the name of the child begins among all names.
+    name: usize,
+    /// Whether the child has a name.
+    named: bool,
+    /// Its states among all; those of the child follow.
+    states: usize,
+    states_end: usize,
+    /// The paths that select it or what it is in.
+    selected: u128,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Stream,
+    Array,
+    Object,
+}
+
+impl Stack {
+    pub fn new() -> Self {
+        Self { levels: vec![Level::new(Kind::Stream, 0)], names: Vec::new(), states: Vec::new(), selected: 0 }
+    }
+
+    /// Forgets all that is open: the next value is a document of its own.
+    pub fn reset(&mut self, at: u64) {
+        *self = Self::new();
+        self.child_ended(at);
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.levels.last().map_or(Kind::Stream, |level| level.kind)
+    }
+
+    pub fn depth(&self) -> usize {
+        self.levels.len().saturating_sub(1)
+    }
+
+    /// A child begins: with its name or, where there are none, with its value.
+    #[inline]
+    pub fn child(&mut self, at: u64) {
+        if let Some(level) = self.levels.last_mut() {
+            level.count = level.count.wrapping_add(1);
+            level.child = at;
+        }
+    }
+
+    /// The name of the child is known: as it was written, cut off if `whole` is false.
+    pub fn named(&mut self, paths: &Paths, raw: &[u8], escaped: bool, whole: bool) {
+        let Some(level) = self.levels.last_mut() else { return };
+        level.named = true;
+        let (states, states_end, selected) = (level.states, level.states_end, level.selected);
+        self.names.truncate(level.name);
+        let start = raw.get(..NAME).unwrap_or(raw);
+        if escaped {
+            self.names.extend_from_slice(&crate::string::decode(start));
+        } else {
+            self.names.extend_from_slice(start);
+        }
+        self.selected = selected;
+        if states < states_end {
+            let selects = |segment: &Segment| match whole {
+                true => segment.selects_member(raw, escaped),
+                false => segment.selects_any(),
+            };
+            self.selected |= paths.descend(&mut self.states, states, states_end, selects);
+        }
+    }
+
+    /// The value of the child begins; in an object its name came before.
+    #[inline]
+    pub fn value(&mut self, paths: &Paths, at: u64) {
+        match self.kind() {
+            Kind::Object => {}
+            Kind::Array => {
+                self.child(at);
+                let Some(level) = self.levels.last() else { return };
+                let (states, states_end) = (level.states, level.states_end);
+                self.selected = level.selected;
+                if states < states_end {
+                    let index = usize::try_from(level.count.wrapping_sub(1)).unwrap_or(usize::MAX);
+                    let selects = |segment: &Segment| segment.selects_element(index, None);
+                    self.selected |= paths.descend(&mut self.states, states, states_end, selects);
+                }
+            }
+            Kind::Stream => {
+                self.child(at);
+                self.selected = paths.start(&mut self.states);
+            }
+        }
+    }
+
+    /// The child is a container: it opens at `at`.
+    pub fn open(&mut self, kind: Kind, at: u64) {
+        let states = self.levels.last().map_or(0, |level| level.states_end);
+        self.levels.push(Level {
+            name: self.names.len(),
+            states,
+            states_end: self.states.len(),
+            selected: self.selected,
+            ..Level::new(kind, at.wrapping_add(1))
+        });
+    }
+
+    /// The innermost container closes before `at`; it is a child that ends.
+    pub fn close(&mut self, at: u64) {
+        if let Some(level) = self.levels.pop() {
+            self.names.truncate(level.name);
+        }
+        self.child_ended(at);
+    }
+
+    /// The child of the innermost container ends before `at`.
+    #[inline]
+    pub fn child_ended(&mut self, at: u64) {
+        if let Some(level) = self.levels.last_mut() {
+            level.previous = at;
+            self.states.truncate(level.states_end);
+        }
+    }
+
+    /// Where a value stands that begins now.
+    pub fn place(&self) -> Place<'_> {
+        Place { stack: self, selected: self.selected, own_name: true }
+    }
+
+    /// Where a name stands that begins now.
+    pub fn place_of_name(&self) -> Place<'_> {
+        let selected = self.levels.last().map_or(0, |level| level.selected);
+        Place { stack: self, selected, own_name: false }
+    }
+
+    fn names(&self, own: bool) -> impl DoubleEndedIterator<Item = (&Level, &[u8])> {
+        let levels = self.levels.len();
+        self.levels.iter().enumerate().map(move |(at, level)| {
+            let innermost = at.saturating_add(1) == levels;
+            let end = match self.levels.get(at.saturating_add(1)) {
+                Some(next) => next.name,
+                None => self.names.len(),
+            };
+            let named = level.named && (own || !innermost);
+            (level, self.names.get(level.name..end).filter(|_| named).unwrap_or_default())
+        })
+    }
+}
+
+impl Level {
+    fn new(kind: Kind, previous: u64) -> Self {
+        Self {
+            kind,
+            count: 0,
+            child: previous,
+            previous,
+            name: 0,
+            named: false,
+            states: 0,
+            states_end: 0,
+            selected: 0,
+        }
+    }
+}
+
+/// Where in a document a token stands.
+#[derive(Clone, Copy)]
+pub struct Place<'t> {
+    stack: &'t Stack,
+    selected: u128,
+    /// Whether the name of the innermost member is part of it: not for a name itself.
+    own_name: bool,
+}
+
+impl<'t> Place<'t> {
+    /// The name of the innermost member that the token is in, its escapes resolved; of a long one the first bytes (256
+    /// as written). An element of an array is in the member whose value the array is; a name is in the member
+    /// around its object.
+    pub fn name(&self) -> Option<&'t [u8]> {
+        self.stack
+            .names(self.own_name)
+            .rev()
+            .find(|(level, _)| level.named && (self.own_name || !std::ptr::eq(*level, self.innermost())))
+            .map(|(_, name)| name)
+    }
+
+    /// Whether a path of the set (by its position) selects the token's value or a container that it is in.
+    pub fn is_selected(&self, path: usize) -> bool {
+        u32::try_from(path).ok().and_then(|path| self.selected.checked_shr(path)).is_some_and(|bits| bits & 1 == 1)
+    }
+
+    /// All paths that do, as bits: the first path lowest.
+    pub fn selected(&self) -> u128 {
+        self.selected
+    }
+
+    /// How many containers are open around it.
+    pub fn depth(&self) -> usize {
+        self.stack.depth()
+    }
+
+    /// Where the member (its name) or the element (its value) begins that the token belongs to.
+    pub fn child_start(&self) -> u64 {
+        self.innermost().child
+    }
+
+    /// Where the member or element before that ends, or the inside of its container begins.
+    pub fn previous_end(&self) -> u64 {
+        self.innermost().previous
+    }
+
+    /// How many members or elements stand before it in its container.
+    pub fn index(&self) -> u64 {
+        self.innermost().count.saturating_sub(1)
+    }
+
+    /// Whether it is an element of an array.
+    pub fn in_array(&self) -> bool {
+        self.innermost().kind == Kind::Array
+    }
+
+    /// The place as a JSON Pointer (RFC 6901) into its document; names are cut off as in [`Place::name`], and what is no UTF-8 in
+    /// them becomes U+FFFD. It holds names from the document.
+    pub fn pointer(&self) -> String {
+        let mut pointer = String::new();
+        for (level, name) in self.stack.names(self.own_name) {
+            match level.kind {
+                Kind::Stream => {}
+                Kind::Array => {
+                    pointer.push('/');
+                    pointer.push_str(&level.count.saturating_sub(1).to_string());
+                }
+                Kind::Object if !self.own_name && std::ptr::eq(level, self.innermost()) => {}
+                Kind::Object => {
+                    pointer.push('/');
+                    let name = String::from_utf8_lossy(name);
+                    pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+                }
+            }
+        }
+        pointer
+    }
+
+    fn innermost(&self) -> &'t Level {
+        const STREAM: &Level = &Level {
+            kind: Kind::Stream,
+            count: 0,
+            child: 0,
+            previous: 0,
+            name: 0,
+            named: false,
+            states: 0,
+            states_end: 0,
+            selected: 0,
+        };
+        self.stack.levels.last().unwrap_or(STREAM)
+    }
+}
+
+/// Its depth only: the names come from a body.
+impl fmt::Debug for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Place(depth {})", self.depth())
+    }
+}
