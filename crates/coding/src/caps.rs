@@ -1,0 +1,36 @@
+//! How much a body may decode to.
+
+use crate::DecodeError;
+
+/// What bodies of any size may grow to, in bytes: a small body of zeros has a high ratio and does no harm.
+const FLOOR: u64 = 64 * 1024;
+
+/// How often the ratio is looked at, in encoded bytes. Always at the same places, so that it doesn't depend on how a body is
+/// cut.
+pub(crate) const STRIDE: usize = 1024;
+
+/// Limits on what is decoded, against bodies that are small on the way and huge in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// The most decoded bytes.
+    pub size: usize,
+    /// The most decoded bytes for each encoded byte, above 64 KiB. Text comes to 20 or less, repetitive JSON to 100; deflate
+    /// ends at 1,032, br nowhere.
+    pub ratio: u32,
+}
+
+impl Default for Caps {
+    /// 16 MiB, 200 to 1.
+    fn default() -> Self {
+        Self { size: 16 << 20, ratio: 200 }
+    }
+}
+
+impl Caps {
+    pub(crate) fn check_ratio(&self, encoded: u64, decoded: u64) -> Result<(), DecodeError> {
+        if decoded > FLOOR && decoded > encoded.saturating_mul(u64::from(self.ratio)) {
+            return Err(DecodeError::Ratio { cap: self.ratio });
+        }
+        Ok(())
+    }
+}
