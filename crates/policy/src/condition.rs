@@ -10,13 +10,13 @@ use minijinja::{ErrorKind, Expression};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
-use crate::expression::{ExpressionError, Scope, compile};
+use crate::expression::{ExpressionError, Needs, Scope, compile};
 
 /// A compiled condition.
 pub struct Condition {
     expression: Expression<'static, 'static>,
     source: Box<str>,
-    needs_response: bool,
+    needs: Needs,
 }
 
 impl Condition {
@@ -26,8 +26,8 @@ impl Condition {
     /// [`ExpressionError`] if it is malformed, or names something that does not exist.
     pub fn new(source: &str) -> Result<Self, ExpressionError> {
         let expression = compile(source)?;
-        let needs_response = expression.undeclared_variables(false).contains("response");
-        Ok(Self { expression, source: source.into(), needs_response })
+        let needs = Needs::of(&expression);
+        Ok(Self { expression, source: source.into(), needs })
     }
 
     /// Whether it is true. Numbers other than 0, texts and lists that are not empty are true as well.
@@ -44,7 +44,22 @@ impl Condition {
 
     /// Whether it asks for something of the response, so that it has no answer before there is one.
     pub fn needs_response(&self) -> bool {
-        self.needs_response
+        self.needs.response
+    }
+
+    /// Whether it asks for something of the body.
+    pub fn needs_body(&self) -> bool {
+        self.needs.body
+    }
+
+    /// Whether it asks who was authenticated.
+    pub fn needs_consumer(&self) -> bool {
+        self.needs.consumer
+    }
+
+    /// All that it asks for.
+    pub fn needs(&self) -> Needs {
+        self.needs
     }
 }
 
@@ -69,7 +84,7 @@ impl JsonSchema for Condition {
         json_schema!({
             "type": "string",
             "maxLength": crate::expression::MAX_LENGTH,
-            "description": "A Jinja expression over `request`, `path`, `response` and `consumer`.",
+            "description": "A Jinja expression over `request`, `path`, `response`, `body`, `consumer` and `now`.",
             "examples": ["request.query.debug == \"1\" and consumer.plan != \"free\""],
         })
     }

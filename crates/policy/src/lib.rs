@@ -6,7 +6,7 @@
 //! `meshgate-envoy-host`, or memory, by `meshgate-test-host`. Nothing here knows a proxy.
 //!
 //! What policies have in common lives here too: [`headers`], [`problem`] details for errors, `match` blocks
-//! ([`matching`]), conditions ([`condition`]) and strict [`config`] loading.
+//! ([`matching`]), conditions ([`condition`]), templates ([`expression::template`]) and strict [`config`] loading.
 //!
 //! No panics: a trap in a module kills the VM of that worker and every request in flight on it. The lints of the workspace
 //! deny whatever can panic on outside data.
@@ -14,6 +14,7 @@
 pub mod callout;
 pub mod condition;
 pub mod config;
+pub mod consumer;
 pub mod cookie;
 pub mod document;
 pub mod drive;

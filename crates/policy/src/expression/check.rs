@@ -7,24 +7,23 @@
 use std::iter::Peekable;
 use std::str::CharIndices;
 
-use super::ExpressionError;
-use super::{FILTERS, TESTS};
+use super::{ExpressionError, FILTERS, FUNCTIONS, Part, TESTS};
 
 /// Checks the tokens of an expression that has compiled.
-pub(super) fn check(source: &str) -> Result<(), ExpressionError> {
-    let mut tokens = Tokens { source, chars: source.char_indices().peekable() }.peekable();
+pub(super) fn check(part: Part<'_>) -> Result<(), ExpressionError> {
+    let mut tokens = tokens(part.text).peekable();
     let mut brackets = Vec::new();
     let mut before = Token::Other(' ');
     while let Some((at, token)) = tokens.next() {
         match (before, token) {
             (Token::Other('|'), Token::Name(filter)) if !FILTERS.contains(&filter) => {
-                return Err(ExpressionError::unknown(source, at, "filter", filter, FILTERS));
+                return Err(part.unknown(at, "filter", filter, FILTERS));
             }
             (Token::Other('.'), Token::Name(name))
                 if matches!(tokens.peek(), Some((_, Token::Other('(')))) =>
             {
                 let why = format!("there are no methods: instead of .{name}() use a filter, such as |lower");
-                return Err(ExpressionError::at(source, at, why));
+                return Err(part.error(at, why));
             }
             // An attribute may be called `is`.
             (before, Token::Name("is")) if before != Token::Other('.') => {
@@ -32,7 +31,13 @@ pub(super) fn check(source: &str) -> Result<(), ExpressionError> {
                 if let Some((at, Token::Name(test))) = tokens.peek().copied()
                     && !TESTS.contains(&test)
                 {
-                    return Err(ExpressionError::unknown(source, at, "test", test, TESTS));
+                    return Err(part.unknown(at, "test", test, TESTS));
+                }
+            }
+            // An attribute may be called `uuid`, too.
+            (before, Token::Name(name)) if before != Token::Other('.') && FUNCTIONS.contains(&name) => {
+                if !matches!(tokens.peek(), Some((_, Token::Other('(')))) {
+                    return Err(part.error(at, format!("{name} is a function: write {name}()")));
                 }
             }
             (_, Token::Other(open @ ('[' | '(' | '{'))) => brackets.push((open, 0_u32)),
@@ -41,11 +46,7 @@ pub(super) fn check(source: &str) -> Result<(), ExpressionError> {
                 if let Some(('[', colons)) = brackets.last_mut() {
                     *colons = colons.saturating_add(1);
                     if *colons > 1 {
-                        return Err(ExpressionError::at(
-                            source,
-                            at,
-                            "a slice has no step: write [start:end]",
-                        ));
+                        return Err(part.error(at, "a slice has no step: write [start:end]"));
                     }
                 }
             }
@@ -56,8 +57,32 @@ pub(super) fn check(source: &str) -> Result<(), ExpressionError> {
     Ok(())
 }
 
+/// Whether an expression compares or computes, or builds something that could be compared later: then the numbers of the
+/// body have to be numbers. Otherwise they may be their texts, so that 1.10 is printed as 1.10.
+pub(super) fn computes(source: &str) -> bool {
+    const CONVERTING: [&str; 4] = ["abs", "bool", "float", "int"];
+    let mut before = Token::Other(' ');
+    tokens(source).any(|(_, token)| {
+        let computes = match token {
+            Token::Name("in" | "is") => before != Token::Other('.'),
+            Token::Name(name) => before == Token::Other('|') && CONVERTING.contains(&name),
+            Token::Other('<' | '>' | '=' | '!' | '+' | '-' | '*' | '/' | '%' | '{') => true,
+            // A list, not a subscript.
+            Token::Other('[') => !matches!(before, Token::Name(_) | Token::Text | Token::Other(')' | ']')),
+            Token::Other(_) | Token::Text => false,
+        };
+        before = token;
+        computes
+    })
+}
+
+/// The tokens of an expression, each with the byte that it begins at.
+pub(super) fn tokens(source: &str) -> impl Iterator<Item = (usize, Token<'_>)> {
+    Tokens { source, chars: source.char_indices().peekable() }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Token<'a> {
+pub(super) enum Token<'a> {
     Name(&'a str),
     /// A string; what it says is nobody's business here.
     Text,

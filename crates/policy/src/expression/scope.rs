@@ -1,14 +1,19 @@
-//! What an expression can see: the request, the response, the path's captures and the consumer.
+//! What an expression can see: the request, the response, their bodies, the path's captures, the consumer and the time.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object};
 use minijinja::{Error, ErrorKind, Value};
 
+use super::body::{self, Body};
+use super::clock::Now;
 use super::text;
 use crate::cookie;
 use crate::head::RequestHead;
 use crate::headers::Headers;
+use crate::host::Timestamp;
 use crate::matching::{Captures, host_of, normalize, number_of};
 use crate::query;
 
@@ -28,6 +33,8 @@ struct Root {
     path: Value,
     response: Value,
     consumer: Value,
+    body: Option<Arc<Body>>,
+    now: Value,
 }
 
 impl Scope {
@@ -41,6 +48,8 @@ impl Scope {
                 path: nothing(),
                 response: Value::UNDEFINED,
                 consumer: nothing(),
+                body: None,
+                now: Value::UNDEFINED,
             }),
         }
     }
@@ -57,7 +66,18 @@ impl Scope {
         Arc::make_mut(&mut self.root).response = Value::from_object(Response(Arc::new(headers.clone())));
     }
 
-    /// Sets `consumer`: a map. Before, nothing is in it, so that it is false, and equal to nothing is what it names.
+    /// Sets `body`, of the request or of the response, whichever is passing. Before, it is undefined. The bytes are copied;
+    /// whether they are JSON is looked at when an expression asks.
+    pub fn set_body(&mut self, bytes: &[u8]) {
+        Arc::make_mut(&mut self.root).body = Some(Arc::new(Body::new(bytes)));
+    }
+
+    /// Sets `now`. Before, it is undefined.
+    pub fn set_now(&mut self, now: Timestamp) {
+        Arc::make_mut(&mut self.root).now = Value::from_object(Now(now));
+    }
+
+    /// Sets `consumer`: a map, such as [`Consumer::to_value`](crate::consumer::Consumer::to_value). Before, nothing is in it, so that it is false, and equal to nothing is what it names.
     pub fn set_consumer(&mut self, consumer: Value) {
         Arc::make_mut(&mut self.root).consumer = consumer;
     }
@@ -66,10 +86,38 @@ impl Scope {
     pub(crate) fn root(&self) -> Value {
         Value::from_dyn_object(Arc::clone(&self.root))
     }
+
+    /// The variables and some more. `exact`: numbers of the body are their texts, for printing; otherwise they are numbers,
+    /// for comparing.
+    pub(super) fn with_locals(&self, locals: Locals, exact: bool) -> Value {
+        Value::from_object(View { root: Arc::clone(&self.root), locals, exact })
+    }
+}
+
+/// Variables that a template sets. Of several of one name, the last counts.
+pub(super) type Locals = Vec<(Arc<str>, Value)>;
+
+#[derive(Debug)]
+struct View {
+    root: Arc<Root>,
+    locals: Locals,
+    exact: bool,
+}
+
+impl Object for View {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        let local = self.locals.iter().rev().find(|(name, _)| **name == *key).map(|(_, value)| value.clone());
+        let value = local.or_else(|| self.root.get(key))?;
+        Some(body::with_numbers(value, self.exact))
+    }
 }
 
 /// The fields that the variables have; those of `path` and `consumer` are not known beforehand.
-pub(super) const ROOT: [&str; 4] = ["consumer", "path", "request", "response"];
+pub(super) const ROOT: [&str; 6] = ["body", "consumer", "now", "path", "request", "response"];
 pub(super) const REQUEST: [&str; 11] = [
     "cookies",
     "cookies_all",
@@ -91,11 +139,19 @@ impl Object for Root {
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        Some(body::with_numbers(self.get(key)?, false))
+    }
+}
+
+impl Root {
+    fn get(&self, key: &str) -> Option<Value> {
         match key {
             "request" => Some(self.request.clone()),
             "path" => Some(self.path.clone()),
             "response" => Some(self.response.clone()),
             "consumer" => Some(self.consumer.clone()),
+            "now" => Some(self.now.clone()),
+            "body" => Some(self.body.as_ref().map_or(Value::UNDEFINED, |body| body.value())),
             _ => None,
         }
     }
@@ -202,13 +258,30 @@ impl Object for Fields {
         }
     }
 
-    /// There may be something or not, but what there is cannot be listed.
+    /// The names in order, each once; pseudo-headers are no headers here.
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::NonEnumerable
+        Enumerator::Values(self.names())
     }
 }
 
 impl Fields {
+    fn names(&self) -> Vec<Value> {
+        let mut names: Vec<Cow<'_, [u8]>> = match self.source {
+            Source::Headers => {
+                let fields = self.headers.iter().map(|(name, _)| name);
+                fields.filter(|name| !name.starts_with(b":")).map(Cow::Borrowed).collect()
+            }
+            Source::Query => {
+                let query = RequestHead::new(&self.headers).query.unwrap_or_default();
+                query::parameters(query).map(|parameter| parameter.decoded_name()).collect()
+            }
+            Source::Cookies => cookie::cookies(&self.headers).map(|(name, _)| Cow::Borrowed(name)).collect(),
+        };
+        let mut seen = HashSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        names.iter().map(|name| text_value(name)).collect()
+    }
+
     fn values(&self, key: &str) -> Vec<Value> {
         // A literal of an expression may hold the stand-ins of bytes no more than a client's text does.
         match self.source {

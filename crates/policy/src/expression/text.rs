@@ -57,7 +57,7 @@ fn escaped_byte(char: char) -> Option<u8> {
     u32::from(char).checked_sub(BASE).and_then(|byte| u8::try_from(byte).ok()).filter(|byte| *byte >= 0x80)
 }
 
-fn is_escape(char: char) -> bool {
+pub(super) fn is_escape(char: char) -> bool {
     escaped_byte(char).is_some()
 }
 

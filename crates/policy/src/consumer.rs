@@ -1,0 +1,58 @@
+//! Who was authenticated, as an earlier filter of the same request says.
+//!
+//! `api-key-quota` with `filter_state: true` puts the consumer, the id of the key and the plan into Envoy's filter state.
+//! Only filters write there: unlike a header, nothing that a client sends can look like it.
+
+use std::fmt;
+
+use minijinja::Value;
+
+use crate::expression::text;
+use crate::host::{Host, HostError};
+
+/// The authenticated client.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Consumer {
+    /// The consumer's name in the configuration.
+    pub name: Vec<u8>,
+    /// The id of the key that it used, not the key.
+    pub key_id: Vec<u8>,
+    /// The name of its plan.
+    pub plan: Vec<u8>,
+}
+
+impl Consumer {
+    /// The value of `consumer` in expressions: a map of `name`, `key_id` and `plan`.
+    pub fn to_value(&self) -> Value {
+        let Self { name, key_id, plan } = self;
+        Value::from_pairs(
+            [("name", name), ("key_id", key_id), ("plan", plan)]
+                .map(|(field, bytes)| (field, Value::from(&*text::from_bytes(bytes)))),
+        )
+    }
+}
+
+/// Names of clients are for logs that the user sets up, not for ours.
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer").finish_non_exhaustive()
+    }
+}
+
+/// Reads who was authenticated; `None` if nobody was, or if the filter that did so does not say it. Costs one property for
+/// an unknown client and three for a known one, about a microsecond each.
+///
+/// # Errors
+/// What the host refused.
+pub fn read(host: &mut dyn Host) -> Result<Option<Consumer>, HostError> {
+    let Some(name) = host.property(&[NAME])? else { return Ok(None) };
+    let key_id = host.property(&[KEY_ID])?.unwrap_or_default();
+    let plan = host.property(&[PLAN])?.unwrap_or_default();
+    Ok(Some(Consumer { name, key_id, plan }))
+}
+
+/// The keys as a filter wrote them: Envoy finds them among the attributes by that name alone, and prefixes them with `wasm.`
+/// in the filter state and in access logs.
+const NAME: &str = "meshgate.consumer";
+const KEY_ID: &str = "meshgate.key_id";
+const PLAN: &str = "meshgate.plan";
