@@ -1,1 +1,156 @@
 //! Requests and responses rewritten by rules, as a Meshgate policy.
+//!
+//! 1. A configuration (`config`) is compiled into rules (`rule`): lists of operations on places (`place`) of a message, with
+//!    values (`text`, `literal`), and what has to be known before they can be carried out.
+//! 2. When a head arrives, the rules that hold are found (`known`), and carried out (`run`) over a draft of it (`head`), of which
+//!    only what differs is written. A body is read only if a rule that holds works on it (`content`).
+//! 3. When the body is there, what is left is carried out: operations on JSON in one scan, by `meshgate-json`, which leaves
+//!    every byte alone that no operation names.
+//!
+//! What can go wrong with a message, and what a rule wants done about it, is in `trouble`.
+
+mod brotli;
+mod config;
+mod content;
+mod cookies;
+mod exchange;
+mod head;
+mod known;
+mod literal;
+mod metrics;
+mod negotiation;
+mod parameters;
+mod place;
+mod rule;
+mod run;
+mod target;
+mod text;
+mod trouble;
+
+#[cfg(test)]
+mod tests;
+
+use std::rc::Rc;
+
+use meshgate_policy::config::{ConfigError, OneOrMany, Options, Path};
+use meshgate_policy::host::{Setup, Side};
+use meshgate_policy::media_type::MediaTypePattern;
+use meshgate_policy::policy::{Phases, Policy};
+
+pub use self::config::{
+    Config, EncodedBodies, From, NamesConfig, Operation, RenameConfig, RuleConfig, To, TransferConfig, WriteConfig,
+};
+pub use self::exchange::TransformExchange;
+pub use self::literal::Literal;
+use self::metrics::Metrics;
+use self::rule::Rule;
+pub use self::trouble::{OnError, Remedy, Trouble};
+
+/// The policy, compiled.
+#[derive(Debug)]
+pub struct Transform {
+    rules: Vec<Rule>,
+    body_limit: usize,
+    json_types: Vec<MediaTypePattern>,
+    encoded_bodies: EncodedBodies,
+    /// Heads may wait for their bodies.
+    holds_heads: bool,
+    request: Reads,
+    response: Reads,
+    /// The head of the request is kept for the response.
+    keeps_request: bool,
+    /// Some rule reads bodies of responses.
+    reads_response_body: bool,
+    metrics: Metrics,
+}
+
+/// What is read of the messages of one side.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reads {
+    /// There is something to do.
+    anything: bool,
+    /// The head is read.
+    head: bool,
+}
+
+impl Policy for Transform {
+    const NAME: &'static str = "transform";
+    const PHASES: Phases = Phases { callout: false, log: false, ..Phases::ALL };
+    const OPTIONS: Options<'static> = Options {
+        sensitive: &[],
+        examples: &[
+            ("rules", "rules: [{request: [{set: {header: x-user-id, to: \"{{ path.id }}\"}}]}]"),
+            ("from", "from: {header: x-user-id}"),
+            ("to", "to: {json: /user/id}"),
+            ("error", "error: 422"),
+        ],
+    };
+
+    type Config = Config;
+    type Exchange = TransformExchange;
+
+    fn compile(config: Config, setup: &mut dyn Setup) -> Result<Self, ConfigError> {
+        let Config { rules, body_limit, json_types, encoded_bodies, allow_on_headers_stop_iteration } = config;
+        let holds_heads = allow_on_headers_stop_iteration;
+        let at = Path::root().key("rules");
+        if rules.is_empty() {
+            return Err(ConfigError::at(at).found("no rules").expected("at least one"));
+        }
+        let rules = rules.into_iter().enumerate();
+        let rules = rules.map(|(index, rule)| Rule::compile(rule, &at.index(index))).collect::<Result<Vec<_>, _>>()?;
+        if !holds_heads {
+            rule::refuse_holding(&rules, &at)?;
+            if encoded_bodies == EncodedBodies::Identity {
+                let here = ConfigError::at(Path::root().key("encoded_bodies")).found("identity");
+                return Err(here.expected("keep").hint(rule::HOLDING));
+            }
+        }
+        let here = Path::root().key("body_limit");
+        let body_limit = usize::try_from(body_limit.bytes()).ok().filter(|limit| (1..=MAX_BODY).contains(limit));
+        let body_limit = body_limit
+            .ok_or_else(|| ConfigError::at(here).found("another size").expected("1B to 256MiB"))?;
+
+        let reads = |side| {
+            let plans = || rules.iter().filter(move |rule| !rule.plan(side).ops.is_empty());
+            Reads { anything: plans().next().is_some(), head: plans().any(|rule| rule.needs(side).head) }
+        };
+        let (mut request, response) = (reads(Side::Request), reads(Side::Response));
+        let responses = || rules.iter().filter(|rule| !rule.response.ops.is_empty());
+        let keeps_request = responses().any(Rule::needs_request);
+        let reads_response_body = responses().any(|rule| rule.response.needs.reads_body());
+        request.anything |= keeps_request || reads_response_body;
+        request.head |= keeps_request || reads_response_body;
+        Ok(Self {
+            body_limit,
+            json_types: json_types.map(OneOrMany::into_vec).unwrap_or_else(default_json_types),
+            encoded_bodies,
+            holds_heads,
+            request,
+            response,
+            keeps_request,
+            reads_response_body,
+            rules,
+            metrics: Metrics::define(setup)?,
+        })
+    }
+
+    fn begin(self: &Rc<Self>) -> TransformExchange {
+        TransformExchange::new(Rc::clone(self))
+    }
+}
+
+/// The largest limit of a body: a module has 1 GiB of memory, and holds a body several times while it edits it.
+const MAX_BODY: usize = 256 << 20;
+
+impl Transform {
+    const fn reads(&self, side: Side) -> Reads {
+        match side {
+            Side::Request => self.request,
+            Side::Response => self.response,
+        }
+    }
+}
+
+fn default_json_types() -> Vec<MediaTypePattern> {
+    ["application/json", "*/*+json"].into_iter().filter_map(MediaTypePattern::new).collect()
+}

@@ -1,0 +1,87 @@
+//! What a message says about its body: whether rules look into it, and what must change in the head when it does.
+
+use meshgate_coding::Coding;
+use meshgate_policy::headers::{HeaderName, Headers};
+use meshgate_policy::host::Side;
+use meshgate_policy::matching::number_of;
+use meshgate_policy::media_type::MediaTypePattern;
+
+use crate::head::Draft;
+
+/// `content-encoding`
+pub static CONTENT_ENCODING: HeaderName = HeaderName::constant("content-encoding");
+/// `content-length`
+pub static CONTENT_LENGTH: HeaderName = HeaderName::constant("content-length");
+
+/// What is true of one body only: its length, digests (RFC 1864, RFC 3230, RFC 9530), its version (RFC 9110 section 8.8.3) and
+/// that parts of it can be asked for (section 14.3).
+static OF_ONE_BODY: [HeaderName; 7] = [
+    HeaderName::constant("content-length"),
+    HeaderName::constant("content-md5"),
+    HeaderName::constant("digest"),
+    HeaderName::constant("content-digest"),
+    HeaderName::constant("repr-digest"),
+    HeaderName::constant("etag"),
+    HeaderName::constant("accept-ranges"),
+];
+
+/// Removes from a head what will not be true of another body.
+///
+/// The `etag` goes as well, strong or weak: it is the upstream's name for what the upstream sent, and a cache that keeps it
+/// would go on serving what an older configuration made of that.
+pub fn forget_body(draft: &mut Draft<'_>, keep_length: bool) {
+    for name in OF_ONE_BODY.iter().filter(|name| !keep_length || **name != CONTENT_LENGTH) {
+        draft.drop_field(name);
+    }
+}
+
+/// Whether what follows a head is no body that ever ends, or one that is not the message's own: an upgraded connection, a
+/// tunnel, gRPC, server-sent events.
+pub fn is_stream(side: Side, head: &Headers, request: Option<&Headers>) -> bool {
+    let is = |kind: &str| {
+        let starts = |value: &[u8]| {
+            value.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind.as_bytes()))
+        };
+        head.all("content-type").any(starts)
+    };
+    let connects = request.is_some_and(|request| request.first(":method") == Some(b"CONNECT"));
+    let upgrades = |headers: &Headers| headers.first("upgrade").is_some();
+    let switches = side == Side::Response && head.first(":status") == Some(b"101");
+    is("application/grpc")
+        || is("text/event-stream")
+        || connects
+        || switches
+        || match side {
+            Side::Request => upgrades(head),
+            // Whether the upstream went along is said by its status.
+            Side::Response => false,
+        }
+}
+
+/// Whether the body is of one of the types that are JSON.
+pub fn is_json(head: &Headers, types: &[MediaTypePattern]) -> bool {
+    let mut values = head.all("content-type");
+    // Of several nobody knows which one counts, so one is enough.
+    values.any(|value| types.iter().any(|pattern| pattern.matches(value)))
+}
+
+/// The length that a head announces.
+pub fn length(head: &Headers) -> Option<u64> {
+    let value = head.first("content-length")?;
+    std::str::from_utf8(value).ok()?.trim().parse().ok()
+}
+
+/// How the body is encoded.
+///
+/// # Errors
+/// In a way that is not known.
+pub fn coding(head: &Headers) -> Result<Coding, meshgate_coding::Unsupported> {
+    let values: Vec<&[u8]> = head.all("content-encoding").collect();
+    Coding::of(values)
+}
+
+/// Whether a response without a body may describe one: an answer to HEAD does, and 304 describes what the client has.
+pub fn describes_body(head: &Headers) -> bool {
+    let status = head.first(":status").and_then(number_of);
+    status != Some(304) && length(head).is_some_and(|length| length > 0)
+}

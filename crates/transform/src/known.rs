@@ -1,0 +1,126 @@
+//! What is known of an exchange while a message of it is rewritten.
+
+use std::borrow::Cow;
+use std::cell::{OnceCell, RefCell};
+
+use meshgate_policy::consumer::Consumer;
+use meshgate_policy::expression::Scope;
+use meshgate_policy::head::RequestHead;
+use meshgate_policy::headers::Headers;
+use meshgate_policy::host::{Side, Timestamp};
+use meshgate_policy::matching::Input;
+
+use crate::rule::Rule;
+use crate::trouble::Trouble;
+
+/// What is known of an exchange: its heads as they arrived, and what templates ask for.
+#[derive(Debug)]
+pub struct Known<'a> {
+    /// Whose message is rewritten.
+    pub side: Side,
+    /// The head of the request, where a rule depends on it.
+    pub request: Option<&'a Headers>,
+    /// The head of the response, once there is one.
+    pub response: Option<&'a Headers>,
+    /// Who was authenticated, where a template asks.
+    pub consumer: Option<Consumer>,
+    /// The time, where there is a template.
+    pub now: Option<Timestamp>,
+    /// The body as it arrived, decoded.
+    pub body: Option<Cow<'a, [u8]>>,
+    scope: OnceCell<Scope>,
+    with_body: RefCell<Option<Scope>>,
+}
+
+impl<'a> Known<'a> {
+    /// Begins with the heads.
+    pub const fn new(side: Side, request: Option<&'a Headers>, response: Option<&'a Headers>) -> Self {
+        Self {
+            side,
+            request,
+            response,
+            consumer: None,
+            now: None,
+            body: None,
+            scope: OnceCell::new(),
+            with_body: RefCell::new(None),
+        }
+    }
+
+    /// The head of the message that is rewritten.
+    pub const fn head(&self) -> Option<&'a Headers> {
+        match self.side {
+            Side::Request => self.request,
+            Side::Response => self.response,
+        }
+    }
+
+    /// Whether a rule is for this message, by its `match`. `roll` is for `percent`.
+    pub fn matches(&self, rule: &Rule, roll: &dyn Fn() -> u16) -> bool {
+        rule.matches.as_ref().is_none_or(|matches| {
+            let nothing = Headers::default();
+            let request = RequestHead::new(self.request.unwrap_or(&nothing));
+            matches.holds(&Input { request: &request, response: self.response, roll })
+        })
+    }
+
+    /// Whether the condition of a rule holds, or there is none.
+    ///
+    /// # Errors
+    /// [`Trouble::Template`] if it has no answer.
+    pub fn holds(&self, rule: &Rule) -> Result<bool, Trouble> {
+        let Some(condition) = &rule.when else { return Ok(true) };
+        condition.holds(&self.scope(rule, condition.needs_body())).map_err(|error| {
+            log::debug!("{error}");
+            Trouble::Template
+        })
+    }
+
+    /// What templates of a rule see.
+    pub fn scope(&self, rule: &Rule, with_body: bool) -> Scope {
+        let mut scope = if with_body { self.scope_with_body() } else { self.plain_scope().clone() };
+        if let (Some(matches), Some(request)) = (&rule.matches, self.request) {
+            let captures = matches.captures(&RequestHead::new(request));
+            if captures.iter().next().is_some() {
+                scope.set_captures(&captures);
+            }
+        }
+        scope
+    }
+
+    /// What a name in the path of a rule's `match` stood for.
+    pub fn capture(&self, rule: &Rule, name: &str) -> Option<Vec<u8>> {
+        let request = RequestHead::new(self.request?);
+        let captures = rule.matches.as_ref()?.captures(&request);
+        captures.value(name).map(<[u8]>::to_vec)
+    }
+
+    fn plain_scope(&self) -> &Scope {
+        self.scope.get_or_init(|| {
+            let nothing = Headers::default();
+            let mut scope = Scope::new(&RequestHead::new(self.request.unwrap_or(&nothing)));
+            if let Some(response) = self.response {
+                scope.set_response(response);
+            }
+            if let Some(consumer) = &self.consumer {
+                scope.set_consumer(consumer.to_value());
+            }
+            if let Some(now) = self.now {
+                scope.set_now(now);
+            }
+            scope
+        })
+    }
+
+    fn scope_with_body(&self) -> Scope {
+        let mut kept = self.with_body.borrow_mut();
+        kept.get_or_insert_with(|| {
+            let mut scope = self.plain_scope().clone();
+            if let Some(body) = &self.body {
+                scope.set_body(body);
+            }
+            scope
+        })
+        .clone()
+    }
+}
