@@ -1,0 +1,272 @@
+//! Payment card numbers: ranges of the brands, lengths, groupings, Luhn (ISO/IEC 7812-1).
+
+use super::Detector;
+use crate::context::{Context, NUMBERS};
+use crate::shape::Shape;
+use crate::text::{Cut, Match, Text, Verdict, is_word};
+
+pub(super) const CARD: Detector = Detector {
+    name: "payment.card",
+    description: "payment card number of any brand: range, length and Luhn",
+    confidence: (5, 99),
+    rank: 50,
+    shapes: &[Shape::FourDigits],
+    literals: &[],
+    context: Context {
+        raise: &[
+            "card", "cards", "cardnumber", "cardnum", "cardno", "ccnumber", "ccnum", "ccno", "cc", "pan", "credit",
+            "creditcard", "debit", "visa", "mastercard", "amex", "payment",
+        ],
+        lower: NUMBERS,
+    },
+    named: None,
+    verify,
+};
+
+/// The longest number.
+const MOST: usize = 19;
+
+/// A range of first digits (padded to six) and what is issued in it.
+struct Brand {
+    first: u32,
+    last: u32,
+    /// Bit `n`: numbers of `n` digits.
+    lengths: u32,
+    /// How much a number without separators says by itself: the usual length of a big brand more than what is rare and broad.
+    bare: u8,
+}
+
+const fn brand(first: u32, last: u32, lengths: u32, bare: u8) -> Brand {
+    Brand { first, last, lengths, bare }
+}
+
+const L14: u32 = 1 << 14;
+const L15: u32 = 1 << 15;
+const L16: u32 = 1 << 16;
+const FROM_16: u32 = L16 | 1 << 17 | 1 << 18 | 1 << 19;
+const FROM_12: u32 = FROM_16 | 1 << 12 | 1 << 13 | L14 | L15;
+
+/// The first that has the number's first digits and length counts.
+const BRANDS: &[Brand] = &[
+    brand(400_000, 499_999, L16, 60),                 // Visa
+    brand(400_000, 499_999, 1 << 13 | 1 << 19, 40),   // Visa, rare lengths
+    brand(510_000, 559_999, L16, 60),                 // Mastercard
+    brand(222_100, 272_099, L16, 60),                 // Mastercard, 2-series
+    brand(340_000, 349_999, L15, 60),                 // American Express
+    brand(370_000, 379_999, L15, 60),                 // American Express
+    brand(601_100, 601_199, FROM_16, 60),             // Discover
+    brand(644_000, 659_999, FROM_16, 60),             // Discover, RuPay, Troy
+    brand(622_126, 622_925, FROM_16, 60),             // Discover, UnionPay
+    brand(352_800, 358_999, FROM_16, 55),             // JCB
+    brand(213_100, 213_199, L15, 50),                 // JCB, old
+    brand(180_000, 180_099, L15, 50),                 // JCB, old
+    brand(300_000, 305_999, L14 | FROM_16, 55),       // Diners Club
+    brand(309_500, 309_599, L14 | FROM_16, 55),       // Diners Club
+    brand(360_000, 369_999, L14 | FROM_16, 50),       // Diners Club
+    brand(380_000, 399_999, L14 | FROM_16, 50),       // Diners Club
+    brand(620_000, 629_999, FROM_16, 55),             // UnionPay
+    brand(810_000, 817_199, FROM_16, 50),             // UnionPay, RuPay
+    brand(220_000, 220_499, FROM_16, 55),             // Mir
+    brand(979_200, 979_299, L16, 50),                 // Troy
+    brand(501_900, 501_999, L16, 50),                 // Dankort
+    brand(500_000, 509_999, FROM_12, 35),             // Maestro, Elo, Verve
+    brand(560_000, 699_999, FROM_12, 35),             // Maestro, Elo, Hipercard
+];
+
+/// Digits with groups: where each group ends, in digits and in bytes.
+struct Number {
+    digits: [u8; MOST],
+    count: usize,
+    groups: [(usize, usize); 6],
+    grouped: usize,
+}
+
+fn verify(text: &Text<'_>, start: usize) -> Verdict {
+    Verdict::of(start, number(text, start))
+}
+
+fn number(text: &Text<'_>, start: usize) -> Result<Option<Match>, Cut> {
+    // Most candidates end here: a year, a part of a UUID, a time stamp.
+    let Some(b'1'..=b'6' | b'8' | b'9') = text.at(start)? else { return Ok(None) };
+    let number = read(text, start)?;
+    if follows_fraction(text, start) {
+        return Ok(None);
+    }
+    let groups = number.groups.get(..number.grouped).unwrap_or_default();
+    // From the longest on: what looks like the next group may be one.
+    for (index, (count, end)) in groups.iter().enumerate().rev() {
+        let Some(digits) = number.digits.get(..*count) else { continue };
+        let Some(brand) = brand_of(digits) else { continue };
+        if !usual(groups, index) || !luhn(digits) || !ends(text, *end, index == 0)? {
+            continue;
+        }
+        let confidence = if index == 0 { brand.bare } else { brand.bare.saturating_add(30) };
+        return Ok(Some(Match { sample: is_sample(digits), ..Match::new(start..*end, confidence) }));
+    }
+    Ok(None)
+}
+
+/// Reads digits in groups with the same separator between them, at most as many as a card has.
+fn read(text: &Text<'_>, start: usize) -> Result<Number, Cut> {
+    let mut number = Number { digits: [0; MOST], count: 0, groups: [(0, 0); 6], grouped: 0 };
+    let mut separator: Option<&[u8]> = None;
+    let mut at = start;
+    loop {
+        while let Some(digit @ b'0'..=b'9') = text.at(at)? {
+            let Some(place) = number.digits.get_mut(number.count) else { return Ok(number) };
+            *place = digit & 0x0f;
+            number.count = number.count.saturating_add(1);
+            at = at.saturating_add(1);
+        }
+        let Some(group) = number.groups.get_mut(number.grouped) else { return Ok(number) };
+        *group = (number.count, at);
+        number.grouped = number.grouped.saturating_add(1);
+        if number.count >= MOST || (number.grouped == 1 && !matches!(number.count, 4 | 6 | 8)) {
+            return Ok(number);
+        }
+        let found: &[u8] = match text.at(at)? {
+            Some(b' ') => b" ",
+            Some(b'-') => b"-",
+            Some(b'.') => b".",
+            Some(0xc2) if text.at(at.saturating_add(1))? == Some(0xa0) => b"\xc2\xa0",
+            _ => return Ok(number),
+        };
+        let after = at.saturating_add(found.len());
+        if *separator.get_or_insert(found) != found || !matches!(text.at(after)?, Some(b'0'..=b'9')) {
+            return Ok(number);
+        }
+        at = after;
+    }
+}
+
+/// Whether cards are written with these groups, up to the one at `last`: all at once, in fours, or as the brands print them.
+fn usual(groups: &[(usize, usize)], last: usize) -> bool {
+    let mut before = 0;
+    let mut sizes = [0_usize; 6];
+    for ((count, _), size) in groups.iter().take(last.saturating_add(1)).zip(&mut sizes) {
+        *size = count.saturating_sub(before);
+        before = *count;
+    }
+    match sizes {
+        [_, 0, ..] => true,
+        [4, 6, 4 | 5, 0, ..] | [6, 13, 0, ..] | [8, 8, 0, ..] | [4, 4, 5, 0, ..] => true,
+        [4, 4, 4, 1..=4, 0, 0] | [4, 4, 4, 4, 1..=4, 0] | [4, 4, 4, 0, ..] => true,
+        _ => false,
+    }
+}
+
+/// Whether a number may end here: no digit or letter follows; and to a bare one, no fraction.
+fn ends(text: &Text<'_>, end: usize, bare: bool) -> Result<bool, Cut> {
+    let after = end.saturating_add(1);
+    Ok(match text.at(end)? {
+        Some(b'.') if bare && matches!(text.at(after)?, Some(b'0'..=b'9')) => {
+            text.run(after, 12, |byte| byte.is_ascii_digit())? == after.saturating_add(12)
+        }
+        Some(byte) => !is_word(byte),
+        None => true,
+    })
+}
+
+/// Whether these are the digits after the point of a number such as 0.4111111111111111. Long digits before the point are
+/// no such number: they are another card.
+fn follows_fraction(text: &Text<'_>, start: usize) -> bool {
+    let Some(point) = start.checked_sub(1).filter(|_| text.before(start) == Some(b'.')) else { return false };
+    let before = text.bytes.get(..point).unwrap_or_default();
+    let digits = before.iter().rev().take(12).take_while(|byte| byte.is_ascii_digit()).count();
+    (1..12).contains(&digits)
+}
+
+fn brand_of(digits: &[u8]) -> Option<&'static Brand> {
+    let first = digits
+        .get(..6)?
+        .iter()
+        .fold(0_u32, |number, digit| number.saturating_mul(10).saturating_add(u32::from(*digit)));
+    let length = 1_u32.checked_shl(u32::try_from(digits.len()).ok()?)?;
+    BRANDS.iter().find(|brand| (brand.first..=brand.last).contains(&first) && brand.lengths & length != 0)
+}
+
+/// The numbers that payment services publish for tests.
+const SAMPLES: &[u64] = &[
+    4_111_111_111_111_111,
+    4_012_888_888_881_881,
+    4_222_222_222_222,
+    4_242_424_242_424_242,
+    4_000_056_655_665_556,
+    4_000_000_000_000_002,
+    4_000_000_000_000_077,
+    4_005_519_200_000_004,
+    4_009_348_888_881_881,
+    4_012_000_033_330_026,
+    4_012_000_077_777_777,
+    4_217_651_111_111_119,
+    4_500_600_000_000_061,
+    4_917_610_000_000_000,
+    5_555_555_555_554_444,
+    5_105_105_105_105_100,
+    5_200_828_282_828_210,
+    5_454_545_454_545_454,
+    5_431_111_111_111_111,
+    2_223_003_122_003_222,
+    2_223_000_048_400_011,
+    2_223_520_043_560_014,
+    2_720_992_593_180_068,
+    2_222_400_070_000_005,
+    378_282_246_310_005,
+    371_449_635_398_431,
+    378_734_493_671_000,
+    340_000_000_000_009,
+    370_000_000_000_002,
+    6_011_111_111_111_117,
+    6_011_000_990_139_424,
+    6_011_000_400_000_000,
+    6_011_981_111_111_113,
+    3_530_111_333_300_000,
+    3_566_002_020_360_505,
+    3_566_111_111_111_113,
+    30_569_309_025_904,
+    38_520_000_023_237,
+    36_227_206_271_667,
+    36_700_102_000_000,
+    6_200_000_000_000_005,
+    6_205_500_000_000_000_004,
+    6_304_000_000_000_000,
+    6_759_649_826_438_453,
+    5_019_717_010_103_742,
+    6_799_990_100_000_000_019,
+];
+
+fn is_sample(digits: &[u8]) -> bool {
+    let number = digits
+        .iter()
+        .fold(0_u64, |number, digit| number.saturating_mul(10).saturating_add(u64::from(*digit)));
+    SAMPLES.contains(&number)
+}
+
+/// The check digit of ISO/IEC 7812-1.
+fn luhn(digits: &[u8]) -> bool {
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(index, digit)| {
+            let value = u32::from(*digit);
+            if index % 2 == 0 {
+                value
+            } else {
+                let double = value.saturating_mul(2);
+                if double > 9 { double.saturating_sub(9) } else { double }
+            }
+        })
+        .sum();
+    sum % 10 == 0
+}
+
+/// Whether a row of digits is a card number.
+pub(super) fn is_number(text: &[u8]) -> bool {
+    let mut digits = [0; MOST];
+    let Some(digits) = digits.get_mut(..text.len()) else { return false };
+    for (place, digit) in digits.iter_mut().zip(text) {
+        *place = digit & 0x0f;
+    }
+    brand_of(digits).is_some() && luhn(digits)
+}

@@ -1,0 +1,201 @@
+//! Secrets without a form of their own, found by their name: `password`, `client_secret`, `api_key`, `Authorization`.
+//!
+//! The name is found as a literal (or is given by the caller); what follows `:` or `=` is the value. A name that only mentions a
+//! secret, such as `max_tokens` or `password_reset_url`, has none.
+
+use super::Detector;
+use crate::context::{Context, Words};
+use crate::literal::fold;
+use crate::text::{Cut, Match, Text, Verdict};
+
+pub(super) const GENERIC: Detector = Detector {
+    name: "secrets.generic",
+    description: "password, token or key under a name that says so",
+    confidence: (30, 90),
+    rank: 20,
+    shapes: &[],
+    literals: &[
+        fold("passw"),
+        fold("pwd"),
+        fold("passphrase"),
+        fold("secret"),
+        fold("token"),
+        fold("api_key"),
+        fold("api-key"),
+        fold("apikey"),
+        fold("access_key"),
+        fold("access-key"),
+        fold("accesskey"),
+        fold("private_key"),
+        fold("private-key"),
+        fold("privatekey"),
+        fold("authorization"),
+        fold("credential"),
+    ],
+    context: Context::NONE,
+    named: Some(|key, text| whole(key, text, generic)),
+    verify: |text, place| found(text, place, generic),
+};
+
+pub(super) const AWS_SECRET: Detector = Detector {
+    name: "secrets.aws_secret",
+    description: "AWS secret access key, under its name",
+    confidence: (95, 95),
+    rank: 85,
+    shapes: &[],
+    literals: &[fold("secret")],
+    context: Context::NONE,
+    named: Some(|key, text| whole(key, text, aws_secret)),
+    verify: |text, place| found(text, place, aws_secret),
+};
+
+/// Names of what people choose, and of what machines draw.
+const PASSWORDS: &[&str] = &["password", "passwd", "passwort", "pwd", "passphrase", "userpassword", "dbpassword"];
+const TOKENS: &[&str] = &[
+    "secret", "secrets", "token", "tokens", "apikey", "apitoken", "accesskey", "secretkey", "privatekey", "signingkey",
+    "authorization", "credential", "credentials", "clientsecret", "accesstoken", "refreshtoken", "authtoken", "bearer",
+];
+/// Words that make a name one of something else.
+const NOT: &[&str] = &["page", "next", "prev", "previous", "continuation", "sync", "type", "public", "max", "min", "count", "cancel", "stop", "pad"];
+
+/// The most of a name on either side of its literal, of what is between a name and its value, and of a value; what goes on beyond
+/// is cut off there.
+const NAME: usize = 32;
+const VALUE: usize = 4 * 1024;
+
+/// What a value must be, given its name; as a confidence.
+type Judge = fn(&Words, &[u8]) -> Option<u8>;
+
+fn found(text: &Text<'_>, place: usize, judge: Judge) -> Verdict {
+    let Some(key) = name(text, place) else { return Verdict::No };
+    match value_start(text, key.end) {
+        Ok(Some((start, quote))) => match after_scheme(text, start) {
+            Ok(start) => Verdict::of(start, value(text, key, start, quote, judge)),
+            Err(Cut) => Verdict::Cut(start),
+        },
+        // Its value begins after what there is to see.
+        Ok(None) | Err(Cut) => Verdict::No,
+    }
+}
+
+/// The whole name around the literal at `place`.
+fn name(text: &Text<'_>, place: usize) -> Option<std::ops::Range<usize>> {
+    let before = text.bytes.get(place.saturating_sub(NAME)..place)?;
+    let after = text.slice(place..place.saturating_add(NAME));
+    let start = place.checked_sub(before.iter().rev().take_while(|byte| is_name(**byte)).count())?;
+    let end = place.checked_add(after.iter().take_while(|byte| is_name(**byte)).count())?;
+    Some(start..end)
+}
+
+fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
+}
+
+/// Where the value of the name that ends at `end` begins, and the quote that it is in.
+fn value_start(text: &Text<'_>, end: usize) -> Result<Option<(usize, Option<u8>)>, Cut> {
+    let quotes = |byte: u8| matches!(byte, b'"' | b'\'' | b'`' | b'\\' | b']');
+    let spaces = |byte: u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    let at = text.run(end, 8, quotes)?;
+    let at = text.run(at, 8, spaces)?;
+    let Some(b':' | b'=') = text.at(at)? else { return Ok(None) };
+    let at = text.run(at, 3, |byte| matches!(byte, b':' | b'=' | b'>'))?;
+    let at = text.run(at, 32, spaces)?;
+    let at = text.run(at, 8, |byte| byte == b'\\')?;
+    let quote = text.at(at)?.filter(|byte| matches!(byte, b'"' | b'\'' | b'`'));
+    let start = if quote.is_some() { at.saturating_add(1) } else { at };
+    Ok(Some((start, quote)))
+}
+
+fn value(
+    text: &Text<'_>,
+    key: std::ops::Range<usize>,
+    start: usize,
+    quote: Option<u8>,
+    judge: Judge,
+) -> Result<Option<Match>, Cut> {
+    let end = match quote {
+        Some(quote) => text.run(start, VALUE, |byte| byte != quote && !matches!(byte, b'\n' | b'\r'))?,
+        None => text.run(start, VALUE, |byte| {
+            !matches!(byte, 0..=b' ' | b'"' | b'\'' | b'`' | b',' | b';' | b'&' | b'<' | b'>' | b')' | b'}' | b']')
+        })?,
+    };
+    let value = text.slice(start..end);
+    // JSON in a JSON string: a backslash before the closing quote.
+    let escapes = value.iter().rev().take_while(|byte| **byte == b'\\').count();
+    let value = value.get(..value.len().saturating_sub(escapes)).unwrap_or_default();
+    let name = Words::new(text.slice(key));
+    let end = start.saturating_add(value.len());
+    Ok(judge(&name, value).map(|confidence| Match::new(start..end, confidence)))
+}
+
+/// Judges a whole text by the name that the caller gave.
+fn whole(key: &[u8], text: &Text<'_>, judge: Judge) -> Option<Match> {
+    let start = after_scheme(text, 0).ok()?;
+    let value = text.bytes.get(start..)?;
+    let confidence = judge(&Words::new(key), value)?;
+    Some(Match::new(start..text.bytes.len(), confidence))
+}
+
+/// Where credentials go on behind their scheme, which is no secret.
+fn after_scheme(text: &Text<'_>, start: usize) -> Result<usize, Cut> {
+    for scheme in [&b"Bearer "[..], b"Basic ", b"Token ", b"bearer ", b"basic ", b"token "] {
+        if text.has(start, scheme)? {
+            return Ok(start.saturating_add(scheme.len()));
+        }
+    }
+    Ok(start)
+}
+
+fn generic(name: &Words, value: &[u8]) -> Option<u8> {
+    if name.any(NOT) || is_placeholder(value) {
+        return None;
+    }
+    if name.ends_with(PASSWORDS) {
+        let sound = (4..=128).contains(&value.len()) && !value.iter().any(u8::is_ascii_whitespace);
+        // A word in small letters is as often a label or a message.
+        let word = value.iter().all(u8::is_ascii_lowercase);
+        return sound.then_some(if word { 40 } else { 70 });
+    }
+    if !name.ends_with(TOKENS) || value.len() < 12 || value.iter().any(|byte| !byte.is_ascii_graphic()) {
+        return None;
+    }
+    let entropy = entropy(value);
+    let mixed = value.iter().any(u8::is_ascii_digit) && value.iter().any(u8::is_ascii_alphabetic);
+    match (mixed, entropy) {
+        (true, 3.5..) if value.len() >= 20 => Some(90),
+        (true, 3.0..) => Some(75),
+        (false, 3.5..) => Some(45),
+        _ => None,
+    }
+}
+
+fn aws_secret(name: &Words, value: &[u8]) -> Option<u8> {
+    let named = name.ends_with(&["secretaccesskey", "secretkey", "awssecret"]);
+    let base64 = value.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'));
+    (named && value.len() == 40 && base64 && entropy(value) > 3.8).then_some(95)
+}
+
+/// Whether this stands where a secret would: a variable, a mask, a word for nothing.
+fn is_placeholder(value: &[u8]) -> bool {
+    let hidden = value.iter().all(|byte| matches!(byte, b'*' | b'x' | b'X' | b'.' | b'-' | b'_'));
+    let template = [&b"$"[..], b"{", b"<", b"[", b"%"].iter().any(|open| value.starts_with(open));
+    let nothing = [&b"null"[..], b"none", b"nil", b"true", b"false", b"undefined", b"string", b"redacted"];
+    hidden || template || nothing.iter().any(|word| value.eq_ignore_ascii_case(word))
+}
+
+/// Bits per byte (Shannon).
+fn entropy(value: &[u8]) -> f32 {
+    let mut counts = [0_u16; 256];
+    for byte in value {
+        if let Some(count) = counts.get_mut(usize::from(*byte)) {
+            *count = count.saturating_add(1);
+        }
+    }
+    let all = f32::from(u16::try_from(value.len()).unwrap_or(u16::MAX));
+    counts
+        .iter()
+        .filter(|count| **count > 0)
+        .map(|count| f32::from(*count) / all)
+        .map(|share| -share * share.log2())
+        .sum()
+}
