@@ -5,11 +5,12 @@ FILTERS := $(patsubst %/Cargo.toml,%,$(wildcard filters/*/Cargo.toml))
 MODULES := $(FILTERS) $(patsubst %/Cargo.toml,%,$(wildcard tests/modules/*/Cargo.toml))
 
 # The crates that know nothing of Envoy: their unit tests run a second time on wasm32, in Node.
-PURE := meshgate-policy meshgate-quota
+PURE := meshgate-policy meshgate-json meshgate-coding meshgate-detect meshgate-quota meshgate-transform meshgate-errors \
+	meshgate-dlp
 
 # `make run` shows this one, or another with DEMO=...; it needs these ports of 127.0.0.1: for the listener, the demo upstream
 # and Envoy's admin page.
-DEMO       := envoy-configs/api-key-quota.yaml
+DEMO       := envoy-configs/meshgate.yaml
 DEMO_PORTS := 10000 10001 9901
 
 # The Envoy to test with: set it to use your own build instead of the pinned release.
@@ -25,7 +26,7 @@ export CARGO_TARGET_DIR
 OLDER_ENVOYS := 1.36.4 1.39.3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench build run test test-older lint bench clean distclean
+.PHONY: help setup setup-test setup-bench setup-fuzz build run test test-older lint bench fuzz clean distclean
 
 help: ## what you can make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 - \2/p' Makefile | awk -F ' - ' '{ printf "%-19s%s\n", $$1, $$2 }'
@@ -39,13 +40,16 @@ setup-test: setup ## get what the tests need as well: Node (if there is none) an
 setup-bench: setup ## get what the bench needs as well: the load generator
 	@scripts/setup.sh load-generator
 
+setup-fuzz: ## get what fuzzing needs: cargo-fuzz
+	@scripts/setup.sh tools toolchain fuzzer
+
 build: ## build the filters: target/wasm32-wasip1/release/*.wasm
 	@scripts/setup.sh tools toolchain crates
 	@scripts/build.sh $(MODULES)
 
 # The bootstrap names the module where it is without a target directory of one's own.
 run: export CARGO_TARGET_DIR = target
-run: ## start Envoy on 127.0.0.1:10000 with the API key and quota filter and a demo upstream; Ctrl-C ends it
+run: ## start Envoy on 127.0.0.1:10000 with all filters and a demo service: DEMO=envoy-configs/dlp.yaml; Ctrl-C ends it
 	@scripts/setup.sh tools
 	@scripts/check-ports $(DEMO_PORTS)
 	@scripts/setup.sh toolchain crates envoy
@@ -64,9 +68,13 @@ lint: ## check format, clippy (native and wasm), panics, unsafe, docs
 	@scripts/setup.sh tools toolchain crates
 	@scripts/lint.sh $(MODULES)
 
-bench: ## measure what the filters cost, next to a no-op module, Lua and Envoy's own: BENCH="--quick"
+bench: ## measure what the filters cost, next to a no-op module, Lua and Envoy's own: BENCH="transform --quick"
 	@$(MAKE) -s setup-bench build
 	@exec cargo run -q -p meshgate-e2e --bin bench -- $(BENCH)
+
+fuzz: ## look for input that breaks a property: FUZZ="json --runs 1000000"
+	@$(MAKE) -s setup-fuzz
+	@scripts/fuzz.sh $(FUZZ)
 
 clean: ## remove what was built
 	@cargo clean

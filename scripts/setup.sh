@@ -1,5 +1,6 @@
 #!/bin/sh
-# Gets what the project needs, in the steps that are named: tools toolchain crates envoy node test-runner load-generator.
+# Gets what the project needs, in the steps that are named: tools toolchain crates envoy node test-runner load-generator
+# fuzzer.
 # What is there stays as it is, so a second run takes no time. Everything but the toolchain goes into .tools/.
 # shellcheck source=scripts/common.sh
 . "$(dirname -- "$0")/common.sh"
@@ -10,6 +11,8 @@ envoy_version=1.40.0
 node_version=22.20.0
 # What `make bench` sends its load with: figures of different versions may not compare.
 oha_version=1.16.0
+# What `make fuzz` builds its targets with.
+cargo_fuzz_version=0.13.2
 
 main() {
     for step; do
@@ -21,6 +24,7 @@ main() {
             node) install_node ;;
             test-runner) install_test_runner ;;
             load-generator) install_load_generator ;;
+            fuzzer) install_fuzzer ;;
             *) die "setup.sh: no step is called $step" ;;
         esac
     done
@@ -129,6 +133,15 @@ install_load_generator() {
     esac
     say "building oha $oha_version, the load generator, about five minutes, once"
     download "oha $oha_version" cargo_install oha --version "$oha_version"
+}
+
+install_fuzzer() {
+    have c++ || die 'c++ is missing: libFuzzer is C++ (Debian, Ubuntu: apt install build-essential)'
+    case $("$tools/bin/cargo-fuzz" --version 2>/dev/null || true) in
+        *" $cargo_fuzz_version") return ;;
+    esac
+    say "building cargo-fuzz $cargo_fuzz_version, a minute, once"
+    download "cargo-fuzz $cargo_fuzz_version" cargo_install cargo-fuzz --version "$cargo_fuzz_version"
 }
 
 # With the dependencies that its authors locked, or, where a mirror of the registry lacks one of them, with others.

@@ -276,6 +276,12 @@ impl Listener {
         self.connection_manager(json!({ "http_protocol_options": { "enable_trailers": true } }))
     }
 
+    /// Lets requests upgrade the protocol, to `websocket` for instance.
+    pub fn upgrades(self, protocols: &[&str]) -> Self {
+        let upgrades: Vec<_> = protocols.iter().map(|protocol| json!({ "upgrade_type": protocol })).collect();
+        self.connection_manager(json!({ "upgrade_configs": upgrades }))
+    }
+
     /// How many bytes of a body Envoy holds for a filter (Envoy's default is 1 MiB).
     pub fn buffer_limit(self, bytes: u32) -> Self {
         self.merge(json!({ "per_connection_buffer_limit_bytes": bytes }))

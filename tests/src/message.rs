@@ -193,7 +193,8 @@ fn bytes_to_json(bytes: &[u8]) -> Value {
     }
 }
 
-fn bytes_from_json(value: &Value) -> Result<Vec<u8>> {
+/// Bytes as [`Received::to_json`] writes them: a text, or `{"base64": "..."}`.
+pub(crate) fn bytes_from_json(value: &Value) -> Result<Vec<u8>> {
     match value {
         Value::String(text) => Ok(text.clone().into_bytes()),
         _ => Ok(BASE64.decode(value["base64"].as_str().context("neither text nor base64")?)?),

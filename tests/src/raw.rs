@@ -102,7 +102,7 @@ impl RawConnection {
     }
 }
 
-/// An upstream that answers every HTTP/1.1 request with the same bytes and closes the connection.
+/// An upstream that answers every HTTP/1.1 request with the same bytes, and then closes the connection or echoes.
 pub struct RawUpstream {
     addr: SocketAddr,
     heads: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -110,13 +110,28 @@ pub struct RawUpstream {
 }
 
 impl RawUpstream {
-    /// Starts it on a free port.
+    /// Starts one that closes the connection behind its answer, on a free port.
     ///
     /// # Errors
     /// If there is none.
     pub async fn start(response: impl Into<Bytes>) -> Result<Self> {
+        Self::serve(response.into(), false).await
+    }
+
+    /// Starts one that takes every upgrade to this protocol and then sends back each byte that comes, until the other side
+    /// closes; on a free port.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn upgrade(protocol: &str) -> Result<Self> {
+        let head =
+            format!("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: {protocol}\r\n\r\n");
+        Self::serve(head.into(), true).await
+    }
+
+    async fn serve(response: Bytes, echo: bool) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("binding a free port")?;
-        let (addr, response) = (listener.local_addr()?, response.into());
+        let addr = listener.local_addr()?;
         let heads = Arc::<Mutex<Vec<Vec<u8>>>>::default();
         let seen = Arc::clone(&heads);
         let server = tokio::spawn(async move {
@@ -125,10 +140,14 @@ impl RawUpstream {
                 let (seen, response) = (Arc::clone(&seen), response.clone());
                 connections.spawn(async move {
                     let mut connection = RawConnection(socket);
-                    if let Ok(head) = connection.read_until("\r\n\r\n").await {
-                        seen.lock().unwrap_or_else(PoisonError::into_inner).push(head);
+                    let Ok(head) = connection.read_until("\r\n\r\n").await else { return };
+                    seen.lock().unwrap_or_else(PoisonError::into_inner).push(head);
+                    let _ = connection.write(response).await;
+                    if echo {
+                        let (mut from, mut to) = connection.0.split();
+                        let _ = tokio::io::copy(&mut from, &mut to).await;
+                    } else {
                         // Reading on keeps what the client still sends from resetting the connection.
-                        let _ = connection.write(response).await;
                         let _ = connection.0.shutdown().await;
                         let _ = connection.read_to_end().await;
                     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use bytes::{Bytes, BytesMut};
-use http_body_util::channel::Channel;
+use http_body_util::channel::{Channel, Sender};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -19,6 +19,7 @@ use hyper::{HeaderMap, Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use serde::Deserialize;
+use serde_json::Value;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -26,7 +27,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::client::{Aborted, MAX_HEAD, MAX_HEADERS, Reader};
-use crate::message::{Fields, Received, add_field, field};
+use crate::message::{Fields, Received, add_field, bytes_from_json, field};
 
 /// The request header that tells the upstream how to answer: a [`Reply`] in JSON.
 pub const REMOTE_CONTROL: &str = "x-upstream";
@@ -125,7 +126,8 @@ impl Upstream {
 /// How to answer a request.
 ///
 /// As JSON, in the header [`REMOTE_CONTROL`]: `{"status": 503, "headers": [["retry-after", "1"]], "body": "down"}`, with
-/// `chunks` for a body without a length, `trailers`, `delay_ms`, `chunk_delay_ms` and `reset`; all may be left out.
+/// `chunks` for a body without a length, `trailers`, `delay_ms`, `chunk_delay_ms` and `reset`; all may be left out. Bytes
+/// that are no text are `{"base64": "..."}`.
 #[derive(Clone, Debug)]
 pub struct Reply {
     status: StatusCode,
@@ -141,6 +143,8 @@ pub struct Reply {
 enum Content {
     Whole(Bytes),
     Chunks(Vec<Bytes>),
+    /// For the first request that it answers.
+    Stream(Arc<Mutex<Option<Channel<Bytes, Aborted>>>>),
 }
 
 impl Reply {
@@ -180,6 +184,14 @@ impl Reply {
     pub fn chunks<T: Into<Bytes>>(mut self, chunks: impl IntoIterator<Item = T>) -> Self {
         self.body = Content::Chunks(chunks.into_iter().map(Into::into).collect());
         self
+    }
+
+    /// The body, without its length, is what is written into the sender, and ends when that is dropped. It answers one
+    /// request: those that follow get 500.
+    pub fn stream(mut self) -> (Sender<Bytes, Aborted>, Self) {
+        let (sender, body) = Channel::new(1);
+        self.body = Content::Stream(Arc::new(Mutex::new(Some(body))));
+        (sender, self)
     }
 
     /// Adds a trailer field; the body goes without its length. In HTTP/1.1 they are sent if the request has
@@ -228,8 +240,11 @@ impl Reply {
         }
         match (wire.body, wire.chunks) {
             (Some(_), Some(_)) => bail!("body and chunks exclude each other"),
-            (Some(body), None) => Ok(reply.body(body)),
-            (None, Some(chunks)) => Ok(reply.chunks(chunks)),
+            (Some(body), None) => Ok(reply.body(bytes_from_json(&body)?)),
+            (None, Some(chunks)) => {
+                let chunks = chunks.iter().map(bytes_from_json).collect::<Result<Vec<_>>>()?;
+                Ok(reply.chunks(chunks))
+            }
             (None, None) => Ok(reply),
         }
     }
@@ -246,8 +261,8 @@ impl Reply {
 struct Wire {
     status: Option<u16>,
     headers: Vec<(String, String)>,
-    body: Option<String>,
-    chunks: Option<Vec<String>>,
+    body: Option<Value>,
+    chunks: Option<Vec<Value>>,
     trailers: Vec<(String, String)>,
     delay_ms: u64,
     chunk_delay_ms: u64,
@@ -346,6 +361,17 @@ async fn send(
         Content::Whole(body) if body.is_empty() => vec![],
         Content::Whole(body) => vec![body],
         Content::Chunks(chunks) => chunks,
+        Content::Stream(stream) => {
+            let body = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+            return Ok(match body {
+                Some(body) => respond(reply.status, reply.headers, body.boxed()),
+                None => respond(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    HeaderMap::new(),
+                    Full::new("the stream was sent already\n".into()).map_err(never).boxed(),
+                ),
+            });
+        }
     };
     if reply.reset && chunks.is_empty() {
         return Err(reset());

@@ -33,7 +33,7 @@ impl Bootstrap {
         let [listener, admin, upstream] = held.each_ref().map(|held| held.local_addr().unwrap().port());
         let yaml = format!(
             r#"# A bootstrap without modules. Try:
-#   curl -i http://127.0.0.1:{listener}/direct # 200
+#   curl -i http://127.0.0.1:{listener}/direct # 200 OK
 #   curl -i http://127.0.0.1:{listener}/nowhere  # 404
 # curl is a program, and this line is not for it.
 admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {admin}}}}}}}
@@ -154,7 +154,7 @@ async fn it_says_what_to_try_serves_and_stops_on_a_signal() {
         let bootstrap = Bootstrap::new();
         let (demo, said) = bootstrap.ready().await;
         let at = format!("curl -i http://127.0.0.1:{}", bootstrap.listener);
-        assert_eq!(said, [format!("{at}/direct # 200"), format!("{at}/nowhere  # 404"), "ready".into()]);
+        assert_eq!(said, [format!("{at}/direct # 200 OK"), format!("{at}/nowhere  # 404"), "ready".into()]);
 
         let client = Client::http1(([127, 0, 0, 1], bootstrap.listener).into());
         assert_eq!(client.get("/direct").send().await.unwrap().status, 200);
@@ -185,9 +185,11 @@ async fn every_curl_line_of_every_bootstrap_does_what_it_says() {
         assert_eq!(lines.pop().as_deref(), Some("ready"));
         assert!(lines.len() >= 3, "{}: {lines:?}", file.display());
         for line in lines.iter().chain(&lines) {
-            let (_, status) = line.rsplit_once("# ").unwrap();
+            let (_, expected) = line.rsplit_once("# ").unwrap();
+            let (status, text) = expected.split_once(' ').unwrap_or((expected, ""));
             let answer = curl(line).await;
             assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{line}\n{answer}");
+            assert!(answer.contains(text), "{line}\n{answer}");
         }
     }
     assert!(bootstraps > 0);
@@ -214,7 +216,7 @@ async fn the_readme_shows_a_true_answer() {
 async fn a_limit_that_is_never_used_up_ends_the_demo() {
     let bootstrap = Bootstrap::new();
     let yaml = std::fs::read_to_string(bootstrap.path()).unwrap();
-    std::fs::write(bootstrap.path(), yaml.replace("/direct # 200", "/direct # 429")).unwrap();
+    std::fs::write(bootstrap.path(), yaml.replace("/direct # 200 OK", "/direct # 429")).unwrap();
     let complaint = complaint(bootstrap.demo().spawn().unwrap()).await;
     let line = format!("curl -i http://127.0.0.1:{}/direct # 429", bootstrap.listener);
     assert_eq!(complaint, format!("error: 100 times this was not 429: {line}\n"));

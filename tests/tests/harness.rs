@@ -87,6 +87,41 @@ async fn bodies_stream_in_both_directions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_upstream_streams_what_the_test_sends() {
+    for config in [Config::from(Listener::new()), Config::from(Listener::new()).http2_upstream()] {
+        let envoy = Envoy::start(config).await.unwrap();
+        for client in clients(&envoy) {
+            let (mut events, reply) = Reply::status(200).header("content-type", "text/event-stream").stream();
+            envoy.upstream().respond(reply);
+            let mut response = client.get("/events").open().await.unwrap();
+            for event in ["data: 1\n\n", "data: 2\n\n"] {
+                events.send_data(event.into()).await.unwrap();
+                assert_eq!(response.chunk().await.unwrap().unwrap(), event);
+            }
+            drop(events);
+            assert_eq!(response.chunk().await.unwrap(), None);
+            assert_eq!(client.get("/events").send().await.unwrap().status, 500);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgraded_connection_echoes() {
+    let upstream = RawUpstream::upgrade("websocket").await.unwrap();
+    let config = Config::from(Listener::new().upgrades(&["websocket"])).upstream(upstream.addr());
+    let envoy = Envoy::start(config).await.unwrap();
+    let mut client = RawConnection::open(envoy.addr()).await.unwrap();
+    let request = "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    client.write(request).await.unwrap();
+    let head = client.read_until("\r\n\r\n").await.unwrap();
+    assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+    for frame in ["\x01\u{ff}one", "two"] {
+        client.write(frame).await.unwrap();
+        assert_eq!(client.read_until(frame).await.unwrap(), frame.as_bytes());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_upstream_answers_as_it_is_told() {
     let envoy = Envoy::start(Listener::new()).await.unwrap();
     envoy.upstream().respond(Reply::status(503).header("x-odd", b"\xfe").body("down"));
@@ -97,6 +132,8 @@ async fn the_upstream_answers_as_it_is_told() {
     // What a request says goes first.
     let response = envoy.get("/").upstream(json!({ "status": 204 })).send().await.unwrap();
     assert_eq!((response.status, response.text()), (204, ""));
+    let bytes = json!({ "body": { "base64": "/wA=" } });
+    assert_eq!(envoy.get("/").upstream(bytes).send().await.unwrap().body[..], [0xff, 0]);
     let response = envoy.get("/").upstream(json!({ "stauts": 204 })).send().await.unwrap();
     assert_eq!(response.status, 400);
     assert!(response.text().contains("stauts"), "{}", response.text());
@@ -104,7 +141,7 @@ async fn the_upstream_answers_as_it_is_told() {
     envoy.upstream().respond_with(|request| (request.path == "/teapot").then(|| Reply::status(418)));
     assert_eq!(envoy.get("/teapot").send().await.unwrap().status, 418);
     assert_eq!(envoy.get("/other").send().await.unwrap().echo().path, "/other");
-    assert_eq!(envoy.upstream().requests().len(), 5);
+    assert_eq!(envoy.upstream().requests().len(), 6);
     envoy.upstream().forget_requests();
     assert!(envoy.upstream().requests().is_empty());
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use meshgate_e2e::{Client, Config, Envoy, burst, paths};
 use serde::Serialize;
 
-use crate::lanes::{self, Lane};
+use crate::lanes::Lane;
 use crate::measure::Plan;
 use crate::stats::Spread;
 use crate::system;
@@ -42,7 +42,7 @@ pub struct Start {
 /// Of the lanes that tell something: no filter, an empty module, ours.
 pub async fn measure(lanes: &[Lane], plan: &Plan) -> Result<Vec<Footprint>> {
     let mut footprints = vec![];
-    for lane in lanes.iter().filter(|lane| ["bare", lanes::NOOP, lanes::OURS].contains(&lane.name)) {
+    for lane in lanes.iter().filter(|lane| lane.has_footprint) {
         eprintln!("starting Envoy with {}", lane.name);
         let size = |module| anyhow::Ok(std::fs::metadata(paths::module(module)?)?.len());
         let mut starts = vec![];
@@ -67,7 +67,7 @@ pub async fn measure(lanes: &[Lane], plan: &Plan) -> Result<Vec<Footprint>> {
 /// Milliseconds to the first 200, and MiB.
 async fn start(lane: &Lane, workers: u32) -> Result<(f64, f64)> {
     let config = Config::from(lane.listener()).concurrency(workers);
-    let headers: Fields = lane.headers().collect();
+    let headers: Fields = lane.traffic.headers().collect();
     let start = Instant::now();
     let envoy = Envoy::start(config).await?;
     get(envoy.http1(), Arc::clone(&headers)).await?;

@@ -1,11 +1,12 @@
 //! What is measured: a lane is a listener with one filter, or with none.
 
 use anyhow::{Result, bail};
-use meshgate_e2e::{Filter, Listener, Value, Wasm, json, lua, paths, typed_filter};
+use meshgate_e2e::{Filter, Listener, Value, Wasm, json, paths};
 
-use crate::workload::{self, Limits};
+use crate::catalog;
+use crate::workload::{self, bodies};
 
-/// The lane that shows what a filter costs that does nothing: budgets are multiples of what it adds.
+/// The lane that shows what a filter costs that does nothing.
 pub const NOOP: &str = "noop";
 /// The lane that makes the host calls of [`OURS`] and nothing else.
 pub const HOST_CALLS: &str = "hostcalls";
@@ -13,122 +14,257 @@ pub const HOST_CALLS: &str = "hostcalls";
 pub const OURS: &str = "api_key_quota";
 pub const OURS_KEY_ONLY: &str = "api_key_quota_key";
 
-/// A new lane is one more entry here.
-pub fn all() -> Vec<Lane> {
-    let header_mutation = json!({ "mutations": { "request_mutations": [{ "append": {
-        "header": { "key": "x-consumer-name", "value": "somebody" },
-        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-    } }] } });
-    vec![
-        Lane::new("bare", "no filter"),
-        Lane::new("bare_key", "no filter; the request carries the key").key(),
-        Lane::new(NOOP, "a module that does nothing, on our host layer: one callback")
-            .module("noop", json!({})),
-        Lane::new("noop_sdk", "the same on the Rust SDK, which exports every callback")
-            .module("noop_sdk", json!({})),
-        Lane::new("header_mutation", "Envoy's own: one request header set").filter(typed_filter(
-            "header_mutation",
-            "header_mutation.v3.HeaderMutation",
-            header_mutation,
-        )),
-        Lane::new("local_ratelimit", "Envoy's own: one token bucket, chosen by the key")
-            .filter(typed_filter(
-                "local_ratelimit",
-                "local_ratelimit.v3.LocalRateLimit",
-                workload::token_bucket(),
-            ))
-            .key(),
-        Lane::new("api_key_auth", "Envoy's own: the key looked up and removed, the consumer's name set")
-            .filter(typed_filter("api_key_auth", "api_key_auth.v3.ApiKeyAuth", workload::key_auth()))
-            .key(),
-        Lane::new("lua", "a script that does what api_key_quota does").filter(lua(&workload::script())).key(),
-        Lane::new(HOST_CALLS, "a module that makes the host calls of api_key_quota, and nothing else")
-            .module("hostcalls", json!({}))
-            .key(),
-        Lane::new(OURS_KEY_ONLY, "ours: key check, identity headers")
-            .module("api_key_quota", workload::quota(Limits::None))
-            .key(),
-        Lane::new(OURS, "ours: key check, identity headers, a rate and a monthly quota")
-            .module("api_key_quota", workload::quota(Limits::Two))
-            .key()
-            .budget(2.0),
-    ]
-}
-
 /// A listener with a filter.
+#[derive(Clone)]
 pub struct Lane {
     pub name: &'static str,
+    /// The filter that it is measured for; by its name it can be chosen.
+    pub group: &'static str,
     /// What the filter does, in a few words.
     pub note: &'static str,
     /// The module that the filter is, if it is one.
     pub module: Option<&'static str>,
-    /// At most so many times what [`NOOP`] adds.
-    pub budget: Option<f64>,
+    pub budget: Option<Budget>,
+    pub traffic: Traffic,
+    /// A text that stands in the answer if the filter did its work.
+    pub expects: &'static str,
+    /// Whether its start-up and its memory are measured.
+    pub has_footprint: bool,
     filter: Option<Filter>,
-    sends_key: bool,
+}
+
+/// What a lane may add at most: so many times what another lane adds, and so much more.
+#[derive(Clone, Copy)]
+pub struct Budget {
+    pub lane: &'static str,
+    pub times: f64,
+    pub plus_us: f64,
+}
+
+impl Budget {
+    /// So many times what another lane adds.
+    pub const fn times(times: f64, lane: &'static str) -> Self {
+        Self { lane, times, plus_us: 0.0 }
+    }
+
+    /// So many µs more than another lane adds.
+    pub const fn over(lane: &'static str, plus_us: f64) -> Self {
+        Self { lane, times: 1.0, plus_us }
+    }
+}
+
+/// The requests that a lane gets, and the answers: those of one kind compare.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Traffic {
+    /// Ten bytes.
+    Small,
+    /// The same for a request with an API key.
+    Key,
+    /// A JSON document of 10 KiB.
+    Json10,
+    /// A JSON document of 100 KiB.
+    Json100,
+    /// 100 KiB of digits.
+    Digits,
+    /// 100 KiB of base64.
+    Base64,
+}
+
+impl Traffic {
+    /// The lane that gets the same and has no filter.
+    pub const fn baseline(self) -> &'static str {
+        match self {
+            Self::Small => "bare",
+            Self::Key => "bare_key",
+            Self::Json10 => "bare_10k",
+            Self::Json100 => "bare_100k",
+            Self::Digits => "bare_digits",
+            Self::Base64 => "bare_base64",
+        }
+    }
+
+    /// The header fields of the requests beside `host`.
+    pub fn headers(self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        workload::HEADERS.into_iter().chain((self == Self::Key).then_some(workload::KEY))
+    }
+
+    /// Where the answer is.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Small | Self::Key => "/",
+            Self::Json10 => "/json/10",
+            Self::Json100 => "/json/100",
+            Self::Digits => "/digits",
+            Self::Base64 => "/base64",
+        }
+    }
+
+    fn body(self) -> String {
+        match self {
+            Self::Small | Self::Key => "0123456789".into(),
+            Self::Json10 => bodies::json(10 << 10),
+            Self::Json100 => bodies::json(100 << 10),
+            Self::Digits => bodies::digits(100 << 10),
+            Self::Base64 => bodies::base64(100 << 10),
+        }
+    }
+
+    /// How large the answers are, in a few words.
+    pub const fn size(self) -> &'static str {
+        match self {
+            Self::Small | Self::Key => "10 bytes",
+            Self::Json10 => "10 KiB",
+            Self::Json100 | Self::Digits | Self::Base64 => "100 KiB",
+        }
+    }
+}
+
+/// The listener of another Envoy, which has the larger bodies: its CPU time is not looked at.
+pub fn origin() -> Listener {
+    let content_type = json!({ "key": "content-type", "value": "application/json" });
+    let header = json!({ "header": content_type, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD" });
+    let listener = Listener::named("origin")
+        .connection_manager(json!({ "route_config": { "max_direct_response_body_size_bytes": 1 << 20 } }));
+    [Traffic::Json10, Traffic::Json100, Traffic::Digits, Traffic::Base64].iter().fold(
+        listener,
+        |listener, traffic| {
+            listener.route(json!({
+                "match": { "path": traffic.path() },
+                "direct_response": { "status": 200, "body": { "inline_string": traffic.body() } },
+                "response_headers_to_add": [header],
+            }))
+        },
+    )
 }
 
 impl Lane {
-    fn new(name: &'static str, note: &'static str) -> Self {
-        Self { name, note, module: None, budget: None, filter: None, sends_key: false }
+    pub fn new(group: &'static str, name: &'static str, note: &'static str) -> Self {
+        Self {
+            name,
+            group,
+            note,
+            module: None,
+            budget: None,
+            traffic: Traffic::Small,
+            expects: "",
+            has_footprint: false,
+            filter: None,
+        }
     }
 
-    fn module(self, module: &'static str, config: Value) -> Self {
+    pub fn module(self, module: &'static str, config: Value) -> Self {
         // Each has a VM of its own, whichever others are measured.
         let filter = Wasm::module(module).name(self.name).vm_id(self.name).config(config);
         Self { module: Some(module), ..self }.filter(filter)
     }
 
-    fn filter(self, filter: impl Into<Filter>) -> Self {
+    pub fn filter(self, filter: impl Into<Filter>) -> Self {
         Self { filter: Some(filter.into()), ..self }
     }
 
-    /// Its requests carry an API key.
-    fn key(self) -> Self {
-        Self { sends_key: true, ..self }
+    pub fn traffic(self, traffic: Traffic) -> Self {
+        Self { traffic, ..self }
     }
 
-    fn budget(self, times: f64) -> Self {
-        Self { budget: Some(times), ..self }
+    pub fn budget(self, budget: Budget) -> Self {
+        Self { budget: Some(budget), ..self }
     }
 
-    /// The lane that gets the same requests and has no filter.
-    pub fn baseline(&self) -> &'static str {
-        if self.sends_key { "bare_key" } else { "bare" }
+    pub fn expects(self, expects: &'static str) -> Self {
+        Self { expects, ..self }
+    }
+
+    pub fn footprint(self) -> Self {
+        Self { has_footprint: true, ..self }
     }
 
     pub fn is_bare(&self) -> bool {
         self.filter.is_none()
     }
 
-    /// The header fields that its requests have beside `host`.
-    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        workload::HEADERS.into_iter().chain(self.sends_key.then_some(workload::KEY))
-    }
-
+    /// Ten bytes come from Envoy itself: the cheapest upstream there is, and the steadiest. Larger bodies come from the cluster
+    /// `upstream`, as Envoy's own filters leave alone what does not, and in the pieces in which Envoy reads them.
     pub fn listener(&self) -> Listener {
-        let listener = Listener::named(self.name).direct_response("/", 200, "0123456789");
+        let listener = Listener::named(self.name);
+        let listener = match self.traffic {
+            Traffic::Small | Traffic::Key => listener.direct_response("/", 200, "0123456789"),
+            _ => listener,
+        };
         match &self.filter {
             Some(filter) => listener.filter(filter.clone()),
             None => listener,
         }
     }
 
-    /// Whether its module is built.
-    pub fn check(&self) -> Result<()> {
-        self.module.map_or(Ok(()), |module| paths::module(module).map(drop))
+    fn is_built(&self) -> bool {
+        self.module.is_none_or(|module| paths::module(module).is_ok())
     }
 }
 
-/// The lanes of these names, with those that they are compared with; all if there are no names.
-pub fn select(names: &[String]) -> Result<Vec<Lane>> {
-    let all = all();
-    let chosen = |lane: &&Lane| names.is_empty() || names.iter().any(|name| name == lane.name);
-    if let Some(unknown) = names.iter().find(|name| all.iter().all(|lane| lane.name != **name)) {
-        let known: Vec<_> = all.iter().map(|lane| lane.name).collect();
-        bail!("no lane is called {unknown:?}; there are {}", known.join(", "));
+/// The lanes that are called so, or are measured for filters that are called so, with those that they are compared with; all
+/// if there are no names. Lanes whose module is not built are left out, and returned by name.
+pub fn select(names: &[String]) -> Result<(Vec<Lane>, Vec<&'static str>)> {
+    let all = catalog::lanes();
+    if let Some(unknown) = names.iter().find(|name| !all.iter().any(|lane| lane.is_called(name))) {
+        let mut groups: Vec<_> = all.iter().map(|lane| lane.group).collect();
+        groups.dedup();
+        let lanes: Vec<_> = all.iter().map(|lane| lane.name).collect();
+        bail!(
+            "nothing is called {unknown:?}; there are the filters {}, and the lanes {}",
+            groups.join(", "),
+            lanes.join(", ")
+        );
     }
-    let mut wanted = vec!["bare", NOOP];
-    wanted.extend(all.iter().filter(chosen).flat_map(|lane| [lane.name, lane.baseline()]));
-    Ok(all.into_iter().filter(|lane| wanted.contains(&lane.name)).collect())
+    let mut wanted = vec![Traffic::Small.baseline(), NOOP];
+    for lane in &all {
+        if names.is_empty() || names.iter().any(|name| lane.is_called(name)) {
+            wanted.extend([lane.name, lane.traffic.baseline()]);
+            if let Some(other) =
+                lane.budget.and_then(|budget| all.iter().find(|other| other.name == budget.lane))
+            {
+                wanted.extend([other.name, other.traffic.baseline()]);
+            }
+        }
+    }
+    let (lanes, missing): (Vec<_>, Vec<_>) =
+        all.into_iter().filter(|lane| wanted.contains(&lane.name)).partition(Lane::is_built);
+    Ok((lanes, missing.iter().map(|lane| lane.name).collect()))
+}
+
+impl Lane {
+    fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.group == name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named<'a>(lanes: &'a [Lane], name: &str) -> Option<&'a Lane> {
+        lanes.iter().find(|lane| lane.name == name)
+    }
+
+    #[test]
+    fn what_a_lane_is_compared_with_is_a_lane() {
+        let all = catalog::lanes();
+        for lane in &all {
+            assert!(named(&all, lane.traffic.baseline()).is_some_and(Lane::is_bare), "{}", lane.name);
+            if let Some(budget) = lane.budget {
+                assert!(named(&all, budget.lane).is_some(), "{}: {}", lane.name, budget.lane);
+            }
+            assert_eq!(all.iter().filter(|other| other.name == lane.name).count(), 1, "{}", lane.name);
+        }
+    }
+
+    #[test]
+    fn a_group_comes_with_what_it_is_compared_with() {
+        let (lanes, missing) = select(&["transform".into()]).unwrap();
+        let names: Vec<_> = lanes.iter().map(|lane| lane.name).chain(missing).collect();
+        for name in ["bare", NOOP, "bare_10k", "identity_10k", "transform_10k", "lua_header"] {
+            assert!(names.contains(&name), "{name}: {names:?}");
+        }
+        assert!(!names.contains(&OURS) && !names.contains(&"bare_digits"), "{names:?}");
+        assert!(select(&["no-such-filter".into()]).is_err());
+    }
 }

@@ -16,6 +16,7 @@ use meshgate_e2e::paths;
 use serde::Deserialize;
 use tokio::process::Command;
 
+use crate::lanes::Traffic;
 use crate::system;
 
 /// How many connections there are, each with one request at a time.
@@ -45,12 +46,7 @@ impl Generator {
     }
 
     /// Sends requests for so long.
-    pub async fn run(
-        &self,
-        to: SocketAddr,
-        seconds: u32,
-        headers: impl Iterator<Item = (&str, &str)>,
-    ) -> Result<Outcome> {
+    pub async fn run(&self, to: SocketAddr, traffic: Traffic, seconds: u32) -> Result<Outcome> {
         let mut command = Command::new(&self.0);
         command
             .args(["--no-tui", "--output-format", "json", "--worker-threads", "1"])
@@ -59,10 +55,11 @@ impl Generator {
             .args(["-c", &CONNECTIONS.to_string()])
             .stdin(Stdio::null())
             .kill_on_drop(true);
-        for (name, value) in headers {
+        for (name, value) in traffic.headers() {
             command.arg("-H").arg(format!("{name}: {value}"));
         }
-        let output = command.arg(format!("http://{to}/")).output().await.context("running oha")?;
+        let output =
+            command.arg(format!("http://{to}{}", traffic.path())).output().await.context("running oha")?;
         ensure!(output.status.success(), "oha: {}", String::from_utf8_lossy(&output.stderr).trim());
         serde_json::from_slice::<Printed>(&output.stdout).context("reading what oha printed")?.check()
     }

@@ -1,17 +1,19 @@
 //! `bench`: what the filters cost in a real Envoy, next to a module that does nothing, Lua, and Envoy's own filters.
 //!
-//! One Envoy with one worker has a listener for each lane ([`lanes`]), all of which answer by themselves with ten bytes.
-//! Envoy has one core of the machine, the load generator ([`load`]) another. In each round every lane gets the load for the
+//! One Envoy with one worker has a listener for each lane ([`catalog`]). They answer by themselves with ten bytes, or pass on
+//! the JSON of another Envoy that filters are to read. Envoy has one core of the machine, the load generator ([`load`]) and
+//! that other Envoy another. In each round every lane gets the load for the
 //! same time, one after the other, each round starting with another lane; the first round warms up and is dropped.
 //!
 //! The figure is the CPU time of Envoy's threads for a request: with the core to itself it moves far less than latency or
 //! throughput do. What a lane adds is its median less that of a lane without a filter that gets the same requests in the
 //! same rounds. Figures of different machines, or of different runs, are not comparable; their ratios are, so budgets are
-//! ratios ([`lanes::Lane::budget`]).
+//! ratios where they can be ([`lanes::Budget`]).
 //!
 //! Prints tables and writes `<target>/bench/latest.json`, with every round, and `latest.svg`. A budget that is exceeded is
 //! printed, and is no error; a lane that answers with anything but 200 is one.
 
+mod catalog;
 mod footprint;
 mod lanes;
 mod load;
@@ -44,9 +46,9 @@ struct Args {
     /// How long each lane gets the load in each round.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
-    /// Only these lanes, and those that they are compared with.
-    #[arg(long, value_delimiter = ',')]
-    lanes: Vec<String>,
+    /// Only what is measured for these filters, or these lanes, and what they are compared with.
+    #[arg(value_name = "FILTER|LANE")]
+    names: Vec<String>,
     /// Three rounds of one second, and start-up once: to see that it works.
     #[arg(long)]
     quick: bool,
@@ -64,7 +66,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<()> {
-    let lanes = lanes::select(&args.lanes)?;
+    let (lanes, missing) = lanes::select(&args.names)?;
     let plan = if args.quick {
         Plan { rounds: 3, seconds: 1, starts: 1 }
     } else {
@@ -73,9 +75,11 @@ async fn run(args: Args) -> Result<()> {
     // All that can be missing is missed now, not after the first minutes.
     let generator = Generator::find()?;
     let machine = Machine::describe(&generator)?;
-    lanes.iter().try_for_each(|lane| lane.check())?;
     let cores = system::two_cores()?;
     eprintln!("{machine}");
+    if !missing.is_empty() {
+        eprintln!("warning: without {}: their modules are not built", missing.join(", "));
+    }
     if machine.load_average > 0.5 {
         eprintln!("warning: the load average is {}: what else runs spoils the figures", machine.load_average);
     }

@@ -2,11 +2,11 @@
 
 use std::iter;
 
-use anyhow::{Context as _, Result};
-use meshgate_e2e::{Config, Envoy};
+use anyhow::{Context as _, Result, ensure};
+use meshgate_e2e::{Client, Config, Envoy};
 use serde::Serialize;
 
-use crate::lanes::Lane;
+use crate::lanes::{self, Lane};
 use crate::load::Generator;
 use crate::system::{self, Cores};
 
@@ -41,11 +41,17 @@ pub async fn measure(
     generator: &Generator,
     cores: Cores,
 ) -> Result<Vec<Vec<Sample>>> {
-    let config = lanes.iter().fold(Config::new(), |config, lane| config.listener(lane.listener()));
     // Each process stays on the core on which the thread was that started it.
+    system::pin(cores.load)?;
+    let origin = Envoy::start(lanes::origin()).await?;
+    let config = Config::new().upstream(origin.addr());
+    let config = lanes.iter().fold(config, |config, lane| config.listener(lane.listener()));
     system::pin(cores.envoy)?;
     let envoy = Envoy::start(config).await?;
     system::pin(cores.load)?;
+    for lane in lanes {
+        check(lane, &envoy).await.with_context(|| format!("lane {}", lane.name))?;
+    }
 
     let mut series: Vec<Vec<Sample>> = iter::repeat_with(Vec::new).take(lanes.len()).collect();
     for round in 0..=plan.rounds {
@@ -68,9 +74,23 @@ pub async fn measure(
     Ok(series)
 }
 
+/// A filter that does nothing costs little: the answer must be the one that it makes.
+async fn check(lane: &Lane, envoy: &Envoy) -> Result<()> {
+    let request = Client::http1(envoy.addr_of(lane.name)).get(lane.traffic.path());
+    let answer = lane
+        .traffic
+        .headers()
+        .fold(request, |request, (name, value)| request.header(name, value))
+        .send()
+        .await?;
+    ensure!(answer.status == 200, "the answer is {}, not 200", answer.status);
+    ensure!(answer.text().contains(lane.expects), "{} is not in the answer", lane.expects);
+    Ok(())
+}
+
 async fn sample(lane: &Lane, plan: &Plan, generator: &Generator, envoy: &Envoy) -> Result<Sample> {
     let before = system::cpu_time(envoy.pid())?;
-    let outcome = generator.run(envoy.addr_of(lane.name), plan.seconds, lane.headers()).await?;
+    let outcome = generator.run(envoy.addr_of(lane.name), lane.traffic, plan.seconds).await?;
     let used = (system::cpu_time(envoy.pid())? - before).as_secs_f64();
     let requests = outcome.requests as f64;
     Ok(Sample {

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::footprint::Footprint;
-use crate::lanes::{self, Lane};
+use crate::lanes::{self, Budget, Lane, Traffic};
 use crate::load;
 use crate::measure::{Plan, Sample};
 use crate::stats::Spread;
@@ -30,6 +30,9 @@ pub struct Measured {
     pub name: &'static str,
     note: &'static str,
     module: Option<&'static str>,
+    /// What lanes it compares with.
+    #[serde(skip)]
+    pub traffic: Traffic,
     /// Envoy's CPU time for a request.
     cpu_us: Spread,
     /// What it gets the same requests as and adds to. `None`: it has no filter.
@@ -49,9 +52,16 @@ pub struct Adds {
     pub cpu_us: Spread,
     /// As a multiple of what the module adds that does nothing.
     times_noop: f64,
-    /// At most so many times that.
-    pub budget: Option<f64>,
-    within_budget: Option<bool>,
+    pub budget: Option<Limit>,
+}
+
+/// What a lane may add at most.
+#[derive(Serialize)]
+pub struct Limit {
+    pub us: f64,
+    /// What it comes from.
+    rule: String,
+    within: bool,
 }
 
 /// Where the time goes that our filter adds.
@@ -82,19 +92,21 @@ impl Report {
             let samples = samples.with_context(|| format!("{name} was not measured"))?;
             anyhow::Ok(Spread::of(samples.iter().map(|sample| sample.cpu_us)))
         };
-        let added = |lane: &Lane| anyhow::Ok(cpu_us(lane.name)?.less(cpu_us(lane.baseline())?.median));
-        let noop = lanes.iter().find(|lane| lane.name == lanes::NOOP).context("there is no noop lane")?;
-        let noop = added(noop)?.median;
+        let added =
+            |lane: &Lane| anyhow::Ok(cpu_us(lane.name)?.less(cpu_us(lane.traffic.baseline())?.median));
+        let reference = |name: &str| lanes.iter().find(|lane| lane.name == name);
+        let noop = added(reference(lanes::NOOP).context("there is no noop lane")?)?.median;
         let adds = |lane: &Lane| {
             let cpu_us = added(lane)?;
+            let budget = match lane.budget {
+                Some(budget) => reference(budget.lane)
+                    .map(added)
+                    .transpose()?
+                    .map(|other| Limit::new(budget, other.median, cpu_us.median)),
+                None => None,
+            };
             let times_noop = cpu_us.median / noop;
-            anyhow::Ok(Adds {
-                baseline: lane.baseline(),
-                cpu_us,
-                times_noop,
-                budget: lane.budget,
-                within_budget: lane.budget.map(|budget| times_noop <= budget),
-            })
+            anyhow::Ok(Adds { baseline: lane.traffic.baseline(), cpu_us, times_noop, budget })
         };
         let adds: Vec<_> = lanes
             .iter()
@@ -106,10 +118,16 @@ impl Report {
         let split = Split::of(&lanes);
         Ok(Self { machine, plan, connections: load::CONNECTIONS, lanes, split, footprints })
     }
+}
 
-    /// What the module adds that does nothing, in µs.
-    pub fn noop(&self) -> Option<f64> {
-        added_by(&self.lanes, lanes::NOOP)
+impl Limit {
+    /// Of a lane that adds `added`, where the lane of the budget adds `other`; in µs.
+    fn new(budget: Budget, other: f64, added: f64) -> Self {
+        let Budget { lane, times, plus_us } = budget;
+        let us = other * times + plus_us;
+        let rule =
+            if plus_us == 0.0 { format!("{times} x {lane}") } else { format!("{lane} + {plus_us} µs") };
+        Self { us, rule, within: added <= us }
     }
 }
 
@@ -120,6 +138,7 @@ impl Measured {
             name: lane.name,
             note: lane.note,
             module: lane.module,
+            traffic: lane.traffic,
             cpu_us: spread(|sample| sample.cpu_us),
             adds,
             p50_us: spread(|sample| sample.p50_us).median,
@@ -160,15 +179,19 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "{:<18} {:>7} {:>7} {:>15} {:>7} {:>11} {:>7} {:>7} {:>8} {:>5}",
+            "{:<18} {:>8} {:>8} {:>19} {:>7} {:>13} {:>7} {:>7} {:>8} {:>5}",
             "lane", "µs", "adds", "quartiles", "x noop", "budget", "p50 µs", "p99 µs", "req/s", "busy"
         )?;
         for lane in &self.lanes {
             writeln!(f, "{lane}")?;
         }
         writeln!(f)?;
-        for Measured { name, note, .. } in &self.lanes {
-            writeln!(f, "{name:<18} {note}")?;
+        for Measured { name, note, adds, .. } in &self.lanes {
+            write!(f, "{name:<18} {note}")?;
+            match adds.as_ref().and_then(|adds| adds.budget.as_ref()) {
+                Some(Limit { rule, .. }) => writeln!(f, " (budget: {rule})")?,
+                None => writeln!(f)?,
+            }
         }
         if let Some(split) = &self.split {
             write!(f, "\n{split}")?;
@@ -186,18 +209,16 @@ impl fmt::Display for Report {
 
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<18} {:>7.2} ", self.name, self.cpu_us.median)?;
+        write!(f, "{:<18} {:>8.2} ", self.name, self.cpu_us.median)?;
         match &self.adds {
-            None => write!(f, "{:>43}", "")?,
+            None => write!(f, "{:>50}", "")?,
             Some(adds) => {
                 let Spread { q1, median, q3 } = adds.cpu_us;
-                let budget = match (adds.budget, adds.within_budget) {
-                    (Some(budget), Some(true)) => format!("{budget:.1} PASS"),
-                    (Some(budget), _) => format!("{budget:.1} OVER"),
-                    (None, _) => String::new(),
-                };
+                let budget = adds.budget.as_ref().map_or(String::new(), |budget| {
+                    format!("{:.1} {}", budget.us, if budget.within { "PASS" } else { "OVER" })
+                });
                 let quartiles = format!("{q1:+.2} .. {q3:+.2}");
-                write!(f, "{median:>+7.2} {quartiles:>15} {:>7.2} {budget:>11}", adds.times_noop)?;
+                write!(f, "{median:>+8.2} {quartiles:>19} {:>7.2} {budget:>13}", adds.times_noop)?;
             }
         }
         let Self { p50_us, p99_us, per_second, busy, .. } = self;

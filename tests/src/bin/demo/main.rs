@@ -1,9 +1,12 @@
 //! `demo <bootstrap.yaml>`: the example of a filter, to play with.
 //!
-//! Starts the echoing upstream where the bootstrap has its cluster `upstream`, and Envoy with the bootstrap as it is.
-//! Prints the `curl` lines that stand in the comments of the file (`# curl ... # 200`), then `ready`. The limits of lines
-//! that say 429 are used up before, so that each line does what it says, in any order and as often as one likes. Stays
-//! until Ctrl-C (or SIGTERM, or the terminal is closed), showing what Envoy logs, and leaves no process behind.
+//! Starts a service ([`service`]) where the bootstrap has its cluster `upstream`, and Envoy with the bootstrap as it is. Prints
+//! the `curl` lines that stand in the comments of the file (`# curl ... # 200`, with a text behind the status that stands in
+//! the answer), then `ready`. The limits of lines that say 429 are used up before, so that each line does what it says, in
+//! any order and as often as one likes. Stays until Ctrl-C (or SIGTERM, or the terminal is closed), showing what Envoy
+//! logs, and leaves no process behind.
+
+mod service;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -40,6 +43,7 @@ async fn run() -> Result<()> {
         Some(addr) => {
             let upstream = Upstream::bind(addr).await?;
             upstream.keep_no_requests();
+            upstream.respond_with(service::answer);
             Some(upstream)
         }
         None => None,
@@ -138,7 +142,10 @@ impl Demo {
 /// If this line says 429, runs it until it does: what it asks for is over its limit then, and the line is true.
 async fn use_up(line: &str) -> Result<()> {
     const ENOUGH: usize = 100;
-    let Some((command, "429")) = line.rsplit_once("# ") else { return Ok(()) };
+    let Some((command, expected)) = line.rsplit_once("# ") else { return Ok(()) };
+    if !expected.starts_with("429") {
+        return Ok(());
+    }
     for _ in 0..ENOUGH {
         let command = format!("{command} -sS --noproxy '*' -o /dev/null -w '%{{http_code}}'");
         let output = Command::new("sh").arg("-c").arg(command).kill_on_drop(true).output().await?;
@@ -152,10 +159,11 @@ async fn use_up(line: &str) -> Result<()> {
     bail!("{ENOUGH} times this was not 429: {line}")
 }
 
-/// The command of a comment line that holds one, with the status behind it.
+/// The command of a comment line that holds one, with what it says of the answer.
 fn curl(line: &str) -> Option<&str> {
     let line = line.trim_start().strip_prefix('#')?.trim();
-    let (_, status) = line.strip_prefix("curl ")?.rsplit_once("# ")?;
+    let (_, answer) = line.strip_prefix("curl ")?.rsplit_once("# ")?;
+    let status = answer.split(' ').next()?;
     status.parse::<u16>().is_ok().then_some(line)
 }
 

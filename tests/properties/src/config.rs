@@ -1,0 +1,17 @@
+//! Configuration documents.
+
+use meshgate_policy::policy::Policy;
+use meshgate_quota::Quota;
+use meshgate_test_host::{Worker, World};
+
+/// A document is taken, or refused with an error of one line.
+pub fn any_document(document: &[u8]) {
+    load::<Quota>(document);
+}
+
+fn load<P: Policy>(document: &[u8]) {
+    if let Err(error) = Worker::<P>::load_bytes(&World::new(), document) {
+        let error = error.to_string();
+        assert!(!error.is_empty() && !error.contains(char::is_control), "{error:?}");
+    }
+}

@@ -1,0 +1,164 @@
+//! The lanes. A new one is one more entry here.
+
+use meshgate_e2e::{Value, json, lua, typed_filter};
+
+use crate::lanes::{Budget, HOST_CALLS, Lane, NOOP, OURS, OURS_KEY_ONLY, Traffic};
+use crate::workload::quota::{self, Limits};
+
+/// All of them, those of a filter together.
+pub fn lanes() -> Vec<Lane> {
+    [none(), api_key_quota(), body(), transform(), error_response(), dlp()].into_iter().flatten().collect()
+}
+
+/// What the others are compared with.
+fn none() -> Vec<Lane> {
+    vec![
+        Lane::new("none", "bare", "no filter").footprint(),
+        Lane::new("none", NOOP, "a module that does nothing, on our host layer: one callback")
+            .module("noop", json!({}))
+            .footprint(),
+        Lane::new("none", "noop_sdk", "the same on the Rust SDK, which exports every callback")
+            .module("noop_sdk", json!({})),
+        Lane::new("none", "header_mutation", "Envoy's own: one request header set").filter(typed_filter(
+            "header_mutation",
+            "header_mutation.v3.HeaderMutation",
+            json!({ "mutations": { "request_mutations": [{ "append": {
+                "header": { "key": "x-consumer-name", "value": "somebody" },
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            } }] } }),
+        )),
+    ]
+}
+
+fn api_key_quota() -> Vec<Lane> {
+    const GROUP: &str = "api-key-quota";
+    let lanes = [
+        Lane::new(GROUP, "bare_key", "no filter; the request carries the key"),
+        Lane::new(GROUP, "local_ratelimit", "Envoy's own: one token bucket, chosen by the key").filter(
+            typed_filter("local_ratelimit", "local_ratelimit.v3.LocalRateLimit", quota::token_bucket()),
+        ),
+        Lane::new(
+            GROUP,
+            "api_key_auth",
+            "Envoy's own: the key looked up and removed, the consumer's name set",
+        )
+        .filter(typed_filter("api_key_auth", "api_key_auth.v3.ApiKeyAuth", quota::key_auth())),
+        Lane::new(GROUP, "lua", "a script that does what api_key_quota does").filter(lua(&quota::script())),
+        Lane::new(GROUP, HOST_CALLS, "a module that makes the host calls of api_key_quota, and nothing else")
+            .module("hostcalls", json!({})),
+        Lane::new(GROUP, OURS_KEY_ONLY, "ours: key check, identity headers")
+            .module("api_key_quota", quota::quota(Limits::None)),
+        Lane::new(GROUP, OURS, "ours: key check, identity headers, a rate and a monthly quota")
+            .module("api_key_quota", quota::quota(Limits::Two))
+            .budget(Budget::times(2.0, NOOP))
+            .footprint(),
+    ];
+    lanes.map(|lane| lane.traffic(Traffic::Key)).into()
+}
+
+/// Bodies that nobody changes.
+fn body() -> Vec<Lane> {
+    const GROUP: &str = "body";
+    let lane = Lane::new;
+    vec![
+        lane(GROUP, "bare_10k", "no filter; an answer of 10 KiB of JSON").traffic(Traffic::Json10),
+        lane(GROUP, "window_10k", "a module that reads the body as it passes")
+            .module("identity", json!({ "body": "window" }))
+            .traffic(Traffic::Json10),
+        lane(GROUP, "identity_10k", "a module that holds the body, reads it and writes it back")
+            .module("identity", json!({ "body": "whole" }))
+            .traffic(Traffic::Json10),
+        lane(GROUP, "bare_100k", "no filter; an answer of 100 KiB of JSON").traffic(Traffic::Json100),
+        lane(GROUP, "window_100k", "as window_10k")
+            .module("identity", json!({ "body": "window" }))
+            .traffic(Traffic::Json100),
+        lane(GROUP, "identity_100k", "as identity_10k")
+            .module("identity", json!({ "body": "whole" }))
+            .traffic(Traffic::Json100),
+    ]
+}
+
+fn transform() -> Vec<Lane> {
+    const GROUP: &str = "transform";
+    const EDIT: &str = r#"
+function envoy_on_response(handle)
+  local body = handle:body()
+  body:setBytes((body:getBytes(0, body:length()):gsub('"state":"open"', '"state":"shut"')))
+end"#;
+    const HEADER: &str = r#"
+function envoy_on_request(handle)
+  handle:headers():replace("x-consumer-name", "somebody")
+end"#;
+    let lane = Lane::new;
+    let native = typed_filter(
+        "transform",
+        "transform.v3.TransformConfig",
+        json!({
+            "response_transformation": { "body_transformation": {
+                "body_format": { "json_format": { "state": "shut" } }, "action": "MERGE",
+            } },
+        }),
+    );
+    let one_value = json!({ "rules": [{ "response": [{ "set": { "json": "/state", "to": "shut" } }] }] });
+    let one_header =
+        json!({ "rules": [{ "request": [{ "set": { "header": "x-consumer-name", "to": "somebody" } }] }] });
+    let of_size = |names: [&'static str; 3], traffic, identity, plus_us| {
+        let [envoy, script, ours] = names;
+        [
+            lane(GROUP, envoy, "Envoy's own: one value of the JSON set").filter(native.clone()),
+            lane(GROUP, script, "a script that replaces it as text, without a look at the JSON")
+                .filter(lua(EDIT)),
+            lane(GROUP, ours, "ours: one value of the JSON set")
+                .module("transform", one_value.clone())
+                .budget(Budget::over(identity, plus_us)),
+        ]
+        .map(|lane| lane.traffic(traffic).expects(r#""state":"shut""#))
+    };
+    let mut lanes = vec![
+        lane(GROUP, "lua_header", "a script that sets one request header").filter(lua(HEADER)),
+        lane(GROUP, "transform_header", "ours: one request header set")
+            .module("transform", one_header)
+            .budget(Budget::times(1.0, "lua_header"))
+            .footprint(),
+    ];
+    lanes.extend(of_size(["native_10k", "lua_10k", "transform_10k"], Traffic::Json10, "identity_10k", 25.0));
+    lanes.extend(of_size(
+        ["native_100k", "lua_100k", "transform_100k"],
+        Traffic::Json100,
+        "identity_100k",
+        150.0,
+    ));
+    lanes
+}
+
+fn error_response() -> Vec<Lane> {
+    vec![
+        Lane::new("error-response", "error_response", "ours, with no configuration: an answer of 200 passes")
+            .module("error_response", json!({}))
+            .budget(Budget::times(1.2, NOOP))
+            .footprint(),
+    ]
+}
+
+fn dlp() -> Vec<Lane> {
+    const GROUP: &str = "dlp";
+    let ours = |name, note, traffic| Lane::new(GROUP, name, note).module("dlp", default_packs()).traffic(traffic);
+    // 100 KiB at 100 MB/s.
+    const FLOOD_US: f64 = 1_024.0;
+    let flood = Budget::over("window_100k", FLOOD_US);
+    vec![
+        Lane::new(GROUP, "bare_digits", "no filter; 100 KiB of digits").traffic(Traffic::Digits),
+        Lane::new(GROUP, "bare_base64", "no filter; 100 KiB of base64").traffic(Traffic::Base64),
+        ours("dlp_10k", "ours: the default packs, nothing to be found", Traffic::Json10),
+        ours("dlp_100k", "as dlp_10k", Traffic::Json100)
+            .budget(Budget::over("window_100k", 350.0))
+            .footprint(),
+        ours("dlp_digits", "as dlp_10k; the budget is 100 MB/s", Traffic::Digits).budget(flood),
+        ours("dlp_base64", "as dlp_10k; the budget is 100 MB/s", Traffic::Base64).budget(flood),
+    ]
+}
+
+/// The packs that `meshgate_detect::DEFAULT_PACKS` names, masked in the bodies of responses.
+fn default_packs() -> Value {
+    json!({ "rules": [{ "find": ["payment", "us", "secrets"], "in": "response.body", "do": "mask" }] })
+}

@@ -1,0 +1,103 @@
+//! The pages, and the examples on them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use meshgate_e2e::{Filter, Value, Wasm, paths};
+
+use crate::case::{Case, cases};
+
+/// A page, and the module that its documents are for.
+pub struct Page {
+    pub path: PathBuf,
+    module: String,
+}
+
+/// A configuration and the requests under it.
+pub struct Example {
+    pub filters: Vec<Filter>,
+    pub cases: Vec<Case>,
+}
+
+/// The README of the project and that of each filter.
+pub fn pages() -> Vec<Page> {
+    let mut pages = vec![Page { path: "README.md".into(), module: "api_key_quota".into() }];
+    for filter in fs::read_dir(paths::workspace().join("filters")).unwrap() {
+        let filter = filter.unwrap();
+        let module = filter.file_name().to_str().unwrap().replace('-', "_");
+        pages.push(Page { path: filter.path().join("README.md"), module });
+    }
+    pages
+}
+
+impl Page {
+    /// Its examples, in their order.
+    pub fn examples(&self) -> Vec<Example> {
+        let mut examples: Vec<Example> = Vec::new();
+        // Those of other filters, which stand in front of the page's own.
+        let mut others: Vec<Filter> = Vec::new();
+        for (fence, block) in blocks(&read(&self.path)) {
+            match fence.as_str() {
+                "json config" => {
+                    let mut filters = std::mem::take(&mut others);
+                    filters.push(wasm(&self.module, &block));
+                    examples.push(Example { filters, cases: vec![] });
+                }
+                "yaml filter" => examples.push(Example { filters: entries(&block), cases: vec![] }),
+                "requests" => {
+                    let example = examples.last_mut().expect("a configuration stands above its requests");
+                    assert!(example.cases.is_empty(), "requests of no configuration:\n{block}");
+                    example.cases = cases(&block);
+                }
+                fence => {
+                    if let Some(filter) = fence.strip_prefix("json config ") {
+                        others.push(wasm(&filter.replace('-', "_"), &block));
+                    }
+                }
+            }
+        }
+        assert!(others.is_empty(), "{}: a configuration of another filter stands alone", self.path.display());
+        examples
+    }
+}
+
+/// The fenced blocks of a page: what stands behind the fence, and the text.
+pub fn blocks(page: &str) -> Vec<(String, String)> {
+    let mut lines = page.lines();
+    let mut blocks = Vec::new();
+    while let Some(line) = lines.next() {
+        if let Some(fence) = line.strip_prefix("```") {
+            let block: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
+            blocks.push((fence.to_owned(), block.join("\n")));
+        }
+    }
+    blocks
+}
+
+/// A module with its document. What the document says about holding headers is said to Envoy as well.
+fn wasm(module: &str, document: &str) -> Filter {
+    const OPTION: &str = "allow_on_headers_stop_iteration";
+    let filter = Wasm::module(module).config_text(document);
+    let document: Value = serde_json::from_str(document).unwrap_or_default();
+    let holds_headers = document[OPTION] == true;
+    if holds_headers { filter.allow_on_headers_stop_iteration() } else { filter }.into()
+}
+
+/// Entries of `http_filters`, with the modules where they were built.
+fn entries(yaml: &str) -> Vec<Filter> {
+    let list: Vec<Value> = yaml_serde::from_str(yaml).unwrap();
+    let entry = |mut entry: Value| {
+        // Envoy's own filters have none.
+        if let Some(file) = entry.pointer_mut("/typed_config/config/vm_config/code/local/filename") {
+            let module = Path::new(file.as_str().expect("a file")).file_stem().expect("the file of a module");
+            *file = paths::module(module.to_str().unwrap()).unwrap().to_str().unwrap().into();
+        }
+        entry.into()
+    };
+    list.into_iter().map(entry).collect()
+}
+
+/// A file of the workspace.
+pub fn read(page: &Path) -> String {
+    fs::read_to_string(paths::workspace().join(page)).unwrap()
+}
