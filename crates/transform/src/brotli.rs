@@ -12,11 +12,20 @@ pub fn stored(bytes: &[u8]) -> Vec<u8> {
     // WBITS 16: one bit. It shares its byte with what begins the first block.
     let mut first = true;
     for block in bytes.chunks(BLOCK) {
-        let length = u32::try_from(block.len()).unwrap_or(0).saturating_sub(1);
-        // From the lowest bit: WBITS (first block only), ISLAST 0, MNIBBLES 6 as 2 in two bits, MLEN - 1 in 24, ISUNCOMPRESSED.
-        let header = (2 << 1) | (length << 3) | (1 << 27);
-        let header = if first { u64::from(header) << 1 } else { u64::from(header) };
-        out.extend(header.to_le_bytes().iter().take(4));
+        let length = (block.len() as u64).saturating_sub(1);
+        // As few nibbles as hold the length, or decoders refuse it.
+        let nibbles: u32 = if length < 1 << 16 {
+            4
+        } else if length < 1 << 20 {
+            5
+        } else {
+            6
+        };
+        let (bits, at) = (nibbles.saturating_mul(4), u32::from(first));
+        // From the lowest bit: WBITS (first block only), ISLAST 0, MNIBBLES in two bits, MLEN - 1, ISUNCOMPRESSED 1.
+        let header = (u64::from(nibbles.saturating_sub(4)) << 1) | (length << 3) | (1 << bits.saturating_add(3));
+        let size = at.saturating_add(bits).saturating_add(4).div_ceil(8);
+        out.extend((header << at).to_le_bytes().iter().take(size as usize));
         out.extend_from_slice(block);
         first = false;
     }

@@ -377,8 +377,9 @@ impl<'a> Run<'a> {
                     }
                 }
                 match edited.text {
-                    Cow::Borrowed(_) => None,
-                    Cow::Owned(text) => Some(text),
+                    // Values may have been replaced by themselves.
+                    Cow::Owned(new) if new != *text => Some(new),
+                    Cow::Owned(_) | Cow::Borrowed(_) => None,
                 }
             }
             Err(error) => {

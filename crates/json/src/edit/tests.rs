@@ -223,6 +223,9 @@ fn edits_see_what_those_before_them_did() {
     assert_edit(r#"{"a":1}"#, &[set("/b", "2"), take("/b", "/c")], r#"{"a":1,"c":2}"#, Done(1));
     assert_edit(r#"{"a":1}"#, &[set("/a", "2"), get("/a")], r#"{"a":2}"#, Outcome::Got(vec![raw("2")]));
     assert_edit(r#"{"a":1}"#, &[get("/a"), set("/a", "2"), copy("/a", "/b")], r#"{"a":2,"b":2}"#, Done(1));
+    assert_edit("{}", &[set("$.b.a", "1"), set("/b/1", "2")], r#"{"b":{"a":1,"1":2}}"#, Done(1));
+    assert_edit("{}", &[set("/b/1", "1"), set("/b/1/a", "2")], "{}", Missing);
+    assert_edit(r#"{"b":{}}"#, &[set("/b/1/a", "1"), set("/b/1/c", "2")], r#"{"b":{"1":{"a":1,"c":2}}}"#, Done(1));
     assert_edit("[0,1,2]", &[remove("/0"), set("/1", "9")], "[1,9]", Done(1));
 }
 

@@ -43,9 +43,10 @@ fn meet(earlier: &Reach<'_>, later: &Reach<'_>) -> bool {
     false
 }
 
-/// Whether what is missing on the way of `earlier` and would be made is a place in which `later` would make something.
+/// Whether what is missing on the way of `earlier` and would be made is a place in which `later` would make something, and
+/// would not if it were missing.
 fn sees_created(earlier: &[Segment], later: &[Segment]) -> bool {
-    let (made_from, parents) = (tail(earlier), tail(later));
+    let (made_from, parents) = (needed(earlier), needed(later));
     if parents == 0 {
         return false;
     }
@@ -59,6 +60,12 @@ fn sees_created(earlier: &[Segment], later: &[Segment]) -> bool {
         }
     }
     false
+}
+
+/// How many segments must lead somewhere before anything can be made.
+fn needed(path: &[Segment]) -> usize {
+    let index = path.iter().rposition(|segment| segment.single().is_some_and(in_array)).unwrap_or_default();
+    tail(path).max(index)
 }
 
 /// Where the names at the end of a path begin: what is behind that can be made where it is missing.

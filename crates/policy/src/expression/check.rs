@@ -35,10 +35,12 @@ pub(super) fn check(part: Part<'_>) -> Result<(), ExpressionError> {
                 }
             }
             // An attribute may be called `uuid`, too.
-            (before, Token::Name(name)) if before != Token::Other('.') && FUNCTIONS.contains(&name) => {
-                if !matches!(tokens.peek(), Some((_, Token::Other('(')))) {
-                    return Err(part.error(at, format!("{name} is a function: write {name}()")));
-                }
+            (before, Token::Name(name))
+                if before != Token::Other('.')
+                    && FUNCTIONS.contains(&name)
+                    && !matches!(tokens.peek(), Some((_, Token::Other('(')))) =>
+            {
+                return Err(part.error(at, format!("{name} is a function: write {name}()")));
             }
             (_, Token::Other(open @ ('[' | '(' | '{'))) => brackets.push((open, 0_u32)),
             (_, Token::Other(']' | ')' | '}')) => drop(brackets.pop()),

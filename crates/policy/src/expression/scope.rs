@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object};
@@ -27,7 +28,7 @@ pub struct Scope {
     root: Arc<Root>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Root {
     request: Value,
     path: Value,
@@ -35,6 +36,13 @@ struct Root {
     consumer: Value,
     body: Option<Arc<Body>>,
     now: Value,
+}
+
+/// Nothing in it: values are a client's.
+impl fmt::Debug for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Root").finish_non_exhaustive()
+    }
 }
 
 impl Scope {
@@ -97,11 +105,16 @@ impl Scope {
 /// Variables that a template sets. Of several of one name, the last counts.
 pub(super) type Locals = Vec<(Arc<str>, Value)>;
 
-#[derive(Debug)]
 struct View {
     root: Arc<Root>,
     locals: Locals,
     exact: bool,
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View").finish_non_exhaustive()
+    }
 }
 
 impl Object for View {

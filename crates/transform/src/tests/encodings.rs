@@ -1,1 +1,81 @@
-//! .
+//! Bodies that come encoded.
+
+use meshgate_coding::{Caps, Coding, decode, encode};
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+use super::*;
+use crate::brotli;
+
+fn encoded(coding: Coding, text: &str) -> Vec<u8> {
+    match coding {
+        Coding::Brotli => brotli::stored(text.as_bytes()),
+        coding => encode(coding, text.as_bytes()).unwrap(),
+    }
+}
+
+const CODINGS: [(Coding, &str); 3] = [(Coding::Gzip, "gzip"), (Coding::Deflate, "deflate"), (Coding::Brotli, "br")];
+
+#[test]
+fn they_leave_as_they_came() {
+    let worker = on_response(json!([{"set": {"json": "/a", "to": 1}}]));
+    for (coding, name) in CODINGS {
+        let body = encoded(coding, "{\"b\":2}");
+        let message = Message::response(200)
+            .with("content-type", "application/json")
+            .with("content-encoding", name)
+            .with_body(body.clone());
+        let outcome = chunkings(&body, |chunking| {
+            worker.begin().run_chunked(&Message::get("/"), &Chunking::WHOLE, &message, chunking)
+        });
+        let answered = outcome.answer();
+        assert_eq!(all(answered, "content-encoding"), [name]);
+        let text = decode(coding, &answered.body, &Caps::default()).unwrap();
+        assert_eq!(text, b"{\"b\":2,\"a\":1}", "{name}");
+
+        // Nothing changes: not a byte of it.
+        let same = encoded(coding, "{\"a\":1}");
+        let message = message.with_body(same.clone());
+        assert_eq!(response(&worker, &message).body, same, "{name}");
+    }
+}
+
+#[test]
+fn they_can_leave_plain() {
+    let world = World::new();
+    world.allow_on_headers_stop_iteration(true);
+    let worker = Worker::<Transform>::new(
+        &world,
+        json!({
+            "rules": [{"response": [{"set": {"json": "/a", "to": 1}}]}],
+            "encoded_bodies": "identity",
+            "allow_on_headers_stop_iteration": true,
+        }),
+    );
+    for (coding, name) in CODINGS {
+        let body = encoded(coding, "{\"b\":2}");
+        let message = Message::response(200)
+            .with("content-type", "application/json")
+            .with("content-encoding", name)
+            .with("content-length", body.len().to_string())
+            .with_body(body);
+        let answered = response(&worker, &message);
+        assert_eq!(answered.text(), "{\"b\":2,\"a\":1}");
+        assert_eq!(names(&answered.head), ["content-type", "content-length"]);
+        let same = message.with_body(encoded(coding, "{\"a\":1}"));
+        assert_eq!(response(&worker, &same), same);
+    }
+}
+
+#[test]
+fn bombs_are_over_the_limit() {
+    let worker = on_request(json!([{"set": {"json": "/a", "to": 1}}]));
+    let bomb = format!("\"{}\"", "a".repeat(10 << 20));
+    let body = encode(Coding::Gzip, bomb.as_bytes()).unwrap();
+    let message = Message::post("/", body).with("content-type", "application/json").with("content-encoding", "gzip");
+    let outcome = worker.run(&message, &Message::response(200));
+    refused(&outcome, 413, "meshgate_transform_over_limit");
+    let cut = encode(Coding::Gzip, b"{}").unwrap();
+    let cut = Message::post("/", &cut[..cut.len() - 3]).with("content-type", "application/json").with("content-encoding", "gzip");
+    refused(&worker.run(&cut, &Message::response(200)), 415, "meshgate_transform_undecodable");
+}

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod configuration;
+mod documents;
 mod encodings;
 mod heads;
 mod transfers;
@@ -83,7 +84,7 @@ fn answer(body: &str) -> Message {
 
 /// All values of a field.
 fn all(message: &Message, name: &str) -> Vec<String> {
-    message.head.all(name).map(|value| value.escape_ascii().to_string()).collect()
+    message.head.all(name).map(|value| String::from_utf8_lossy(value).into_owned()).collect()
 }
 
 /// The names of the fields of a head, but for its pseudo-headers.

@@ -1,0 +1,313 @@
+//! One request and its response.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use meshgate_coding::Coding;
+use meshgate_policy::condition::Condition;
+use meshgate_policy::consumer;
+use meshgate_policy::exchange::{Body as AtHand, Exchange, Next, Reply};
+use meshgate_policy::expression::Scope;
+use meshgate_policy::head::RequestHead;
+use meshgate_policy::headers::Headers;
+use meshgate_policy::host::{Host, HostError, Map, Part, Side};
+use meshgate_policy::matching::{Captures, Input};
+
+use crate::body::{Body, Plan, reply};
+use crate::config::Uninspected;
+use crate::heads::{self, Stop};
+use crate::kind::is_event_stream;
+use crate::mend;
+use crate::place::Place;
+use crate::report::Report;
+use crate::rules::Rule;
+use crate::stream::Hold;
+use crate::{Dlp, answer, metrics};
+
+/// One request and its response.
+#[derive(Debug)]
+pub struct DlpExchange {
+    dlp: Rc<Dlp>,
+    /// The head of the request, for what is decided on its response.
+    request: Headers,
+    /// The request asks for a connection of its own: WebSocket, CONNECT.
+    tunnel: bool,
+    /// What `percent` is decided by, the same for all rules and both messages.
+    roll: Cell<Option<u16>>,
+    request_body: Option<Body>,
+    response_body: Option<Body>,
+    report: Report,
+}
+
+impl Exchange for DlpExchange {
+    fn request_head(&mut self, host: &mut dyn Host, end: bool) -> Result<Next, HostError> {
+        let dlp = Rc::clone(&self.dlp);
+        if !dlp.rules.look_at_side(Side::Request) && !dlp.rules.look_at_side(Side::Response) {
+            return Ok(Next::Continue);
+        }
+        let headers = host.headers(Map::RequestHeaders)?;
+        self.tunnel = is_tunnel(&headers);
+        let next = self.head(&dlp, host, Side::Request, &headers, None, end)?;
+        if dlp.rules.look_at_side(Side::Response) {
+            if dlp.rules.look_at(Place::ResponseBody) && !self.tunnel && !matches!(next, Next::Reply(_)) {
+                mend::ask_for_readable(&dlp, host, &headers)?;
+            }
+            self.request = headers;
+        }
+        Ok(next)
+    }
+
+    fn request_body(&mut self, host: &mut dyn Host, body: AtHand) -> Result<Next, HostError> {
+        self.body(host, Side::Request, body)
+    }
+
+    fn response_head(&mut self, host: &mut dyn Host, end: bool) -> Result<Next, HostError> {
+        let dlp = Rc::clone(&self.dlp);
+        if !dlp.rules.look_at_side(Side::Response) {
+            return Ok(Next::Continue);
+        }
+        let headers = host.headers(Map::ResponseHeaders)?;
+        let request = std::mem::take(&mut self.request);
+        let next = self.head(&dlp, host, Side::Response, &request, Some(&headers), end);
+        self.request = request;
+        next
+    }
+
+    fn response_body(&mut self, host: &mut dyn Host, body: AtHand) -> Result<Next, HostError> {
+        self.body(host, Side::Response, body)
+    }
+
+    fn log(&mut self, _host: &mut dyn Host) {
+        if self.dlp.log && !self.report.is_empty() {
+            log::info!("dlp: {}", self.report.text(&self.dlp));
+        }
+    }
+
+    /// What could not be looked into does not pass, unless no rule would have changed anything.
+    fn failed(&mut self, _side: Side, _part: Part, _error: HostError) -> Next {
+        if self.dlp.rules.enforce() { reply(Reply::internal_error()) } else { Next::Continue }
+    }
+}
+
+impl DlpExchange {
+    /// Begins.
+    pub fn new(dlp: Rc<Dlp>) -> Self {
+        Self {
+            dlp,
+            request: Headers::default(),
+            tunnel: false,
+            roll: Cell::new(None),
+            request_body: None,
+            response_body: None,
+            report: Report::default(),
+        }
+    }
+
+    /// Looks into the head of a message, and begins with its body.
+    fn head(
+        &mut self,
+        dlp: &Dlp,
+        host: &mut dyn Host,
+        side: Side,
+        request: &Headers,
+        response: Option<&Headers>,
+        end: bool,
+    ) -> Result<Next, HostError> {
+        let rules = self.rules_for(dlp, host, side, request, response)?;
+        if rules == 0 {
+            return Ok(Next::Continue);
+        }
+        let headers = response.unwrap_or(request);
+        let inspected = heads::inspect(dlp, host, side, headers, rules, &mut self.report);
+        self.report.publish(dlp, host);
+        match inspected {
+            Ok(()) => {}
+            Err(Stop::Blocked(blocked)) => return Ok(reply(answer::blocked(side, blocked.status))),
+            Err(Stop::Failed(error)) => return Err(error),
+        }
+        if self.tunnel && (side == Side::Request || is_switch(headers)) {
+            return Ok(Next::Continue);
+        }
+        self.begin_body(dlp, host, side, headers, request, rules, end)
+    }
+
+    /// Decides how the body behind a head is looked into.
+    #[allow(clippy::too_many_arguments, reason = "all that is known of a message, once")]
+    fn begin_body(
+        &mut self,
+        dlp: &Dlp,
+        host: &mut dyn Host,
+        side: Side,
+        headers: &Headers,
+        request: &Headers,
+        rules: u64,
+        end: bool,
+    ) -> Result<Next, HostError> {
+        let place = Place::body(side);
+        let (mut set, mut enforced) = (0_u64, false);
+        for (index, rule) in dlp.rules.of(rules).filter(|(_, rule)| rule.places.has(place)) {
+            set |= 1 << index;
+            enforced |= rule.enforces();
+        }
+        if set == 0 {
+            return Ok(Next::Continue);
+        }
+        let Some(kind) = dlp.bodies.types.of(headers) else {
+            if !end {
+                dlp.metrics.body(host, metrics::Body::OtherType);
+            }
+            return Ok(Next::Continue);
+        };
+        let Ok(from) = Coding::of(headers.all("content-encoding")) else {
+            if end {
+                return Ok(Next::Continue);
+            }
+            if dlp.bodies.undecodable == Uninspected::Block && enforced {
+                dlp.metrics.body(host, metrics::Body::UndecodableBlocked);
+                return Ok(reply(answer::undecodable(side)));
+            }
+            dlp.metrics.body(host, metrics::Body::UndecodablePassed);
+            return Ok(Next::Continue);
+        };
+        let active = || dlp.rules.of(set).map(|(_, rule)| rule);
+        let stream = is_event_stream(headers);
+        let whole = !stream && active().any(Rule::needs_whole);
+        let length = mend::content_length(headers);
+        if whole && !end && length.is_some_and(|length| length > dlp.bodies.max_held as u64) {
+            if dlp.bodies.over_limit == Uninspected::Block && enforced {
+                dlp.metrics.body(host, metrics::Body::LargeBlocked);
+                return Ok(reply(answer::too_large(side)));
+            }
+            dlp.metrics.body(host, metrics::Body::LargePassed);
+            return Ok(Next::Continue);
+        }
+        let changes = active().any(|rule| rule.enforces() && rule.action.changes());
+        // What nothing can be changed in is read, and passes as it came.
+        let to = if changes { mend::coding_out(dlp, from, side, request) } else { from };
+        if changes {
+            let keeps_length = from == Coding::Identity
+                && active().all(|rule| !rule.enforces() || rule.action.keeps_length());
+            mend::head(host, side, headers, keeps_length, (from != to).then_some(to))?;
+        }
+        if end {
+            return Ok(Next::Continue);
+        }
+        let holds_head = side == Side::Response && whole && active().any(Rule::blocks);
+        let hold = match side {
+            // Trailers can't end it before all of it is there.
+            _ if length.is_some() => Hold::Nothing,
+            // Once a part of a request has been passed on, trailers come too late for what is kept of the next.
+            Side::Request if headers.first("trailer").is_some() => Hold::All,
+            Side::Request | Side::Response => Hold::Undecided,
+        };
+        let plan = Plan { side, rules: set, kind, from, to, length, whole, holds_head, hold };
+        let (body, mode) = Body::begin(dlp, plan);
+        match side {
+            Side::Request => self.request_body = Some(body),
+            Side::Response => self.response_body = Some(body),
+        }
+        Ok(Next::ReadBody(mode))
+    }
+
+    fn body(&mut self, host: &mut dyn Host, side: Side, at_hand: AtHand) -> Result<Next, HostError> {
+        let body = match side {
+            Side::Request => &mut self.request_body,
+            Side::Response => &mut self.response_body,
+        };
+        let Some(body) = body else { return Ok(Next::Continue) };
+        let next = body.take(&self.dlp, host, at_hand, &mut self.report);
+        self.report.publish(&self.dlp, host);
+        next
+    }
+
+    /// The rules that are for this message.
+    fn rules_for(
+        &self,
+        dlp: &Dlp,
+        host: &mut dyn Host,
+        side: Side,
+        request: &Headers,
+        response: Option<&Headers>,
+    ) -> Result<u64, HostError> {
+        let mut set = 0_u64;
+        let mut scope: Option<Scope> = None;
+        let head = RequestHead::new(request);
+        let host = RefCell::new(host);
+        let roll = || self.roll(&host);
+        for (index, rule) in dlp.rules.rules.iter().enumerate().filter(|(_, rule)| rule.places.on(side)) {
+            if let Some(matches) = &rule.matches {
+                if !matches.holds(&Input { request: &head, response, roll: &roll }) {
+                    continue;
+                }
+            }
+            if let Some(when) = &rule.when {
+                let scope = match &mut scope {
+                    Some(scope) => scope,
+                    none => {
+                        let mut host = host.try_borrow_mut().map_err(|_| HostError::WrongPhase)?;
+                        none.insert(make_scope(&mut **host, &head, response)?)
+                    }
+                };
+                if !holds(when, rule, &head, scope) {
+                    continue;
+                }
+            }
+            set |= 1 << index;
+        }
+        Ok(set)
+    }
+
+    /// A number from 0 to 9,999, by chance, the same throughout the exchange. Without chance it is 0: as if all were meant.
+    fn roll(&self, host: &RefCell<&mut dyn Host>) -> u16 {
+        if let Some(roll) = self.roll.get() {
+            return roll;
+        }
+        let mut bytes = [0; size_of::<u64>()];
+        let roll = match host.try_borrow_mut().map(|mut host| host.random(&mut bytes)) {
+            Ok(Ok(())) => u16::try_from(u64::from_le_bytes(bytes) % 10_000).unwrap_or(0),
+            Ok(Err(_)) | Err(_) => 0,
+        };
+        self.roll.set(Some(roll));
+        roll
+    }
+}
+
+/// What conditions are asked about.
+fn make_scope(
+    host: &mut dyn Host,
+    head: &RequestHead<'_>,
+    response: Option<&Headers>,
+) -> Result<Scope, HostError> {
+    let mut scope = Scope::new(head);
+    if let Some(response) = response {
+        scope.set_response(response);
+    }
+    if let Some(consumer) = consumer::read(host)? {
+        scope.set_consumer(consumer.to_value());
+    }
+    Ok(scope)
+}
+
+/// Whether the condition of a rule holds, or has no answer: what protects is not evaded by a request that it can't be asked
+/// about.
+fn holds(when: &Condition, rule: &Rule, head: &RequestHead<'_>, scope: &mut Scope) -> bool {
+    let captures = rule.matches.as_ref().map_or_else(Captures::default, |matches| matches.captures(head));
+    let mut scope = scope.clone();
+    scope.set_captures(&captures);
+    when.holds(&scope).unwrap_or(true)
+}
+
+/// Whether a request asks for a connection of its own, as Envoy decides it: an upgrade (RFC 9110 section 7.8), or CONNECT.
+fn is_tunnel(headers: &Headers) -> bool {
+    let names_upgrade = |value: &[u8]| {
+        value.split(|byte| *byte == b',').any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    };
+    headers.first(":method") == Some(b"CONNECT")
+        || (headers.all("upgrade").any(|value| !value.is_empty())
+            && headers.all("connection").any(names_upgrade))
+}
+
+/// Whether a response gives a request the connection that it asked for.
+fn is_switch(headers: &Headers) -> bool {
+    matches!(headers.first(":status"), Some([b'2', _, _] | b"101"))
+}

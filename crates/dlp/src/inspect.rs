@@ -1,0 +1,174 @@
+//! From findings to what is done: which rule each is for, and what becomes of it.
+
+use std::cmp::Reverse;
+use std::ops::Range;
+
+use meshgate_detect::Finding;
+
+use crate::Dlp;
+use crate::action::Action;
+use crate::place::Place;
+use crate::report::Report;
+use crate::rules::Rule;
+use crate::sink::Sink;
+use crate::value::Value;
+
+/// Looks at findings in one place of a message.
+#[derive(Debug)]
+pub struct Inspection<'a> {
+    /// The policy.
+    pub dlp: &'a Dlp,
+    /// The rules that are for this message.
+    pub rules: u64,
+    /// The place.
+    pub place: Place,
+    /// What is found goes in here.
+    pub report: &'a mut Report,
+}
+
+/// Bytes of a window, and what stands there instead.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// Which bytes.
+    pub range: Range<usize>,
+    /// What becomes of them.
+    pub with: Vec<u8>,
+    /// The field that they are in goes too, where there is one.
+    pub drops: bool,
+}
+
+/// Nothing of what passes.
+impl std::fmt::Debug for Edit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edit").field("range", &self.range).field("drops", &self.drops).finish_non_exhaustive()
+    }
+}
+
+/// The message must not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// The status that the rule asks for.
+    pub status: Option<u16>,
+}
+
+/// What a value that was found is a part of.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    /// How the text is written.
+    pub sink: Sink,
+    /// The name of the field, where it has one.
+    pub name: Option<&'a [u8]>,
+    /// Whether a rule that is for some JSON values only is for the value at an offset.
+    pub covers: &'a dyn Fn(usize, usize) -> bool,
+}
+
+impl<'a> Around<'a> {
+    /// A field of this name.
+    pub fn field(sink: Sink, name: Option<&'a [u8]>) -> Self {
+        Self { sink, name, covers: &|_, _| false }
+    }
+}
+
+impl std::fmt::Debug for Around<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Around").field("sink", &self.sink).finish_non_exhaustive()
+    }
+}
+
+impl Inspection<'_> {
+    /// Turns the findings in `window` into edits, in order and without overlaps.
+    ///
+    /// # Errors
+    /// [`Blocked`] if a rule lets nothing pass.
+    pub fn edits(
+        &mut self,
+        window: &[u8],
+        around: Around<'_>,
+        findings: &mut [Finding],
+        edits: &mut Vec<Edit>,
+    ) -> Result<(), Blocked> {
+        if findings.is_empty() {
+            return Ok(());
+        }
+        let dlp = self.dlp;
+        findings.sort_by_key(|finding| (finding.range.start, Reverse(finding.range.end), finding.id));
+        let mut done = 0_usize;
+        for finding in findings {
+            let Some(rule) = self.judge(window, around, finding) else { continue };
+            if let Action::Block(status) = rule.action {
+                return Err(Blocked { status });
+            }
+            // What two detectors found is dealt with once: what is left of the second by its own rule.
+            let start = finding.range.start.max(done);
+            if start >= finding.range.end {
+                continue;
+            }
+            finding.range.start = start;
+            done = finding.range.end;
+            let Some(target) = target_of(finding).and_then(|target| dlp.rules.targets.get(target)) else {
+                continue;
+            };
+            edits.push(Edit {
+                range: finding.range.clone(),
+                with: rule.action.rewrite(window, finding, target, around.sink),
+                drops: matches!(rule.action, Action::Drop),
+            });
+        }
+        Ok(())
+    }
+
+    /// The rule that deals with a finding. Rules that only report do so, and leave it to the next.
+    fn judge(&mut self, window: &[u8], around: Around<'_>, finding: &Finding) -> Option<&Rule> {
+        let dlp = self.dlp;
+        let place = target_of(finding)?;
+        let target = dlp.rules.targets.get(place)?;
+        let mut value: Option<Value> = None;
+        for (index, rule) in dlp.rules.of(target.rules & self.rules) {
+            let named = |name: &[u8]| rule.covers(self.place, name);
+            if !rule.places.has(self.place)
+                || finding.confidence < rule.min_confidence
+                || !around.name.is_none_or(named)
+                || (rule.json.is_some() && !(around.covers)(index, finding.range.start))
+            {
+                continue;
+            }
+            if !dlp.rules.allow.is_empty() || !rule.allow.is_empty() {
+                let value =
+                    value.get_or_insert_with(|| Value::new(window, around.sink.syntax(), finding));
+                if dlp.rules.allow.has(value, finding.sample) || rule.allow.has(value, finding.sample) {
+                    continue;
+                }
+            }
+            let outcome = match rule.shadow {
+                true => "shadow",
+                false => rule.action.name(),
+            };
+            self.report.add(index, place, self.place, outcome, || {
+                let tokens = dlp.shown.as_ref()?;
+                Some(tokens.shown(Value::new(window, around.sink.syntax(), finding).plain()))
+            });
+            if rule.enforces() {
+                return Some(rule);
+            }
+        }
+        None
+    }
+}
+
+/// Where in the list of targets a finding's is.
+fn target_of(finding: &Finding) -> Option<usize> {
+    usize::try_from(finding.id).ok()
+}
+
+/// A text with edits, which are in order and don't overlap.
+pub fn splice(text: &[u8], edits: &[Edit]) -> Vec<u8> {
+    let mut spliced = Vec::with_capacity(text.len());
+    let mut done = 0_usize;
+    for edit in edits {
+        spliced.extend_from_slice(text.get(done..edit.range.start).unwrap_or_default());
+        spliced.extend_from_slice(&edit.with);
+        done = edit.range.end;
+    }
+    spliced.extend_from_slice(text.get(done..).unwrap_or_default());
+    spliced
+}

@@ -1,0 +1,63 @@
+//! What is told of what was found: never the value.
+
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+use super::*;
+
+fn document() -> Value {
+    json!({
+        "rules": [
+            {"name": "cards", "find": "payment.card", "in": ["request.headers", "response.body"], "do": "mask"},
+        ],
+        "hmac_key": "a key of some length",
+        "filter_state": true,
+    })
+}
+
+#[test]
+fn access_logs_read_kinds_places_and_counts() {
+    let world = World::new();
+    let worker = Worker::<Dlp>::new(&world, document());
+    let request = Message::get("/").with("x-card", CARD);
+    let body = format!("[\"{CARD}\",\"{AMEX}\",\"{CARD}\"]");
+    let outcome = run(&worker, &request, &json_response(body));
+    let told = String::from_utf8(outcome.filter_state["meshgate.dlp"].clone()).unwrap();
+    assert!(!told.contains(CARD) && !told.contains(AMEX), "{told}");
+    let [first, second] = told.split("; ").collect::<Vec<_>>()[..] else { panic!("{told}") };
+    let (text, digest) = first.split_once(" [").unwrap();
+    assert_eq!(text, "request.headers payment.card x1 mask (cards)");
+    assert!(second.starts_with(&format!("response.body payment.card x3 mask (cards) [{}", digest.trim_end_matches(']'))), "{told}");
+    assert_eq!(world.metric("meshgate.dlp.mask.payment"), 4);
+    assert_eq!(world.metric("meshgate.dlp.bodies.scanned"), 1);
+}
+
+#[test]
+fn without_a_key_there_are_no_digests() {
+    let mut document = document();
+    document.as_object_mut().unwrap().remove("hmac_key");
+    let outcome = run(&worker(&document), &Message::get("/").with("x-card", CARD), &Message::response(200));
+    let told = String::from_utf8(outcome.filter_state["meshgate.dlp"].clone()).unwrap();
+    assert_eq!(told, "request.headers payment.card x1 mask (cards)");
+}
+
+#[test]
+fn nothing_is_told_of_nothing() {
+    let outcome = run(&worker(&document()), &Message::get("/"), &json_response("{}"));
+    assert!(outcome.filter_state.is_empty());
+}
+
+#[test]
+fn debug_output_shows_no_value() {
+    let worker = worker(&document());
+    let mut conversation = worker.begin();
+    let request = Message::get("/").with("x-card", CARD);
+    conversation.send(meshgate_policy::host::Side::Request, &request, &Chunking::WHOLE);
+    let response = json_response(format!("[\"{CARD}"));
+    conversation.head(meshgate_policy::host::Side::Response, &response.head, false);
+    conversation.body(meshgate_policy::host::Side::Response, b"[\"41111111", false);
+    let shown = format!("{:?}", conversation).replace("41111111", "shown by the test host");
+    let exchange = shown.split("host: ").next().unwrap();
+    assert!(!exchange.contains("shown by"), "{exchange}");
+    assert!(!exchange.contains("a key of"), "{exchange}");
+}

@@ -1,0 +1,293 @@
+//! Answers that need no upstream: static ones, redirects and problems.
+
+use meshgate_policy::condition::Condition;
+use meshgate_policy::config::{ConfigError, Path};
+use meshgate_policy::exchange::Reply;
+use meshgate_policy::expression::template::{Sink, Template};
+use meshgate_policy::headers::{HeaderName, HeaderValue};
+use meshgate_policy::matching::Match;
+use meshgate_policy::media_type::MediaTypePattern;
+
+use crate::answer::{Answer, Base};
+use crate::catalogue;
+use crate::compile::{self, Allowed};
+use crate::config::{DirectConfig, RedirectConfig, StaticConfig};
+use crate::format::{Document, Format};
+use crate::metrics::Event;
+use crate::occasion::Occasion;
+
+const CONTENT_TYPE: HeaderName = HeaderName::constant("content-type");
+const LOCATION: HeaderName = HeaderName::constant("location");
+
+/// The longest header value that a template makes, in bytes.
+const MAX_VALUE: usize = 8 * 1024;
+
+/// An answer, compiled.
+#[derive(Debug)]
+pub struct Direct {
+    matches: Match,
+    when: Option<Condition>,
+    action: Action,
+}
+
+#[derive(Debug)]
+enum Action {
+    Static { status: u16, body: Template, content_type: HeaderValue<'static>, headers: Vec<(HeaderName, Template)> },
+    Redirect(Redirect),
+    Error { status: u16, answer: Box<Answer> },
+}
+
+/// Another address.
+#[derive(Debug)]
+struct Redirect {
+    status: u16,
+    to: Template,
+    /// What the address begins with, whatever its values are: scheme and host, or nothing where it is a path.
+    origin: String,
+    keep_path: bool,
+    keep_query: bool,
+}
+
+impl Direct {
+    /// Compiles an answer.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn compile(config: DirectConfig, type_base: &str, path: &Path) -> Result<Self, ConfigError> {
+        let matches = compile::request_match(config.matches, &path.key("match"))?;
+        let when = compile::condition(config.when, false, &path.key("when"))?;
+        let action = match (config.respond, config.redirect, config.error) {
+            (Some(config), None, None) => written(config, &path.key("respond"))?,
+            (None, Some(config), None) => Action::Redirect(Redirect::compile(config, &path.key("redirect"))?),
+            (None, None, Some(config)) => {
+                let path = path.key("error");
+                let status = config.status.ok_or_else(|| {
+                    ConfigError::at(&path).problem("missing field \"status\"").hint("give it one, such as status: 410")
+                })?;
+                Action::Error { status, answer: Box::new(Answer::compile(config, type_base, false, &path)?) }
+            }
+            (None, None, None) => {
+                return Err(ConfigError::at(path)
+                    .found("neither respond, redirect nor error")
+                    .expected("one of them, such as redirect: {to: https://www.example.com}"));
+            }
+            _ => {
+                return Err(ConfigError::at(path).found("more than one of respond, redirect and error").expected("one of them"));
+            }
+        };
+        Ok(Self { matches, when, action })
+    }
+
+    /// The answer, if it is for this request, and what it counts as.
+    pub fn answer(&self, occasion: &mut Occasion<'_>, formats: &[Format]) -> Option<(Reply, Event)> {
+        let holds = occasion.matches(&self.matches)
+            && self.when.as_ref().is_none_or(|condition| occasion.holds(condition, &self.matches));
+        if !holds {
+            return None;
+        }
+        occasion.capture(&self.matches);
+        match &self.action {
+            Action::Static { status, body, content_type, headers } => {
+                let mut reply = Reply::new(*status, "meshgate_direct_response");
+                occasion.consumer(body.needs_consumer() || headers.iter().any(|(_, template)| template.needs_consumer()));
+                reply.body = occasion.render(body, usize::MAX).unwrap_or_default();
+                if !reply.body.is_empty() {
+                    reply = reply.with_header(CONTENT_TYPE, content_type.clone());
+                }
+                for (name, template) in headers {
+                    let value = occasion.render(template, MAX_VALUE).and_then(|value| HeaderValue::new(value).ok());
+                    if let Some(value) = value {
+                        reply = reply.with_header(name.clone(), value);
+                    }
+                }
+                Some((reply, Event::Direct))
+            }
+            Action::Redirect(redirect) => match redirect.location(occasion) {
+                Some(location) => {
+                    let reply = Reply::new(redirect.status, "meshgate_redirect").with_header(LOCATION, location);
+                    Some((reply, Event::Redirected))
+                }
+                None => Some((unfit(occasion, formats), Event::TemplateFailed)),
+            },
+            Action::Error { status, answer } => {
+                let (title, detail) = catalogue::of_status(*status);
+                let problem = Document {
+                    kind: "about:blank".into(),
+                    title: title.into(),
+                    detail: detail.map(Into::into),
+                    members: occasion.members(),
+                    ..Document::default()
+                };
+                let base = Base {
+                    status: *status,
+                    problem,
+                    grpc_status: None,
+                    retry_after: None,
+                    fields: Vec::new(),
+                    details: "meshgate_direct_error",
+                };
+                Some((answer.reply(base, occasion, formats), Event::Direct))
+            }
+        }
+    }
+}
+
+/// The answer where an address can't be made from what the client sent.
+fn unfit(occasion: &mut Occasion<'_>, formats: &[Format]) -> Reply {
+    let (title, _) = catalogue::of_status(400);
+    let problem = Document {
+        kind: "about:blank".into(),
+        title: title.into(),
+        detail: Some("This request can't be sent on to its new address.".into()),
+        members: occasion.members(),
+        ..Document::default()
+    };
+    let base = Base {
+        status: 400,
+        problem,
+        grpc_status: None,
+        retry_after: None,
+        fields: Vec::new(),
+        details: "meshgate_redirect_failed",
+    };
+    Answer::default().reply(base, occasion, formats)
+}
+
+fn written(config: StaticConfig, path: &Path) -> Result<Action, ConfigError> {
+    const REQUEST: Allowed = Allowed { response: false, body: false };
+    let content_type = HeaderValue::new(config.content_type.clone().into_bytes()).map_err(|_| {
+        ConfigError::at(path.key("content_type")).value(&config.content_type).expected("a media type such as text/html")
+    })?;
+    let is = |pattern: &str| {
+        MediaTypePattern::new(pattern).is_some_and(|pattern| pattern.matches(config.content_type.as_bytes()))
+    };
+    if !is("*/*") {
+        let error = ConfigError::at(path.key("content_type")).value(&config.content_type);
+        return Err(error.expected("a media type such as text/html"));
+    }
+    let sink = if is("application/json") || is("*/*+json") {
+        Sink::Json
+    } else if is("text/html") {
+        Sink::Html
+    } else if is("application/xml") || is("text/xml") || is("*/*+xml") {
+        Sink::Xml
+    } else {
+        Sink::Text
+    };
+    let headers = config.headers.into_iter().map(|(name, source)| {
+        let path = path.key("headers").key(&name);
+        let template = compile::template(&source, Sink::Header, REQUEST, path.clone())?;
+        Ok((compile::header_name(&name, &path)?, template))
+    });
+    Ok(Action::Static {
+        status: compile::status(config.status, &path.key("status"))?,
+        body: compile::template(&config.body, sink, REQUEST, path.key("body"))?,
+        content_type,
+        headers: headers.collect::<Result<_, ConfigError>>()?,
+    })
+}
+
+impl Redirect {
+    fn compile(config: RedirectConfig, path: &Path) -> Result<Self, ConfigError> {
+        if !matches!(config.status, 301 | 302 | 303 | 307 | 308) {
+            return Err(ConfigError::at(path.key("status"))
+                .found(config.status.to_string())
+                .expected("one of 301, 302, 303, 307 and 308"));
+        }
+        let to = path.key("to");
+        let template =
+            compile::template(&config.to, Sink::Header, Allowed { response: false, body: false }, to.clone())?;
+        let literal = config.to.split('{').next().unwrap_or_default();
+        let origin = origin(literal).ok_or_else(|| {
+            ConfigError::at(&to).value(&config.to).expected(
+                "a path that begins with /, or an address that begins with its scheme and host: https://www.example.com",
+            )
+        })?;
+        Ok(Self {
+            status: config.status,
+            to: template,
+            origin: origin.to_owned(),
+            keep_path: config.keep_path,
+            keep_query: config.keep_query,
+        })
+    }
+
+    /// The address, if scheme and host are those of the configuration: a value must not make it another's.
+    fn location(&self, occasion: &mut Occasion<'_>) -> Option<HeaderValue<'static>> {
+        occasion.consumer(self.to.needs_consumer());
+        let mut location = occasion.render(&self.to, MAX_VALUE)?;
+        let request = occasion.request;
+        if self.keep_path {
+            while location.last() == Some(&b'/') {
+                location.pop();
+            }
+            location.push(b'/');
+            // More than one slash at the beginning of a path would be a host.
+            location.extend(request.path.iter().skip_while(|byte| matches!(byte, b'/' | b'\\')));
+        }
+        if let Some(query) = request.query.filter(|_| self.keep_query) {
+            location.push(if location.contains(&b'?') { b'&' } else { b'?' });
+            location.extend_from_slice(query);
+        }
+        let location = encoded(&location);
+        let rest = location.strip_prefix(self.origin.as_bytes())?;
+        let fits = match rest {
+            [] => !self.origin.is_empty(),
+            [b'/', second, ..] => !self.origin.is_empty() || !matches!(second, b'/' | b'\\'),
+            [first, ..] => *first == b'/' || (!self.origin.is_empty() && matches!(first, b'?' | b'#')),
+        };
+        fits.then(|| HeaderValue::new(location).ok()).flatten()
+    }
+}
+
+/// Scheme and host at the beginning of an address; nothing where it is a path. `None`: neither is sure before a value comes.
+fn origin(literal: &str) -> Option<&str> {
+    if let Some(rest) = literal.strip_prefix('/') {
+        return (!rest.starts_with(['/', '\\'])).then_some("");
+    }
+    let (scheme, rest) = literal.split_once("://")?;
+    let known = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    let host = rest.split(['/', '?', '#']).next().filter(|host| !host.is_empty() && compile::is_uri_text(host))?;
+    let length = scheme.len().checked_add("://".len())?.checked_add(host.len())?;
+    literal.get(..length).filter(|_| known)
+}
+
+/// Percent-encodes what no URI holds (RFC 3986 section 2).
+fn encoded(location: &[u8]) -> Vec<u8> {
+    let mut encoded = Vec::with_capacity(location.len());
+    for &byte in location {
+        if matches!(byte, b'!'..=b'~') && !br#""<>\^`{|}"#.contains(&byte) {
+            encoded.push(byte);
+        } else {
+            encoded.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn an_address_says_where_it_leads_before_any_value() {
+        for (literal, expected) in [
+            ("/v2/", Some("")),
+            ("/", Some("")),
+            ("https://a.example", Some("https://a.example")),
+            ("https://a.example/x?y", Some("https://a.example")),
+            ("https://a.example?y", Some("https://a.example")),
+            ("//a.example/", None),
+            ("/\\a.example/", None),
+            ("https://", None),
+            ("a.example", None),
+            ("", None),
+            ("1://a", None),
+        ] {
+            assert_eq!(origin(literal), expected, "{literal}");
+        }
+    }
+}

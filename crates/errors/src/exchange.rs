@@ -1,0 +1,238 @@
+//! One request: whether it is answered here, and whether its response is an error that is replaced.
+
+use std::fmt;
+use std::rc::Rc;
+
+use meshgate_policy::exchange::{Exchange, Next, Reply};
+use meshgate_policy::head::RequestHead;
+use meshgate_policy::headers::{HeaderName, Headers};
+use meshgate_policy::host::{Host, HostError, Map, Part, Side};
+use meshgate_policy::matching::number_of;
+use meshgate_policy::media_type::MediaTypePattern;
+
+use crate::Errors;
+use crate::answer::{Answer, Base};
+use crate::catalogue::{self, Kind};
+use crate::cause::{Cause, Origin};
+use crate::config::{GatewayErrors, UpstreamErrors};
+use crate::error_match::Subject;
+use crate::fields;
+use crate::format::Document;
+use crate::grpc::GrpcStatus;
+use crate::metrics::Event;
+use crate::occasion::{Occasion, is_grpc};
+use crate::report;
+
+const GRPC_STATUS: HeaderName = HeaderName::constant("grpc-status");
+
+/// One request, and what of it is still needed when the response comes.
+pub struct ErrorsExchange {
+    policy: Rc<Errors>,
+    /// The head of the request: while the response passes, the proxy shows it no more.
+    request: Option<Headers>,
+}
+
+impl fmt::Debug for ErrorsExchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ErrorsExchange").field("request", &self.request).finish_non_exhaustive()
+    }
+}
+
+impl ErrorsExchange {
+    pub(crate) fn new(policy: Rc<Errors>) -> Self {
+        Self { policy, request: None }
+    }
+}
+
+impl Exchange for ErrorsExchange {
+    fn request_head(&mut self, host: &mut dyn Host, _end: bool) -> Result<Next, HostError> {
+        if !self.policy.reads_requests {
+            return Ok(Next::Continue);
+        }
+        let request = host.headers(Map::RequestHeaders)?;
+        if self.policy.answers_requests()
+            && let Some(reply) = self.policy.answer_request(host, &request)
+        {
+            return Ok(Next::Reply(Box::new(reply)));
+        }
+        self.request = Some(request);
+        Ok(Next::Continue)
+    }
+
+    /// Of a response that is no error nothing is read but its status.
+    fn response_head(&mut self, host: &mut dyn Host, _end: bool) -> Result<Next, HostError> {
+        let status = host.first_header(Map::ResponseHeaders, &HeaderName::STATUS)?;
+        let Some(status) = status.as_deref().and_then(number_of) else { return Ok(Next::Continue) };
+        // To a gRPC client an error is a 200, whoever made it.
+        let may_be_grpc = status == 200 && self.request.as_ref().is_none_or(is_grpc);
+        let grpc_status = if may_be_grpc { host.first_header(Map::ResponseHeaders, &GRPC_STATUS)? } else { None };
+        let grpc_status = grpc_status.as_deref().and_then(GrpcStatus::from_field).filter(|status| status.number() != 0);
+        if !self.policy.looks_at(status) && grpc_status.is_none() {
+            return Ok(Next::Continue);
+        }
+        let request = self.request.take().unwrap_or_default();
+        Ok(match self.policy.replace(host, &request, status, grpc_status)? {
+            Some(reply) => Next::Reply(Box::new(reply)),
+            None => Next::Continue,
+        })
+    }
+
+    /// Nothing here protects anything: what can't be decided passes, unless a request is to be answered.
+    fn failed(&mut self, side: Side, _part: Part, _error: HostError) -> Next {
+        match side {
+            Side::Request if self.policy.answers_requests() => Next::Reply(Box::new(Reply::internal_error())),
+            Side::Request | Side::Response => Next::Continue,
+        }
+    }
+}
+
+impl Errors {
+    /// Whether there is anything that answers requests.
+    fn answers_requests(&self) -> bool {
+        !self.maintenance.is_empty() || !self.direct.is_empty()
+    }
+
+    /// The answer to a request that does not go on.
+    fn answer_request(&self, host: &mut dyn Host, request: &Headers) -> Option<Reply> {
+        let head = RequestHead::new(request);
+        let mut occasion = Occasion::new(&head, None, host, self);
+        for maintenance in &self.maintenance {
+            if let Some(reply) = maintenance.answer(&mut occasion, &self.formats) {
+                occasion.count(Event::Maintenance);
+                return Some(reply);
+            }
+        }
+        for direct in &self.direct {
+            if let Some((reply, event)) = direct.answer(&mut occasion, &self.formats) {
+                occasion.count(event);
+                return Some(reply);
+            }
+        }
+        None
+    }
+
+    /// The answer in place of a response; `None`: it passes.
+    #[cold]
+    fn replace(
+        &self,
+        host: &mut dyn Host,
+        request: &Headers,
+        status: u16,
+        grpc_status: Option<GrpcStatus>,
+    ) -> Result<Option<Reply>, HostError> {
+        let response = host.headers(Map::ResponseHeaders)?;
+        let cause = Cause::read(host)?;
+        let origin = cause.origin();
+        let found = catalogue::find(&cause).filter(|_| origin == Origin::Gateway);
+        // What Envoy would have answered had the client not spoken gRPC.
+        let status = match (grpc_status, found) {
+            (Some(_), Some((kind, _))) => kind.status,
+            (Some(grpc), None) => grpc.to_http(),
+            (None, _) => status,
+        };
+        let head = RequestHead::new(request);
+        let mut occasion = Occasion::new(&head, Some(&response), host, self);
+        let dice = occasion.roll();
+        let subject = Subject {
+            request: self.reads_requests.then_some(&head),
+            response: &response,
+            status,
+            cause: &cause,
+            roll: &|| dice,
+        };
+        let rule = self.rules.iter().find(|rule| rule.holds(&subject, &mut occasion));
+        let usual = Answer::default();
+        let answer = match rule {
+            Some(rule) => {
+                if rule.matches.asks_request() {
+                    occasion.capture(rule.matches.request());
+                }
+                rule.answer.as_ref()
+            }
+            None => self.replaces(status, grpc_status, origin, &cause, &response).then_some(&usual),
+        };
+        let Some(answer) = answer else {
+            if status >= 400 {
+                occasion.count(Event::Passed);
+            }
+            return Ok(None);
+        };
+        let base = Base {
+            status,
+            problem: self.problem(status, found.map(|(kind, _)| kind), &mut occasion),
+            grpc_status,
+            retry_after: None,
+            fields: fields::kept(&response, origin, &answer.keep, &answer.remove),
+            details: match (origin, found) {
+                (Origin::Upstream, _) => "via_upstream",
+                (Origin::Gateway, Some((_, Some(details)))) => details,
+                (Origin::Gateway, _) => "meshgate_error",
+            },
+        };
+        occasion.count(match origin {
+            Origin::Gateway => Event::ReplacedGateway,
+            Origin::Upstream => Event::ReplacedUpstream,
+        });
+        report::report(&mut occasion, status, &cause, &base.problem);
+        Ok(Some(answer.reply(base, &mut occasion, &self.formats)))
+    }
+
+    /// Whether an error that no rule is for is replaced.
+    fn replaces(
+        &self,
+        status: u16,
+        grpc_status: Option<GrpcStatus>,
+        origin: Origin,
+        cause: &Cause,
+        response: &Headers,
+    ) -> bool {
+        let is = |pattern: &str| {
+            let types = response.all("content-type");
+            let pattern = MediaTypePattern::new(pattern);
+            types.into_iter().any(|value| pattern.as_ref().is_some_and(|pattern| pattern.matches(value)))
+        };
+        match origin {
+            // What an upstream says to a gRPC client is a part of its service.
+            Origin::Upstream => {
+                status >= 500
+                    && grpc_status.is_none()
+                    && match self.upstream_errors {
+                        UpstreamErrors::Replace => true,
+                        UpstreamErrors::KeepProblems => !is("application/problem+json") && !is("application/problem+xml"),
+                        UpstreamErrors::Pass => false,
+                    }
+            }
+            // What somebody has written on purpose has a form, or a name that says so.
+            Origin::Gateway => {
+                self.gateway_errors == GatewayErrors::Replace
+                    && status >= 400
+                    && !["direct_response", "lua_response"].contains(&cause.details.as_str())
+                    && (grpc_status.is_some() || is("text/plain") || response.first("content-type").is_none())
+            }
+        }
+    }
+
+    /// What is to be said of an error.
+    fn problem(&self, status: u16, kind: Option<&Kind>, occasion: &mut Occasion<'_>) -> Document {
+        let members = occasion.members();
+        match kind {
+            Some(kind) => Document {
+                kind: format!("{}{}", self.type_base, kind.name).into(),
+                title: kind.title.into(),
+                detail: Some(kind.detail.into()),
+                members,
+                ..Document::default()
+            },
+            None => {
+                let (title, detail) = catalogue::of_status(status);
+                Document {
+                    kind: "about:blank".into(),
+                    title: title.into(),
+                    detail: detail.map(Into::into),
+                    members,
+                    ..Document::default()
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The whole policy, as clients and upstreams see it.
