@@ -9,7 +9,7 @@
 //! | --- | --- | --- |
 //! | `gzip`, `x-gzip` | RFC 1952: several members, all header fields, CRC-32 and length checked | level 1 |
 //! | `deflate` | RFC 1950, Adler-32 checked; bare RFC 1951 as well, which many servers send | RFC 1950, level 1 |
-//! | `br` | RFC 7932, windows up to 16 MiB | no: send the body as it is, or in gzip |
+//! | `br` | RFC 7932, windows up to 16 MiB | RFC 7932, stored: valid, and not smaller |
 //! | `identity`, none | as it is | as it is |
 //!
 //! More than one coding of a body, which nobody sends on purpose, and `compress` and `zstd` are [`Unsupported`].
@@ -21,8 +21,12 @@ mod coding;
 mod decode;
 mod encode;
 mod gzip;
+mod stored;
 
 pub use self::caps::Caps;
 pub use self::coding::{Coding, Unsupported};
 pub use self::decode::{DecodeError, Decoder, decode};
 pub use self::encode::{EncodeError, Encoder, encode};
+
+#[cfg(test)]
+mod tests;

@@ -10,10 +10,11 @@ use crate::text::Text;
 pub(crate) const REACH: usize = 192;
 pub(crate) const RAW_REACH: usize = 384;
 
-/// How many bytes of a sentence count.
+/// How far into a string a value may stand for the string's name to count, and how many bytes of the sentence before it do.
+const STRING: usize = 96;
 const PROSE: usize = 48;
 
-/// Words of names that speak for a kind, and against it, in lower case. `cardnumber` stands for `card_number`, `cardNumber` and
+/// Words of names that speak for a kind, and against it, in lower case and in order. `cardnumber` stands for `card_number`, `cardNumber` and
 /// `Card-Number` as well.
 #[derive(Clone, Copy)]
 pub(crate) struct Context {
@@ -30,63 +31,83 @@ pub(crate) enum Hint {
 }
 
 /// Names of numbers that are not about a person.
-pub(crate) const NUMBERS: &[&str] = &[
-    "amount", "asset", "barcode", "batch", "build", "bytes", "checksum", "commit", "correlation", "count", "created",
-    "date", "digest", "duration", "ean", "elapsed", "epoch", "etag", "gtin", "guid", "hash", "imei", "index", "isbn",
-    "issn", "lat", "latitude", "length", "lng", "lon", "longitude", "millis", "ms", "nanos", "nonce", "ns", "offset",
-    "order", "orderid", "page", "parcel", "port", "price", "product", "random", "revision", "seed", "sequence", "serial",
-    "sha", "shipment", "size", "sku", "snowflake", "span", "ticket", "time", "timestamp", "total", "trace", "tracking",
-    "transaction", "ts", "txn", "upc", "updated", "uuid", "version",
-];
+pub(crate) const NUMBERS: &[&str] = &["amount", "asset", "barcode", "batch", "build", "bytes", "checksum", "commit", "correlation", "count", "created", "date", "digest", "duration", "ean", "elapsed", "epoch", "etag", "gtin", "guid", "hash", "imei", "index", "isbn", "issn", "lat", "latitude", "length", "lng", "lon", "longitude", "millis", "ms", "nanos", "nonce", "ns", "offset", "order", "orderid", "page", "parcel", "port", "price", "product", "random", "revision", "seed", "sequence", "serial", "sha", "shipment", "size", "sku", "snowflake", "span", "ticket", "time", "timestamp", "total", "trace", "tracking", "transaction", "ts", "txn", "upc", "updated", "uuid", "version"];
 
 impl Context {
     /// A kind that is sure without.
     pub const NONE: Self = Self { raise: &[], lower: &[] };
 
-    /// What is said of a value that begins at `start`; what is before `floor` is not looked at.
-    pub fn hint(&self, text: &Text<'_>, floor: usize, start: usize) -> Hint {
-        if self.raise.is_empty() && self.lower.is_empty() {
-            return Hint::None;
-        }
-        let before = text.slice(floor..start);
-        let around = names(before);
-        for name in [Some(around.prose), around.key, text.key].into_iter().flatten() {
-            let words = Words::new(name);
-            let hint = match (words.any(self.raise), words.any(self.lower)) {
-                (true, false) => Hint::Raise,
-                (false, true) => Hint::Lower,
+    /// Whether nothing would change the confidence.
+    pub fn is_none(&self) -> bool {
+        self.raise.is_empty() && self.lower.is_empty()
+    }
+
+    /// What the names in front of a value say of it.
+    pub fn hint(&self, names: &Names) -> Hint {
+        for words in [&names.prose, &names.key, &names.given] {
+            match (words.any(self.raise), words.any(self.lower)) {
+                (true, false) => return Hint::Raise,
+                (false, true) => return Hint::Lower,
                 // Both: `card_order_id`.
                 (true, true) => return Hint::None,
-                (false, false) => continue,
-            };
-            return hint;
+                (false, false) => {}
+            }
         }
         Hint::None
     }
 }
 
-/// What was found in front of a value.
-struct Names<'a> {
+/// The names in front of a value, from the nearest on.
+pub(crate) struct Names {
     /// The text in front in the same string.
-    prose: &'a [u8],
+    prose: Words,
     /// The name of the string.
-    key: Option<&'a [u8]>,
+    key: Words,
+    /// What the caller said.
+    given: Words,
 }
 
-fn names(before: &[u8]) -> Names<'_> {
-    let opener = before.iter().rposition(|byte| b"\"'=,[{(&;<>|\n\r\t`".contains(byte));
+impl Names {
+    /// Of a value that begins at `start`; what is before `floor` is not looked at.
+    pub fn new(text: &Text<'_>, floor: usize, start: usize) -> Self {
+        let (prose, key) = names(text.slice(floor..start));
+        Self {
+            prose: Words::new(prose),
+            key: Words::new(key.unwrap_or_default()),
+            given: Words::new(text.key.unwrap_or_default()),
+        }
+    }
+}
+
+/// The text in front of a value in the same string, and the name of that string.
+fn names(before: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let near = before.len().saturating_sub(STRING);
+    let opener = before.iter().skip(near).rposition(|byte| is_opener(*byte)).map(|at| near.saturating_add(at));
     let Some((rest, [opener, prose @ ..])) = opener.and_then(|at| before.split_at_checked(at)) else {
-        return Names { prose: last(before, PROSE), key: None };
+        return (last(before, PROSE), None);
     };
     let key = match opener {
         b'"' | b'\'' | b'`' if prose.trim_ascii().starts_with(b":") => Some(quoted(rest, *opener)),
         b'"' | b'\'' | b'`' => named(trim_backslashes(rest)),
-        b'=' => Some(bare(rest)),
+        b'=' | b'>' => Some(bare(rest)),
         b',' | b'[' => named(before.get(..rest.len().saturating_add(1)).unwrap_or_default()),
-        b'>' => Some(bare(rest)),
         _ => None,
     };
-    Names { prose: last(prose, PROSE), key }
+    (last(prose, PROSE), key)
+}
+
+/// What a string, a field or a line begins with.
+fn is_opener(byte: u8) -> bool {
+    const OPENERS: [bool; 256] = {
+        let mut openers = [false; 256];
+        let mut bytes: &[u8] = b"\"'`=,[{(&;<>|\n\r\t";
+        while let [byte, rest @ ..] = bytes {
+            openers[*byte as usize] = true;
+            bytes = rest;
+        }
+        openers
+    };
+    OPENERS.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
 /// The name of the value that begins after `before`: `"name": `, `name=`, or that of the array around it.
@@ -118,7 +139,7 @@ fn quoted(before: &[u8], quote: u8) -> &[u8] {
 }
 
 fn bare(before: &[u8]) -> &[u8] {
-    let name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.[]$".contains(byte);
+    let name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'[' | b']' | b'$');
     let open = before.iter().rposition(|byte| !name(byte)).map_or(0, |at| at.saturating_add(1));
     before.get(open..).unwrap_or_default()
 }
@@ -148,6 +169,9 @@ impl Words {
     /// Splits a name at what is no letter, and where capitals begin. Of a long one the end counts.
     pub fn new(name: &[u8]) -> Self {
         let mut words = Self { letters: [0; LETTERS], ends: [0; WORDS], count: 0 };
+        if !name.iter().any(u8::is_ascii_alphabetic) {
+            return words;
+        }
         let mut length = 0_usize;
         let mut before = b' ';
         let mut bytes = last(name, LETTERS).iter().copied().peekable();
@@ -188,14 +212,17 @@ impl Words {
         }
     }
 
-    /// Whether one of the words, or two or three in a row, are one of `entries`.
+    /// Whether one of the words, or two or three in a row, are one of `entries` (in order).
     pub fn any(&self, entries: &[&str]) -> bool {
+        if self.count == 0 {
+            return false;
+        }
         let ends = self.ends.get(..self.count).unwrap_or_default();
         let starts = [0].into_iter().chain(ends.iter().copied());
         starts.zip(0..).any(|(start, index)| {
             let ends = ends.iter().skip(index).take(3);
             ends.filter_map(|end| self.letters.get(start..*end))
-                .any(|word| entries.iter().any(|entry| entry.as_bytes() == word))
+                .any(|word| entries.binary_search_by_key(&word, |entry| entry.as_bytes()).is_ok())
         })
     }
 

@@ -63,6 +63,12 @@ impl Escape {
 
 /// The escape that begins at `start`, if one does. One that is cut off by the end of the text is none.
 pub(crate) fn at(text: &[u8], start: usize, syntax: Syntax) -> Option<Escape> {
+    let backslashes = if syntax == Syntax::Json { backslashes_before(text, start) } else { 0 };
+    after_backslashes(text, start, syntax, backslashes)
+}
+
+/// The same, where the number of backslashes right before is known.
+fn after_backslashes(text: &[u8], start: usize, syntax: Syntax, backslashes: usize) -> Option<Escape> {
     let rest = text.get(start..)?;
     match (syntax, rest) {
         (Syntax::Form | Syntax::Url, [b'+', ..]) => Some(Escape::byte(1, b' ')),
@@ -70,7 +76,7 @@ pub(crate) fn at(text: &[u8], start: usize, syntax: Syntax) -> Option<Escape> {
             let byte = hex(*high)?.checked_mul(16)?.checked_add(hex(*low)?)?;
             Some(Escape::byte(3, byte))
         }
-        (Syntax::Json, [b'\\', then, ..]) if !is_escaped(text, start) => match then {
+        (Syntax::Json, [b'\\', then, ..]) if !is_escaped(backslashes) => match then {
             b'u' => {
                 let digits = rest.get(2..LONGEST)?;
                 let code = digits.iter().try_fold(0_u32, |code, digit| {
@@ -95,11 +101,15 @@ pub(crate) fn at(text: &[u8], start: usize, syntax: Syntax) -> Option<Escape> {
     }
 }
 
-/// Whether the backslash at `start` is itself escaped by those before it.
-fn is_escaped(text: &[u8], start: usize) -> bool {
+/// How many backslashes are right before `start`, as far as it matters.
+fn backslashes_before(text: &[u8], start: usize) -> usize {
     let before = text.get(..start).unwrap_or_default();
-    let run = before.iter().rev().take(MAX_BACKSLASHES).take_while(|byte| **byte == b'\\').count();
-    run % 2 == 1 || run == MAX_BACKSLASHES
+    before.iter().rev().take(MAX_BACKSLASHES).take_while(|byte| **byte == b'\\').count()
+}
+
+/// Whether a backslash is itself escaped by so many before it.
+fn is_escaped(backslashes: usize) -> bool {
+    backslashes % 2 == 1 || backslashes >= MAX_BACKSLASHES
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -134,8 +144,13 @@ impl Decoded {
         };
         let mut copied = start;
         let mut next = Some(first);
+        // A backslash at `counted` has so many before it.
+        let (mut counted, mut backslashes) = (first, backslashes_before(window, first));
         while let Some(found) = next {
-            let after = match at(window, found, syntax) {
+            if found != counted {
+                backslashes = 0;
+            }
+            let after = match after_backslashes(window, found, syntax, backslashes) {
                 Some(escape) => {
                     decoded.text.extend_from_slice(window.get(copied..found).unwrap_or_default());
                     let begin = decoded.text.len();
@@ -146,12 +161,15 @@ impl Decoded {
                         .push(Mark { decoded: begin..decoded.text.len(), raw: found..copied });
                     copied
                 }
-                None if !end && may_go_on(window, found, syntax) => {
+                None if !end && may_go_on(window, found, syntax, backslashes) => {
                     decoded.raw_end = found;
                     break;
                 }
                 None => found.saturating_add(1),
             };
+            let one_more = after.checked_sub(1).and_then(|last| window.get(last)) == Some(&b'\\');
+            backslashes = if one_more { backslashes.saturating_add(after.saturating_sub(found)) } else { 0 };
+            counted = after;
             next = match window.get(after) {
                 Some(byte) if syntax.begins(*byte) => Some(after),
                 Some(_) => syntax
@@ -204,15 +222,15 @@ impl Decoded {
 }
 
 /// Whether what begins at `start` may yet become an escape when more bytes come.
-fn may_go_on(window: &[u8], start: usize, syntax: Syntax) -> bool {
+fn may_go_on(window: &[u8], start: usize, syntax: Syntax, backslashes: usize) -> bool {
     let Some(rest) = window.get(start..) else { return false };
     match (syntax, rest) {
         (Syntax::Form | Syntax::Url, [b'%', digits @ ..]) => {
             digits.len() < 2 && digits.iter().all(u8::is_ascii_hexdigit)
         }
-        (Syntax::Json, [b'\\']) => !is_escaped(window, start),
+        (Syntax::Json, [b'\\']) => !is_escaped(backslashes),
         (Syntax::Json, [b'\\', b'u', digits @ ..]) => {
-            digits.len() < 4 && digits.iter().all(u8::is_ascii_hexdigit) && !is_escaped(window, start)
+            digits.len() < 4 && digits.iter().all(u8::is_ascii_hexdigit) && !is_escaped(backslashes)
         }
         _ => false,
     }

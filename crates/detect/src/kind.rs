@@ -123,7 +123,8 @@ impl fmt::Display for UnknownKind {
         if let Some(similar) = self.similar {
             write!(f, "; did you mean {similar:?}?")?;
         }
-        f.write_str(" The packs are ")?;
+        f.write_str(if self.similar.is_some() { " " } else { ". " })?;
+        f.write_str("The packs are ")?;
         for (index, pack) in Kind::packs().enumerate() {
             write!(f, "{}{pack:?}", if index == 0 { "" } else { ", " })?;
         }

@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod context;
+mod custom;
 mod detectors;
 mod escape;
 mod finding;
@@ -28,8 +29,11 @@ mod overlap;
 mod scanner;
 mod shape;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod text;
 
+pub use custom::{DictionaryOptions, PatternError};
 pub use escape::Syntax;
 pub use finding::{Chars, Finding};
 pub use kind::{DEFAULT_PACKS, Kind, UnknownKind};
@@ -38,10 +42,13 @@ pub use scanner::{Scanner, ScannerBuilder};
 /// How many raw bytes before the start of a value a finding may depend on: what is in front of it, and its key.
 pub const LOOKBEHIND: usize = 512;
 
-/// How many raw bytes from its start on a finding may depend on. A longer private key block ends here, as far as a finding
-/// is concerned; one of 16,384 bits still fits.
+/// How many bytes from its start on a finding may depend on; decoded ones: in a text of nothing but escapes, six times as many.
+/// A longer private key block ends here, as far as a finding is concerned; one of 16,384 bits still fits.
 pub const MAX_MATCH: usize = 16 * 1024;
 
 /// From which confidence on a finding is worth an action by default: below are values with nothing but their digits to speak
 /// for them, or with a key that speaks against them.
 pub const DEFAULT_CONFIDENCE: u8 = 50;
+
+/// What is less sure than this is not told of.
+pub const LEAST_CONFIDENCE: u8 = 25;

@@ -48,25 +48,42 @@ impl Literal {
 pub(crate) struct Literals<T> {
     /// For each of the known bytes: by its low four bits, by its high ones.
     tables: [(u8x16, u8x16); KNOWN],
-    buckets: [Vec<(Literal, T)>; 8],
+    buckets: [Vec<(Literal, T)>; BUCKETS],
 }
 
-impl<T: Clone> Literals<T> {
-    pub fn new(mut wanted: Vec<(Literal, T)>) -> Self {
-        wanted.sort_by_key(|(literal, _)| *literal);
-        let mut raw = [([0_u8; 16], [0_u8; 16]); KNOWN];
-        let mut buckets: [Vec<(Literal, T)>; 8] = Default::default();
-        let share = wanted.len().div_ceil(8).max(1);
-        // Neighbours in the order share first bytes: together they let less else through.
-        for ((chunk, bucket), bit) in wanted.chunks(share).zip(&mut buckets).zip(0..) {
-            for (literal, _) in chunk {
-                for (index, (low, high)) in raw.iter_mut().enumerate() {
-                    mark(literal, index, 1_u8.unbounded_shl(bit), low, high);
+/// One for each bit of a byte.
+const BUCKETS: usize = 8;
+
+impl<T> Literals<T> {
+    pub fn new(wanted: Vec<(Literal, T)>) -> Self {
+        let mut buckets: [(Pattern, Vec<(Literal, T)>); BUCKETS] = Default::default();
+        for (literal, wanted) in wanted {
+            // Where it lets the least else through: with those that have bytes in common with it.
+            let best = buckets.iter_mut().min_by(|(one, _), (other, _)| {
+                let more = |pattern: &Pattern| pattern.with(&literal).share() - pattern.share();
+                more(one).total_cmp(&more(other))
+            });
+            if let Some((pattern, bucket)) = best {
+                *pattern = pattern.with(&literal);
+                bucket.push((literal, wanted));
+            }
+        }
+        let mut tables = [([0_u8; 16], [0_u8; 16]); KNOWN];
+        for ((pattern, _), bit) in buckets.iter().zip(0..) {
+            for ((low, high), (lows, highs)) in tables.iter_mut().zip(pattern.0) {
+                for (table, set) in [(low, lows), (high, highs)] {
+                    for (entry, nibble) in table.iter_mut().zip(0..) {
+                        if set & 1_u16.unbounded_shl(nibble) != 0 {
+                            *entry |= 1_u8.unbounded_shl(bit);
+                        }
+                    }
                 }
             }
-            bucket.extend_from_slice(chunk);
         }
-        Self { tables: raw.map(|(low, high)| (u8x16::new(low), u8x16::new(high))), buckets }
+        Self {
+            tables: tables.map(|(low, high)| (u8x16::new(low), u8x16::new(high))),
+            buckets: buckets.map(|(_, bucket)| bucket),
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -114,13 +131,17 @@ impl<T: Clone> Literals<T> {
     fn step(&self, window: &[u8; REACH], text: &[u8], offset: usize, found: &mut impl FnMut(usize, &T)) {
         let lanes = [0, 16, 32, 48].map(|from| self.lane(window, from));
         let [a, b, c, d] = lanes;
-        if !(a | b | c | d).simd_eq(u8x16::ZERO).all() {
-            for (lane, from) in lanes.iter().zip([0_usize, 16, 32, 48]) {
-                for (buckets, index) in lane.to_array().into_iter().zip(from..) {
-                    if buckets != 0 {
-                        self.confirm(buckets, text, offset.saturating_add(index), found);
-                    }
-                }
+        if (a | b | c | d).simd_eq(u8x16::ZERO).all() {
+            return;
+        }
+        for (lane, from) in lanes.iter().zip([0_usize, 16, 32, 48]) {
+            let mut places = !lane.simd_eq(u8x16::ZERO).to_bitmask() & 0xffff;
+            let lane = lane.to_array();
+            while places != 0 {
+                let place = usize::try_from(places.trailing_zeros()).unwrap_or_default();
+                places &= places.wrapping_sub(1);
+                let buckets = lane.get(place).copied().unwrap_or_default();
+                self.confirm(buckets, text, offset.saturating_add(from).saturating_add(place), found);
             }
         }
     }
@@ -137,13 +158,12 @@ impl<T: Clone> Literals<T> {
         all
     }
 
-    fn confirm(&self, buckets: u8, text: &[u8], place: usize, found: &mut impl FnMut(usize, &T)) {
-        let Some(rest) = text.get(place..) else { return };
-        for (bucket, bit) in self.buckets.iter().zip(0..) {
-            if buckets & 1_u8.unbounded_shl(bit) == 0 {
-                continue;
-            }
-            for (literal, wanted) in bucket {
+    fn confirm(&self, mut buckets: u8, text: &[u8], place: usize, found: &mut impl FnMut(usize, &T)) {
+        let rest = text.get(place..).unwrap_or_default();
+        while buckets != 0 {
+            let bit = usize::try_from(buckets.trailing_zeros()).unwrap_or_default();
+            buckets &= buckets.wrapping_sub(1);
+            for (literal, wanted) in self.buckets.get(bit).into_iter().flatten() {
                 if literal.begins(rest) {
                     found(place, wanted);
                 }
@@ -152,23 +172,31 @@ impl<T: Clone> Literals<T> {
     }
 }
 
-/// Lets byte `index` of the literal through the tables.
-fn mark(literal: &Literal, index: usize, bucket: u8, low: &mut [u8; 16], high: &mut [u8; 16]) {
-    let mut allow = |byte: u8| {
-        for (table, nibble) in [(&mut *low, byte & 0x0f), (&mut *high, byte >> 4)] {
-            if let Some(entry) = table.get_mut(usize::from(nibble)) {
-                *entry |= bucket;
+/// What the tables let through for a bucket: of each known byte, a set of low four bits and a set of high ones.
+#[derive(Clone, Copy, Default)]
+struct Pattern([(u16, u16); KNOWN]);
+
+impl Pattern {
+    fn with(mut self, literal: &Literal) -> Self {
+        let bytes = literal.text.bytes().map(Some).chain(std::iter::repeat(None));
+        for ((low, high), byte) in self.0.iter_mut().zip(bytes) {
+            let mut allow = |byte: u8| {
+                *low |= 1_u16.unbounded_shl(u32::from(byte & 0x0f));
+                *high |= 1_u16.unbounded_shl(u32::from(byte >> 4));
+            };
+            match byte {
+                Some(byte) if literal.fold => [byte, byte.to_ascii_uppercase()].into_iter().for_each(allow),
+                Some(byte) => allow(byte),
+                // A short one has any byte there.
+                None => (0..=u8::MAX).for_each(&mut allow),
             }
         }
-    };
-    match literal.text.as_bytes().get(index) {
-        Some(byte) => {
-            allow(*byte);
-            if literal.fold {
-                allow(byte.to_ascii_uppercase());
-            }
-        }
-        // A short one has any byte there.
-        None => (0..=u8::MAX).for_each(allow),
+        self
+    }
+
+    /// Which share of random bytes gets through.
+    fn share(&self) -> f32 {
+        let bits = |set: u16| f32::from(u8::try_from(set.count_ones()).unwrap_or(u8::MAX)) / 16.0;
+        self.0.iter().map(|(low, high)| bits(*low) * bits(*high)).product()
     }
 }

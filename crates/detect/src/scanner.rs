@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use crate::context::{self, Hint};
+use crate::context::{self, Hint, Names};
+use crate::custom::{Custom, DictionaryOptions, PatternError};
 use crate::detectors::Detector;
-use crate::escape::{self, Decoded, Syntax};
+use crate::escape::{Decoded, Syntax};
 use crate::finding::Finding;
 use crate::kind::Kind;
 use crate::literal::Literals;
@@ -12,12 +13,13 @@ use crate::overlap;
 use crate::shape::{Around, BLOCK, Classes, Shape};
 use crate::tail;
 use crate::text::{Match, Text, Verdict};
-use crate::{LOOKBEHIND, MAX_MATCH};
+use crate::{LEAST_CONFIDENCE, LOOKBEHIND, MAX_MATCH};
 
 /// Collects what a [`Scanner`] shall find.
 #[derive(Clone, Default)]
 pub struct ScannerBuilder {
     kinds: Vec<(u32, Kind)>,
+    customs: Vec<(u32, Kind, Custom)>,
 }
 
 impl ScannerBuilder {
@@ -32,6 +34,33 @@ impl ScannerBuilder {
             self.kinds.push((id, kind));
         }
         self
+    }
+
+    /// Finds what a regular expression matches; its findings have this `id` and [`Kind::REGEX`].
+    ///
+    /// It is about bytes (`\w`, `\d`, `\b` and `(?i)` know ASCII), and of the decoded text where that has escapes. Matches do not overlap:
+    /// the leftmost counts, the next begins after its end.
+    ///
+    /// # Errors
+    /// [`PatternError`] if it is none, if it has no longest match or too long a one, or if it is too complex.
+    pub fn regex(&mut self, id: u32, pattern: &str) -> Result<&mut Self, PatternError> {
+        self.customs.push((id, Kind::REGEX, Custom::pattern(pattern)?));
+        Ok(self)
+    }
+
+    /// Finds words; its findings have this `id` and [`Kind::DICTIONARY`]. Of words that begin at the same byte the longest counts,
+    /// the next begins after its end.
+    ///
+    /// # Errors
+    /// [`PatternError`] if there are no words, or one of them is empty or too long.
+    pub fn dictionary<W: AsRef<[u8]>>(
+        &mut self,
+        id: u32,
+        words: impl IntoIterator<Item = W>,
+        options: DictionaryOptions,
+    ) -> Result<&mut Self, PatternError> {
+        self.customs.push((id, Kind::DICTIONARY, Custom::dictionary(words, options)?));
+        Ok(self)
     }
 
     /// Compiles the scanner.
@@ -54,7 +83,7 @@ impl ScannerBuilder {
             .iter()
             .flat_map(|entry| entry.detector.literals.iter().map(|literal| (*literal, *entry)))
             .collect();
-        Scanner { shapes, literals: Literals::new(literals), named: entries }
+        Scanner { shapes, literals: Literals::new(literals), named: entries, customs: self.customs.clone() }
     }
 }
 
@@ -71,6 +100,7 @@ pub struct Scanner {
     literals: Literals<Entry>,
     /// All of them, for those that judge a value by the name alone.
     named: Vec<Entry>,
+    customs: Vec<(u32, Kind, Custom)>,
 }
 
 /// A detector that was chosen.
@@ -88,8 +118,9 @@ impl Scanner {
     /// are. `end`: nothing follows the window.
     ///
     /// Returns up to where the window is decided: all values that begin before are in `findings`, in order; what follows is
-    /// to be shown again with what comes next, and [`LOOKBEHIND`] bytes before it. No finding reaches over that border. With `end`
-    /// it is the end of the window.
+    /// to be shown again with what comes next, and [`LOOKBEHIND`] bytes before it. No finding reaches over that border (unless values
+    /// overlap each other in an unbroken chain of more than two [`MAX_MATCH`], which only a hostile text has). With `end` it is
+    /// the end of the window.
     ///
     /// Where values overlap, the one of the highest confidence stays, then the one of the more specific kind, then the longer; what a
     /// caller's own pattern or dictionary finds always stays.
@@ -139,6 +170,7 @@ impl Scanner {
             undecided: bytes.len(),
             decoded: decoded.as_ref(),
             start,
+            names: None,
             findings,
         };
         pass.run();
@@ -163,6 +195,8 @@ struct Pass<'a> {
     decoded: Option<&'a Decoded>,
     /// Where the text begins in the window.
     start: usize,
+    /// The names in front of the last value that needed them, and where it begins.
+    names: Option<(usize, Names)>,
     findings: &'a mut Vec<Finding>,
 }
 
@@ -173,6 +207,13 @@ impl Pass<'_> {
             self.shapes();
         }
         scanner.literals.each(self.text.bytes, |place, entry| self.candidate(entry, place));
+        for (id, kind, custom) in &scanner.customs {
+            let (id, kind) = (*id, *kind);
+            let cut = custom.each(&self.text, self.from, |start, end| {
+                self.findings.push(Finding { id, kind, range: start..end, confidence: 100, escaped: false, sample: false });
+            });
+            self.undecided = self.undecided.min(cut.unwrap_or(usize::MAX));
+        }
         if let Some(key) = self.text.key {
             for entry in &scanner.named {
                 if let Some(found) = entry.detector.named.and_then(|named| named(key, &self.text)) {
@@ -209,8 +250,8 @@ impl Pass<'_> {
     }
 
     fn candidate(&mut self, entry: &Entry, place: usize) {
-        // A value reaches so far and no further, whatever the window shows.
-        let limit = self.limit(place);
+        // A value reaches so far and no further, whatever the window shows. (It may begin before the place.)
+        let limit = place.saturating_add(MAX_MATCH - LOOKBEHIND);
         let text = match self.text.bytes.get(..limit) {
             Some(bytes) => Text { bytes, end: true, ..self.text },
             None => self.text,
@@ -222,34 +263,33 @@ impl Pass<'_> {
         }
     }
 
-    /// Where the text ends for a value that is known by what is at `place`.
-    fn limit(&self, place: usize) -> usize {
-        // Less than what the value's start could be before the place.
-        const MOST: usize = MAX_MATCH - LOOKBEHIND;
-        if self.text.bytes.len() <= place.saturating_add(MOST / escape::LONGEST) {
-            return usize::MAX;
-        }
-        match self.decoded {
-            None => place.saturating_add(MOST),
-            Some(decoded) => {
-                let raw = decoded.raw(place, self.start).start.saturating_add(MOST);
-                if raw >= decoded.raw_end { usize::MAX } else { decoded.offset(raw, self.start) }
-            }
-        }
-    }
-
     fn found(&mut self, entry: &Entry, found: Match) {
         let Match { range, confidence, sample } = found;
         if range.start < self.from {
             return;
         }
-        let confidence = match entry.detector.context.hint(&self.text, self.floor(range.start), range.start) {
+        let context = &entry.detector.context;
+        let hint = if context.is_none() { Hint::None } else { context.hint(self.names(range.start)) };
+        let confidence = match hint {
             Hint::None => confidence,
             Hint::Raise => confidence.saturating_add(35).min(99),
-            Hint::Lower => confidence.saturating_sub(40).max(5),
+            Hint::Lower => confidence.saturating_sub(40),
         };
+        if confidence < LEAST_CONFIDENCE {
+            return;
+        }
         let (id, kind) = (entry.id, entry.kind);
         self.findings.push(Finding { id, kind, range, confidence, escaped: false, sample });
+    }
+
+    /// The names in front of what begins at `start`.
+    fn names(&mut self, start: usize) -> &Names {
+        let floor = self.floor(start);
+        // Several detectors ask about the same digits.
+        if self.names.as_ref().is_none_or(|(known, _)| *known != start) {
+            self.names = Some((start, Names::new(&self.text, floor, start)));
+        }
+        &self.names.get_or_insert_with(|| (start, Names::new(&self.text, floor, start))).1
     }
 
     /// How far back the context of what begins at `start` reaches.
@@ -267,16 +307,17 @@ impl Pass<'_> {
     /// Puts the findings in order and gives them their raw places; returns up to where the window is decided.
     fn finish(self) -> usize {
         let tail = self.tail();
-        let Self { from, undecided, decoded, start, findings, .. } = self;
+        let Self { text, from, undecided, decoded, start, findings, .. } = self;
         let mut undecided = undecided.min(tail).max(from);
         findings.sort_by_key(|finding| (finding.range.start, finding.range.end));
         // No finding reaches over the border: then those that overlap are always told of together.
+        let far = text.bytes.len().saturating_sub(LONGEST_CHAIN);
         for finding in findings.iter().rev() {
-            if finding.range.end > undecided {
+            if finding.range.end > undecided && finding.range.start >= far {
                 undecided = undecided.min(finding.range.start);
             }
         }
-        findings.retain(|finding| finding.range.end <= undecided);
+        findings.retain(|finding| finding.range.start < undecided);
         overlap::resolve(findings);
         let raw = |offset: usize| match decoded {
             Some(decoded) => decoded.raw(offset, start).start,
@@ -300,3 +341,6 @@ impl Pass<'_> {
         bytes.len().saturating_sub(length)
     }
 }
+
+/// Values that overlap are told of together; so much of a text is held back for that at most.
+const LONGEST_CHAIN: usize = 2 * MAX_MATCH;

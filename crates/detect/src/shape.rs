@@ -11,8 +11,10 @@ use wide::u8x16;
 pub(crate) enum Shape {
     /// Word start, four digits: `4111`.
     FourDigits,
-    /// Word start, nine digits: `123456789`.
+    /// Word start, nine digits and no more: `123456789`.
     NineDigits,
+    /// Word start, ten digits or eleven: `4155552671`.
+    TenDigits,
     /// Word start, digits as `123-45-6789`, with any separators.
     ThreeTwoFour,
     /// Word start, digits as `12-3456789`.
@@ -29,6 +31,8 @@ pub(crate) enum Shape {
     Dotted,
     /// The first colon of `2001:db8::1`, or one soon after it.
     Colons,
+    /// `%B4111` or `;4111`.
+    Track,
     /// The `@` of `user@host`.
     At,
     /// The `@` of `scheme://user:password@host`.
@@ -50,6 +54,9 @@ pub(crate) struct Classes {
     plus: u64,
     open: u64,
     close: u64,
+    semicolon: u64,
+    percent: u64,
+    b: u64,
     /// Space, hyphen or dot.
     separator: u64,
 }
@@ -81,6 +88,9 @@ impl Classes {
             plus: is(b'+'),
             open: is(b'('),
             close: is(b')'),
+            semicolon: is(b';'),
+            percent: is(b'%'),
+            b: is(b'B'),
             separator: dot | is(b' ') | is(b'-'),
         }
     }
@@ -112,16 +122,18 @@ impl Around {
     pub fn places(&self, shape: Shape) -> u64 {
         let digits = |from: u32, count: u32| self.run(from, count, |classes| classes.digit);
         let separator = |by: u32| self.ahead(by, |classes| classes.separator);
+        let word = |by: u32| self.ahead(by, |classes| classes.word);
         let block = &self.block;
         match shape {
             Shape::FourDigits => self.word_start() & digits(0, 4),
-            Shape::NineDigits => self.word_start() & digits(0, 9),
+            Shape::NineDigits => self.word_start() & digits(0, 9) & !word(9),
+            Shape::TenDigits => self.word_start() & digits(0, 10) & !(word(10) & word(11)),
             Shape::ThreeTwoFour => {
-                self.word_start() & digits(0, 3) & separator(3) & digits(4, 2) & separator(6) & digits(7, 4)
+                self.word_start() & digits(0, 3) & separator(3) & digits(4, 2) & separator(6) & digits(7, 4) & !word(11)
             }
-            Shape::TwoSeven => self.word_start() & digits(0, 2) & separator(2) & digits(3, 7),
+            Shape::TwoSeven => self.word_start() & digits(0, 2) & separator(2) & digits(3, 7) & !word(10),
             Shape::ThreeThreeFour => {
-                self.word_start() & digits(0, 3) & separator(3) & digits(4, 3) & separator(7) & digits(8, 4)
+                self.word_start() & digits(0, 3) & separator(3) & digits(4, 3) & separator(7) & digits(8, 4) & !word(12)
             }
             Shape::AreaInParentheses => block.open & digits(1, 3) & self.ahead(4, |classes| classes.close),
             Shape::Plus => block.plus & digits(1, 1),
@@ -137,11 +149,14 @@ impl Around {
                 let colon = |classes: &Classes| classes.colon;
                 let double = self.ahead(1, colon);
                 let after_word = block.word << 1 | u64::from(self.word_before);
-                // Two more of them: three colons with at most four digits between.
-                let chain = after_word & self.soon(2..6, colon) & self.soon(3..11, |classes| classes.colon & classes.colon);
+                let chain = after_word & self.soon(2..6, colon);
                 block.colon & (double | chain)
             }
-            Shape::At => block.at,
+            Shape::Track => {
+                block.semicolon & digits(1, 4)
+                    | block.percent & self.ahead(1, |classes| classes.b) & digits(2, 4)
+            }
+            Shape::At | Shape::UserInfo => block.at,
         }
     }
 

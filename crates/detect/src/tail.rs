@@ -13,6 +13,7 @@ pub(crate) fn of_shape(shape: Shape, text: &[u8]) -> usize {
     match shape {
         Shape::FourDigits => digits(text, 3),
         Shape::NineDigits => digits(text, 8),
+        Shape::TenDigits => digits(text, 9),
         Shape::ThreeTwoFour => groups(text, 10),
         Shape::TwoSeven => groups(text, 9),
         // A 1 may stand before these two.
@@ -25,6 +26,7 @@ pub(crate) fn of_shape(shape: Shape, text: &[u8]) -> usize {
         }
         Shape::Dotted => run(text, 8, |byte| byte.is_ascii_digit() || byte == b'.'),
         Shape::Colons => run(text, 16, |byte| byte.is_ascii_hexdigit() || byte == b':'),
+        Shape::Track => run(text, 5, |byte| byte.is_ascii_digit() || matches!(byte, b';' | b'%' | b'B')),
         Shape::At => run(text, LOCAL, |byte| {
             byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'%' | b'+' | b'-')
         }),

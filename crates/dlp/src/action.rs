@@ -56,12 +56,37 @@ impl Action {
         matches!(self, Self::Drop | Self::Block(_))
     }
 
-    /// What stands in the place of a finding; nothing, where a field is dropped or a message blocked.
-    pub fn rewrite(&self, window: &[u8], finding: &Finding, target: &Target, sink: Sink) -> Vec<u8> {
-        let syntax = sink.syntax();
-        if sink == Sink::Json && number::may_be_number(window, finding.range.start) {
-            return self.rewrite_number(window, finding, target);
+    /// Whether the bytes near a value don't tell enough to put this in its place in a JSON document: it takes to know whether
+    /// the value is in a string.
+    pub const fn needs_quotes(&self) -> bool {
+        matches!(self, Self::Replace(_) | Self::Hash(_) | Self::Drop)
+    }
+
+    /// What stands in the place of a finding; nothing, where a field is dropped or a message blocked. `in_string`: whether it
+    /// begins in a string of a JSON document, where that is known.
+    ///
+    /// JSON stays valid: what is not in one string becomes a number or a string of its own.
+    pub fn rewrite(
+        &self,
+        window: &[u8],
+        finding: &Finding,
+        target: &Target,
+        sink: Sink,
+        in_string: Option<bool>,
+    ) -> Vec<u8> {
+        if sink == Sink::Json {
+            let raw = window.get(finding.range.clone()).unwrap_or_default();
+            let start = finding.range.start;
+            let in_string = in_string.unwrap_or_else(|| !number::may_be_number(window, start));
+            if !in_string && number::is_number(raw) {
+                return self.rewrite_number(window, finding, target);
+            }
+            if !in_string || number::has_quote(raw) {
+                let character = if let Self::Mask(mask) = self { mask.character } else { b'*' };
+                return mask::tokens(raw, in_string, character);
+            }
         }
+        let syntax = sink.syntax();
         match self {
             Self::Mask(mask) => mask.apply(window, syntax, finding, target.keeps_punctuation),
             Self::Replace(text) => sink.escape(text.as_deref().unwrap_or(&target.tag)).into_owned(),

@@ -153,7 +153,8 @@ impl Body {
         report: &mut Report,
     ) -> Result<Next, Stop> {
         let side = self.side;
-        let bytes = if at_hand.size > self.seen { host.body(side, self.seen, usize::MAX)? } else { Vec::new() };
+        let bytes =
+            if at_hand.size > self.seen { host.body(side, self.seen, usize::MAX)? } else { Vec::new() };
         self.seen = at_hand.size;
         if let Some(left) = &mut self.left {
             *left = left.saturating_sub(bytes.len() as u64);

@@ -211,7 +211,11 @@ impl Heads<'_> {
             return Ok(None);
         }
         let left = trim_end(splice(field, &edits), b';', field);
-        Ok(Some(if left.trim_ascii().is_empty() { Change::Drop } else { Change::Value(left.trim_ascii().to_vec()) }))
+        Ok(Some(if left.trim_ascii().is_empty() {
+            Change::Drop
+        } else {
+            Change::Value(left.trim_ascii().to_vec())
+        }))
     }
 
     /// The `set-cookie` field of a response: `a=1; Path=/; Secure`.
@@ -245,8 +249,7 @@ impl Heads<'_> {
         };
         let mut edits = Vec::new();
         if found {
-            let mut inspection =
-                Inspection { dlp: self.dlp, rules: self.rules, place, report: self.report };
+            let mut inspection = Inspection { dlp: self.dlp, rules: self.rules, place, report: self.report, quotes: None };
             inspection.edits(text, Around::field(sink, name), &mut findings, &mut edits)?;
         }
         self.findings = findings;
@@ -267,9 +270,11 @@ fn write(
     headers: &Headers,
     changes: &[(usize, Option<Vec<u8>>)],
 ) -> Result<(), HostError> {
-    let changed = |index: usize| changes.iter().find(|(changed, _)| *changed == index).map(|(_, value)| value);
+    let changed =
+        |index: usize| changes.iter().find(|(changed, _)| *changed == index).map(|(_, value)| value);
     let mut written: Vec<&[u8]> = Vec::new();
-    for (name, _) in headers.iter().enumerate().filter(|(index, _)| changed(*index).is_some()).map(|(_, field)| field)
+    for (name, _) in
+        headers.iter().enumerate().filter(|(index, _)| changed(*index).is_some()).map(|(_, field)| field)
     {
         if written.contains(&name) {
             continue;

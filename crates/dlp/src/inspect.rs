@@ -7,6 +7,7 @@ use meshgate_detect::Finding;
 
 use crate::Dlp;
 use crate::action::Action;
+use crate::number::Quotes;
 use crate::place::Place;
 use crate::report::Report;
 use crate::rules::Rule;
@@ -24,6 +25,8 @@ pub struct Inspection<'a> {
     pub place: Place,
     /// What is found goes in here.
     pub report: &'a mut Report,
+    /// What is in strings of the JSON document, where it takes to know.
+    pub quotes: Option<Quotes>,
 }
 
 /// Bytes of a window, and what stands there instead.
@@ -75,7 +78,7 @@ impl std::fmt::Debug for Around<'_> {
     }
 }
 
-impl Inspection<'_> {
+impl<'a> Inspection<'a> {
     /// Turns the findings in `window` into edits, in order and without overlaps.
     ///
     /// # Errors
@@ -108,17 +111,19 @@ impl Inspection<'_> {
             let Some(target) = target_of(finding).and_then(|target| dlp.rules.targets.get(target)) else {
                 continue;
             };
+            let action = &rule.action;
+            let in_string = self.quotes.as_mut().map(|quotes| quotes.in_string(window, start));
             edits.push(Edit {
                 range: finding.range.clone(),
-                with: rule.action.rewrite(window, finding, target, around.sink),
-                drops: matches!(rule.action, Action::Drop),
+                with: action.rewrite(window, finding, target, around.sink, in_string),
+                drops: matches!(action, Action::Drop),
             });
         }
         Ok(())
     }
 
     /// The rule that deals with a finding. Rules that only report do so, and leave it to the next.
-    fn judge(&mut self, window: &[u8], around: Around<'_>, finding: &Finding) -> Option<&Rule> {
+    fn judge(&mut self, window: &[u8], around: Around<'_>, finding: &Finding) -> Option<&'a Rule> {
         let dlp = self.dlp;
         let place = target_of(finding)?;
         let target = dlp.rules.targets.get(place)?;
@@ -133,8 +138,7 @@ impl Inspection<'_> {
                 continue;
             }
             if !dlp.rules.allow.is_empty() || !rule.allow.is_empty() {
-                let value =
-                    value.get_or_insert_with(|| Value::new(window, around.sink.syntax(), finding));
+                let value = value.get_or_insert_with(|| Value::new(window, around.sink.syntax(), finding));
                 if dlp.rules.allow.has(value, finding.sample) || rule.allow.has(value, finding.sample) {
                     continue;
                 }

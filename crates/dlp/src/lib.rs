@@ -53,8 +53,8 @@ pub use self::config::{
     MaskConfig, RuleConfig, Uninspected,
 };
 pub use self::digest::Digest;
-pub use self::exchange::DlpExchange;
 use self::digest::Tokens;
+pub use self::exchange::DlpExchange;
 use self::kind::Types;
 use self::metrics::Metrics;
 pub use self::place::Place;

@@ -91,6 +91,46 @@ pub fn digits(number: &[u8], mask: Option<&Mask>) -> Vec<u8> {
     number.iter().map(one).collect()
 }
 
+/// What a part of a JSON document becomes that is not in one string. `in_string`: it begins in one. Letters and digits in
+/// strings are hidden behind a character; digits outside become nines, and so do letters that no literal and no number has.
+pub fn tokens(text: &[u8], mut in_string: bool, character: u8) -> Vec<u8> {
+    let mut escape = 0_u8;
+    let one = |byte: &u8| {
+        match (escape, byte) {
+            (1, b'u') => {
+                escape = 5;
+                return *byte;
+            }
+            (1, _) => {
+                escape = 0;
+                return *byte;
+            }
+            // The digits of an escape: those of the character that hides the others.
+            (2..=5, _) => {
+                escape = escape.saturating_sub(1);
+                if escape == 1 {
+                    escape = 0;
+                }
+                return b'9';
+            }
+            (_, b'\\') if in_string => escape = 1,
+            (_, b'"') => in_string = !in_string,
+            _ => {}
+        }
+        let hides = if in_string {
+            byte.is_ascii_alphanumeric() || *byte >= 0x80
+        } else {
+            byte.is_ascii_digit() || (byte.is_ascii_alphabetic() && !b"truefalsnE".contains(byte))
+        };
+        match (hides, in_string) {
+            (true, true) => character,
+            (true, false) => b'9',
+            (false, _) => *byte,
+        }
+    };
+    text.iter().map(one).collect()
+}
+
 /// The characters of a finding.
 fn units(window: &[u8], syntax: Syntax, finding: &Finding, keep_punctuation: bool) -> Vec<Unit> {
     let mut units: Vec<Unit> = Vec::with_capacity(finding.range.len());
@@ -165,6 +205,17 @@ mod tests {
         assert_eq!(masked("1234", Syntax::Text, (2, 2), true), "****");
         assert_eq!(masked("1-2", Syntax::Text, (1, 0), true), "1-*");
         assert_eq!(digits(b"1234", Some(&Mask { keep_first: 0, keep_last: 4, character: b'*' })), b"9999");
+    }
+
+    #[test]
+    fn what_is_not_in_one_string_keeps_its_tokens() {
+        for (text, in_string, expected) in [
+            (r#""a-b": "\u00e9\n", "c": -1.5e+3"#, false, r#""*-*": "\u9999\n", "*": -9.9e+9"#),
+            (r#"b", "c\"d", 1"#, true, r#"*", "*\"*", 9"#),
+            ("x: [true, null", false, "9: [true, null"),
+        ] {
+            assert_eq!(String::from_utf8(tokens(text.as_bytes(), in_string, b'*')).unwrap(), expected);
+        }
     }
 
     #[test]

@@ -127,7 +127,9 @@ fn accepts_gzip(request: &Headers) -> bool {
         let mut parts = item.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
         let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"gzip"));
         let refused = parts.any(|weight| {
-            weight.strip_prefix(b"q=").is_some_and(|weight| weight.iter().all(|byte| matches!(byte, b'0' | b'.')))
+            weight
+                .strip_prefix(b"q=")
+                .is_some_and(|weight| weight.iter().all(|byte| matches!(byte, b'0' | b'.')))
         });
         is_gzip && !refused
     })
@@ -158,9 +160,14 @@ mod tests {
 
     #[test]
     fn gzip_is_taken_by_those_who_say_so() {
-        for (accepted, expected) in
-            [("gzip", true), ("br, GZIP;q=0.5", true), ("gzip;q=0", false), ("gzip; q=0.0", false), ("*", false), ("", false)]
-        {
+        for (accepted, expected) in [
+            ("gzip", true),
+            ("br, GZIP;q=0.5", true),
+            ("gzip;q=0", false),
+            ("gzip; q=0.0", false),
+            ("*", false),
+            ("", false),
+        ] {
             let request = Headers::from_pairs([("accept-encoding", accepted)]);
             assert_eq!(accepts_gzip(&request), expected, "{accepted}");
         }

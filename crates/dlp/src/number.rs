@@ -1,12 +1,12 @@
-//! Whether a value in a JSON text is a number, from the bytes in front of it.
+//! Whether a value in a JSON text is in a string, from the bytes nearby.
 
 use meshgate_detect::LOOKBEHIND;
 
 /// Whether the digits at `start` may be a number of a JSON document, and not a part of a string.
 ///
-/// A number is never said to be a part of a string, so what is put in its place can be made a valid JSON value. The other
-/// way round the bytes nearby can't always tell: in the string `"1, 2"`, the `2` looks like an item of an array. What is
-/// valid in the place of a number is valid in a string, too.
+/// A number is never said to be in a string, so what is put in its place can be made a number. The other way round the
+/// bytes nearby can't always tell: in the string `"1, 2"`, the `2` looks like an item of an array. A number is valid in a
+/// string, too; for all else there is [`Quotes`].
 ///
 /// Only [`LOOKBEHIND`] bytes are looked at, so that it makes no difference in which parts a document comes.
 pub fn may_be_number(window: &[u8], start: usize) -> bool {
@@ -32,6 +32,62 @@ pub fn may_be_number(window: &[u8], start: usize) -> bool {
         b'"' => before.ends_with(b"\n") || before.ends_with(b"\n-"),
         _ => false,
     }
+}
+
+/// Tells of a JSON document what is in strings, exactly, from its beginning on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quotes {
+    /// Up to where it is known.
+    at: usize,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Quotes {
+    /// Whether an offset is in a string. Offsets are asked for in ascending order.
+    pub fn in_string(&mut self, text: &[u8], offset: usize) -> bool {
+        while let Some(rest) = text.get(self.at..offset).filter(|rest| !rest.is_empty()) {
+            if std::mem::take(&mut self.escaped) {
+                self.at = self.at.saturating_add(1);
+                continue;
+            }
+            let found = match self.in_string {
+                true => memchr::memchr2(b'"', b'\\', rest),
+                false => memchr::memchr(b'"', rest),
+            };
+            let Some(found) = found else {
+                self.at = offset;
+                break;
+            };
+            match rest.get(found) {
+                Some(b'"') => self.in_string = !self.in_string,
+                _ => self.escaped = true,
+            }
+            self.at = self.at.saturating_add(found).saturating_add(1);
+        }
+        self.in_string
+    }
+
+    /// The first bytes of the text have gone.
+    pub fn shift(&mut self, gone: usize) {
+        self.at = self.at.saturating_sub(gone);
+    }
+
+    /// A document begins here.
+    pub fn restart(&mut self, at: usize) {
+        *self = Self { at, ..Self::default() };
+    }
+}
+
+/// Whether these bytes can be a number, or a part of one.
+pub fn is_number(value: &[u8]) -> bool {
+    value.first().is_some_and(u8::is_ascii_digit)
+        && value.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'+' | b'-' | b'e' | b'E'))
+}
+
+/// Whether there is a quote that begins or ends a string.
+pub fn has_quote(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'"', text).any(|at| text.get(..=at).is_some_and(ends_string))
 }
 
 /// Whether the bytes of a number go on beyond these: a sign, a fraction, an exponent.
@@ -101,7 +157,26 @@ mod tests {
             assert!(!at(text), "{text}");
         }
         assert!(!may_be_number(b"[x", 1));
-        assert!(!may_be_number(b"[", 1));
+        assert!(!may_be_number(b"[", 2));
+        assert!(is_number(b"4.1e+5") && !is_number(b"-4") && !is_number(b"4,5") && !is_number(b""));
+        assert!(has_quote(b"a\\\\\"") && !has_quote(b"a\\\"b"));
+    }
+
+    #[test]
+    fn quotes_tell_what_is_in_strings() {
+        let text = br#"{"a\"":[1,"\\",2]}"#;
+        let mut quotes = Quotes::default();
+        let asked: Vec<bool> = (0..text.len()).map(|at| quotes.in_string(text, at)).collect();
+        let inside = |at: usize| asked.get(at).copied().unwrap_or(false);
+        for (at, byte) in text.iter().enumerate() {
+            if matches!(byte, b'a' | b'\\') {
+                assert!(inside(at), "{at}");
+            } else if !matches!(byte, b'"') {
+                assert!(!inside(at), "{at}");
+            }
+        }
+        let mut at_once = Quotes::default();
+        assert!(!at_once.in_string(text, text.len()));
     }
 
     #[test]
@@ -113,7 +188,9 @@ mod tests {
 
     #[test]
     fn a_number_is_whole_without_what_belongs_to_it() {
-        for (text, whole) in [("[4]", true), ("[4", true), ("4", true), ("[-4]", false), ("[4.5]", false), ("[4e1]", false)] {
+        for (text, whole) in
+            [("[4]", true), ("[4", true), ("4", true), ("[-4]", false), ("[4.5]", false), ("[4e1]", false)]
+        {
             let start = text.find('4').unwrap();
             assert_eq!(is_whole_number(text.as_bytes(), &(start..start + 1)), whole, "{text}");
         }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use meshgate_detect::{DEFAULT_CONFIDENCE, Kind, Scanner, ScannerBuilder};
+use meshgate_detect::{DEFAULT_CONFIDENCE, DictionaryOptions, Kind, Scanner, ScannerBuilder};
 use meshgate_json::Path as JsonPath;
 use meshgate_policy::condition::Condition;
 use meshgate_policy::config::{ConfigError, Path};
@@ -97,7 +97,8 @@ impl Rules {
                 return Err(ConfigError::at(path.key("name")).value(&name).expected(expected));
             }
             for (number, find) in rule.find.iter().enumerate() {
-                let path = if rule.find.len() == 1 { path.key("find") } else { path.key("find").index(number) };
+                let path =
+                    if rule.find.len() == 1 { path.key("find") } else { path.key("find").index(number) };
                 targets.add(find, 1 << index, &path)?;
             }
             let rule = Rule::compile(rule, name, tokens.as_ref(), &path)?;
@@ -109,7 +110,7 @@ impl Rules {
             }
             rules.push(rule);
         }
-        let scanners = targets.scanners(&rules, &path)?;
+        let scanners = targets.scanners(&rules)?;
         Ok(Self { rules, targets: targets.targets, allow: Allow::compile(config.allow), scanners })
     }
 
@@ -133,6 +134,16 @@ impl Rules {
         self.rules.iter().any(Rule::enforces)
     }
 
+    /// Whether one of these rules takes to know what is in strings of a JSON document.
+    pub fn need_quotes(&self, set: u64) -> bool {
+        let custom = |target: &Target| matches!(target.kind, Kind::REGEX | Kind::DICTIONARY);
+        let looked_for = self.targets.iter().filter(|target| custom(target));
+        let custom = looked_for.fold(0_u64, |rules, target| rules | target.rules);
+        self.of(set).any(|(index, rule)| {
+            rule.enforces() && (rule.action.needs_quotes() || custom >> index & 1 == 1)
+        })
+    }
+
     /// The rules of a set, in order, with their places in the list.
     pub fn of(&self, set: u64) -> impl Iterator<Item = (usize, &Rule)> {
         self.rules.iter().enumerate().filter(move |(index, _)| set >> index & 1 == 1)
@@ -153,8 +164,11 @@ impl Rule {
         if needs_response
             && let Some(place) = config.places.iter().find(|place| place.side() == Side::Request)
         {
-            let expected = "conditions on the request only: requests are decided on before there is a response";
-            return Err(ConfigError::at(path).found(format!("a condition on the response for {}", place.name())).expected(expected));
+            let expected =
+                "conditions on the request only: requests are decided on before there is a response";
+            return Err(ConfigError::at(path)
+                .found(format!("a condition on the response for {}", place.name()))
+                .expected(expected));
         }
         if config.min_confidence > 100 {
             let found = config.min_confidence.to_string();
@@ -295,11 +309,14 @@ impl Targets {
                     (Some(_), None) => Kind::REGEX,
                     (None, Some(_)) => Kind::DICTIONARY,
                     _ => {
-                        return Err(ConfigError::at(path).found("neither or both").expected("either regex or words"));
+                        return Err(ConfigError::at(path)
+                            .found("neither or both")
+                            .expected("either regex or words"));
                     }
                 };
                 let name = custom.name.as_deref().unwrap_or("custom");
-                let plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-' | ' ' | '.');
+                let plain =
+                    |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-' | ' ' | '.');
                 if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
                     return Err(ConfigError::at(path.key("name"))
                         .value(name)
@@ -316,7 +333,6 @@ impl Targets {
     fn scanners(
         &self,
         rules: &[Rule],
-        path: &Path,
     ) -> Result<[Option<Rc<Scanner>>; Place::ALL.len()], ConfigError> {
         let mut known: Vec<(Vec<usize>, Rc<Scanner>)> = Vec::new();
         let mut scanners = [const { None }; Place::ALL.len()];
@@ -337,7 +353,7 @@ impl Targets {
             *scanner = Some(match same {
                 Some(scanner) => Rc::clone(scanner),
                 None => {
-                    let scanner = Rc::new(self.build(&wanted, path)?);
+                    let scanner = Rc::new(self.build(&wanted)?);
                     known.push((wanted, Rc::clone(&scanner)));
                     scanner
                 }
@@ -346,16 +362,40 @@ impl Targets {
         Ok(scanners)
     }
 
-    fn build(&self, wanted: &[usize], _path: &Path) -> Result<Scanner, ConfigError> {
+    fn build(&self, wanted: &[usize]) -> Result<Scanner, ConfigError> {
         let mut builder = ScannerBuilder::new();
         for index in wanted {
             let id = u32::try_from(*index).unwrap_or(u32::MAX);
-            let Some(target) = self.targets.get(*index) else { continue };
-            if target.kind != Kind::REGEX && target.kind != Kind::DICTIONARY {
-                builder.kind(id, target.kind);
+            match self.custom.iter().find(|(known, ..)| known == index) {
+                Some((_, custom, path)) => custom.add_to(&mut builder, id, path)?,
+                None => self.targets.get(*index).into_iter().for_each(|target| {
+                    builder.kind(id, target.kind);
+                }),
             }
         }
         Ok(builder.build())
+    }
+}
+
+impl CustomFind {
+    /// Makes a scanner look for this.
+    fn add_to(&self, builder: &mut ScannerBuilder, id: u32, path: &Path) -> Result<(), ConfigError> {
+        if let Some(regex) = &self.regex {
+            builder.regex(id, regex).map_err(|error| {
+                ConfigError::at(path.key("regex")).value(regex).problem(error.to_string())
+            })?;
+        }
+        if let Some(words) = &self.words {
+            let options = DictionaryOptions { ignore_case: !self.case_sensitive, whole_words: true };
+            let path = path.key("words");
+            if words.iter().any(|word| word.trim().is_empty()) {
+                return Err(ConfigError::at(path).found("an empty word").expected("words"));
+            }
+            builder
+                .dictionary(id, words, options)
+                .map_err(|error| ConfigError::at(path).problem(error.to_string()))?;
+        }
+        Ok(())
     }
 }
 

@@ -33,7 +33,9 @@ impl Scopes {
             let Some(paths) = &rule.json else { continue };
             let edits: Vec<_> = paths.iter().map(|path| Edit { path, action: Action::Get }).collect();
             let scope = match edit(text, &edits, &Limits::default()) {
-                Ok(edited) => Scope::Values(edited.outcomes.iter().flat_map(|outcome| ranges(text, outcome)).collect()),
+                Ok(edited) => {
+                    Scope::Values(edited.outcomes.iter().flat_map(|outcome| ranges(text, outcome)).collect())
+                }
                 Err(_) => Scope::All,
             };
             rules.push((index, scope));

@@ -23,11 +23,11 @@ pub enum Sink {
 }
 
 /// What stays as it is in a URL: the unreserved characters (RFC 3986 section 2.3), and `*`, which forms leave alone too.
-const URL: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'*');
+const URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'*');
 
 /// What stays as it is in a cookie: RFC 6265 section 4.1.1, `cookie-octet`, but for `%`.
-const COOKIE: &AsciiSet = &percent_encoding::CONTROLS.add(b' ').add(b'"').add(b',').add(b';').add(b'\\').add(b'%');
+const COOKIE: &AsciiSet =
+    &percent_encoding::CONTROLS.add(b' ').add(b'"').add(b',').add(b';').add(b'\\').add(b'%');
 
 impl Sink {
     /// Which escapes there are.

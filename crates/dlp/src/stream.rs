@@ -128,7 +128,8 @@ impl Stream {
     ) -> Result<(), Blocked> {
         while self.decided < self.window.len() {
             let line = form.lines.then(|| self.end_of_line()).flatten();
-            let (Some(text), ends) = (self.window.get(self.record..line.unwrap_or(self.window.len())), end || line.is_some())
+            let (Some(text), ends) =
+                (self.window.get(self.record..line.unwrap_or(self.window.len())), end || line.is_some())
             else {
                 break;
             };
@@ -141,8 +142,8 @@ impl Stream {
             let around = Around::field(form.sink, None);
             inspection.edits(text, around, &mut self.findings, &mut self.edits)?;
             for edit in self.edits.iter_mut().skip(first) {
-                edit.range = edit.range.start.saturating_add(self.record)
-                    ..edit.range.end.saturating_add(self.record);
+                edit.range =
+                    edit.range.start.saturating_add(self.record)..edit.range.end.saturating_add(self.record);
             }
             self.decided = self.record.saturating_add(decided);
             match line {
@@ -186,7 +187,9 @@ impl Stream {
 
 /// What a scan has decided, less what ends where the bytes do: what is done with it may depend on the byte behind it.
 fn settle(len: usize, mut decided: usize, findings: &mut Vec<Finding>) -> usize {
-    while let Some(place) = findings.iter().position(|finding| finding.range.end > decided || finding.range.end >= len) {
+    while let Some(place) =
+        findings.iter().position(|finding| finding.range.end > decided || finding.range.end >= len)
+    {
         decided = decided.min(findings.remove(place).range.start);
     }
     decided
@@ -195,6 +198,9 @@ fn settle(len: usize, mut decided: usize, findings: &mut Vec<Finding>) -> usize 
 /// Nothing of what passes.
 impl std::fmt::Debug for Stream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stream").field("window", &self.window.len()).field("decided", &self.decided).finish_non_exhaustive()
+        f.debug_struct("Stream")
+            .field("window", &self.window.len())
+            .field("decided", &self.decided)
+            .finish_non_exhaustive()
     }
 }

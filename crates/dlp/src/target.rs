@@ -30,8 +30,10 @@ impl Target {
     }
 
     fn new(kind: Kind, name: &str, keeps_punctuation: bool) -> Self {
-        let spaced: String =
-            name.chars().map(|char| if matches!(char, '.' | '_') { ' ' } else { char.to_ascii_uppercase() }).collect();
+        let spaced: String = name
+            .chars()
+            .map(|char| if matches!(char, '.' | '_') { ' ' } else { char.to_ascii_uppercase() })
+            .collect();
         Self { kind, name: name.into(), tag: format!("[{spaced}]").into(), keeps_punctuation, rules: 0 }
     }
 }

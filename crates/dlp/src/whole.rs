@@ -4,7 +4,9 @@ use meshgate_detect::Scanner;
 
 use crate::fields::drop_fields;
 use crate::inspect::{Around, Blocked, Edit, Inspection, splice};
+use crate::number::Quotes;
 use crate::scope::Scopes;
+use crate::sink::Sink;
 use crate::stream::Form;
 
 /// Looks into a body; `None`: it stays as it is.
@@ -24,6 +26,7 @@ pub fn inspect(
     for record in records {
         scanner.scan(record, 0, true, form.sink.syntax(), &mut findings);
         if !findings.is_empty() {
+            inspection.quotes = (form.sink == Sink::Json).then(Quotes::default);
             let scopes = Scopes::new(record, form.sink, inspection);
             let covers = |rule, at| scopes.cover(rule, at);
             let around = Around { covers: &covers, ..Around::field(form.sink, None) };

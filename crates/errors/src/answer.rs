@@ -13,7 +13,7 @@ use crate::accept;
 use crate::compile;
 use crate::config::RespondConfig;
 use crate::fields;
-use crate::format::{Document, Format, Representation, is_member_name, representations};
+use crate::format::{Document, Format, Representation, is_member_name, offered};
 use crate::grpc::GrpcStatus;
 use crate::occasion::Occasion;
 
@@ -76,7 +76,12 @@ impl Answer {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn compile(config: RespondConfig, type_base: &str, response: bool, path: &Path) -> Result<Self, ConfigError> {
+    pub fn compile(
+        config: RespondConfig,
+        type_base: &str,
+        response: bool,
+        path: &Path,
+    ) -> Result<Self, ConfigError> {
         let needs = RefCell::new((false, false));
         let template = |source: &str, sink: Sink, body: bool, path: Path| {
             let template = compile::template(source, sink, compile::Allowed { response, body }, path)?;
@@ -118,20 +123,33 @@ impl Answer {
         };
         let names = |names: Vec<String>, field: &str| {
             let path = headers.key(field);
-            names.iter().enumerate().map(|(index, name)| compile::header_name(name, &path.index(index))).collect::<Result<Vec<_>, _>>()
+            names
+                .iter()
+                .enumerate()
+                .map(|(index, name)| compile::header_name(name, &path.index(index)))
+                .collect::<Result<Vec<_>, _>>()
         };
         let cache_control = |value: String| {
             HeaderValue::new(value.clone().into_bytes()).map_err(|_| {
-                ConfigError::at(path.key("cache_control")).value(&value).expected("a value without control characters")
+                ConfigError::at(path.key("cache_control"))
+                    .value(&value)
+                    .expected("a value without control characters")
             })
         };
-        let kind = config.kind.map(|kind| compile::problem_type(&kind, type_base, &path.key("type"))).transpose()?;
-        let (title, detail, instance) =
-            (text(&config.title, "title")?, text(&config.detail, "detail")?, text(&config.instance, "instance")?);
+        let kind =
+            config.kind.map(|kind| compile::problem_type(&kind, type_base, &path.key("type"))).transpose()?;
+        let (title, detail, instance) = (
+            text(&config.title, "title")?,
+            text(&config.detail, "detail")?,
+            text(&config.instance, "instance")?,
+        );
         let members = config.members.into_iter().map(member).collect::<Result<_, _>>()?;
         let bodies = config.body.into_iter().map(body).collect::<Result<Vec<_>, ConfigError>>()?;
         let set = config.headers.set.into_iter().map(set).collect::<Result<_, ConfigError>>()?;
-        let formats = config.formats.map(|formats| compile::formats(formats.into_vec(), &path.key("formats"))).transpose()?;
+        let formats = config
+            .formats
+            .map(|formats| compile::formats(formats.into_vec(), &path.key("formats")))
+            .transpose()?;
         let (dynamic, consumer) = needs.into_inner();
         Ok(Self {
             status: config.status.map(|status| compile::status(status, &path.key("status"))).transpose()?,
@@ -169,7 +187,11 @@ impl Answer {
         let formats = self.formats.as_deref().unwrap_or(formats);
         let grpc = occasion.is_grpc();
         let representation = choose(formats, &occasion.accept());
-        let body = if grpc { problem.message().as_bytes().to_vec() } else { self.body(&problem, representation.format, occasion) };
+        let body = if grpc {
+            problem.message().as_bytes().to_vec()
+        } else {
+            self.body(&problem, representation.format, occasion)
+        };
 
         if let Some(seconds) = self.retry_after.or(retry_after) {
             fields.retain(|(name, _)| *name != RETRY_AFTER);
@@ -225,7 +247,8 @@ impl Answer {
 
     fn body(&self, problem: &Document, format: Format, occasion: &mut Occasion<'_>) -> Vec<u8> {
         let template = self.bodies.iter().find(|(known, _)| *known == format).map(|(_, template)| template);
-        let written = template.and_then(|template| occasion.render_with(template, &problem.render(Format::Json)));
+        let written =
+            template.and_then(|template| occasion.render_with(template, &problem.render(Format::Json)));
         written.unwrap_or_else(|| problem.render(format))
     }
 }
@@ -236,8 +259,7 @@ fn choose(formats: &[Format], accept: &[u8]) -> Representation {
     if formats.len() < 2 && !matches!(first, Format::Xml) {
         return *first.usual();
     }
-    let offered = formats.iter().flat_map(|format| representations(*format));
-    *accept::choose(accept, offered).unwrap_or(first.usual())
+    *accept::choose(accept, offered(formats)).unwrap_or(first.usual())
 }
 
 /// A value of ours: visible ASCII.

@@ -55,9 +55,14 @@ pub const KINDS: &[Kind] = &[
         name: "upstream-connection-failure",
         status: 503,
         title: "Service Not Reachable",
-        detail: "The service could not be reached. The request was not carried out; try again in a moment.",
+        detail: "The service could not be reached. Try again in a moment.",
         flags: &["UF"],
-        details: &["upstream_reset_before_response_started{remote_connection_failure}", "upstream_reset_before_response_started{local_connection_failure}", "upstream_reset_before_response_started{connection_timeout}", "upstream_reset_before_response_started{connection_failure}"],
+        details: &[
+            "upstream_reset_before_response_started{remote_connection_failure}",
+            "upstream_reset_before_response_started{local_connection_failure}",
+            "upstream_reset_before_response_started{connection_timeout}",
+            "upstream_reset_before_response_started{connection_failure}",
+        ],
     },
     Kind {
         name: "upstream-connection-termination",
@@ -73,7 +78,15 @@ pub const KINDS: &[Kind] = &[
         title: "Service Gave Up",
         detail: "The service gave up on this request before it answered. Whether the request was carried out is not known.",
         flags: &["UR", "LR"],
-        details: &["upstream_reset_before_response_started{remote_reset}", "upstream_reset_before_response_started{remote_refused_stream_reset}", "upstream_reset_before_response_started{local_reset}", "upstream_reset_before_response_started{local_refused_stream_reset}", "upstream_reset_before_response_started{connect_error}", "upstream_reset_before_response_started", "websocket_handshake_unsuccessful"],
+        details: &[
+            "upstream_reset_before_response_started{remote_reset}",
+            "upstream_reset_before_response_started{remote_refused_stream_reset}",
+            "upstream_reset_before_response_started{local_reset}",
+            "upstream_reset_before_response_started{local_refused_stream_reset}",
+            "upstream_reset_before_response_started{connect_error}",
+            "upstream_reset_before_response_started",
+            "websocket_handshake_unsuccessful",
+        ],
     },
     Kind {
         name: "upstream-overflow",
@@ -81,7 +94,10 @@ pub const KINDS: &[Kind] = &[
         title: "Service Busy",
         detail: "The service has as many requests as it can take. Try again in a moment.",
         flags: &["UO"],
-        details: &["upstream_reset_before_response_started{overflow}", "dynamic_forward_proxy_pending_request_overflow"],
+        details: &[
+            "upstream_reset_before_response_started{overflow}",
+            "dynamic_forward_proxy_pending_request_overflow",
+        ],
     },
     Kind {
         name: "upstream-timeout",
@@ -97,7 +113,10 @@ pub const KINDS: &[Kind] = &[
         title: "Invalid Answer of the Service",
         detail: "The service answered with something that is not HTTP as it should be.",
         flags: &["UPE"],
-        details: &["upstream_reset_before_response_started{protocol_error}", "filter_removed_required_response_headers"],
+        details: &[
+            "upstream_reset_before_response_started{protocol_error}",
+            "filter_removed_required_response_headers",
+        ],
     },
     Kind {
         name: "upstream-response-too-large",
@@ -209,7 +228,14 @@ pub const KINDS: &[Kind] = &[
         title: "Invalid Credentials",
         detail: "The credentials are missing or not valid.",
         flags: &[],
-        details: &["invalid_credential_for_basic_auth", "no_credential_for_basic_auth", "invalid_format_for_basic_auth", "invalid_scheme_for_basic_auth", "missing_api_key", "unknown_api_key"],
+        details: &[
+            "invalid_credential_for_basic_auth",
+            "no_credential_for_basic_auth",
+            "invalid_format_for_basic_auth",
+            "invalid_scheme_for_basic_auth",
+            "missing_api_key",
+            "unknown_api_key",
+        ],
     },
     Kind {
         name: "cross-site-request",
@@ -273,7 +299,13 @@ pub const KINDS: &[Kind] = &[
         title: "Malformed Request",
         detail: "The request is not HTTP as it should be.",
         flags: &["DPE"],
-        details: &["missing_host_header", "missing_path_rejected", "path_normalization_failed", "invalid_path", "empty_host_header"],
+        details: &[
+            "missing_host_header",
+            "missing_path_rejected",
+            "path_normalization_failed",
+            "invalid_path",
+            "empty_host_header",
+        ],
     },
     Kind {
         name: "invalid-gateway-headers",
@@ -313,7 +345,13 @@ pub const KINDS: &[Kind] = &[
         title: "Gateway Error",
         detail: "The gateway could not process the request.",
         flags: &[],
-        details: &["wasm_fail_stream", "filter_removed_required_request_headers", "ext_proc_error", "lua_error", "filter_chain_not_found"],
+        details: &[
+            "wasm_fail_stream",
+            "filter_removed_required_request_headers",
+            "ext_proc_error",
+            "lua_error",
+            "filter_chain_not_found",
+        ],
     },
     Kind {
         name: "client-disconnected",
@@ -349,8 +387,8 @@ pub fn find(cause: &Cause) -> Option<(&'static Kind, Option<&'static str>)> {
         KINDS.iter().find_map(|kind| Some((kind, Some(*kind.details.iter().find(|name| **name == wanted)?))))
     };
     let flagged = || {
-        let set = |name: &&str| Flag::named(name).is_some_and(|flag| cause.flags.has(flag));
-        KINDS.iter().find(|kind| kind.flags.iter().any(|name| set(&name))).map(|kind| (kind, None))
+        let set = |name: &str| Flag::named(name).is_some_and(|flag| cause.flags.has(flag));
+        KINDS.iter().find(|kind| kind.flags.iter().any(|name| set(name))).map(|kind| (kind, None))
     };
     named(&details).or_else(|| named(cause.base())).or_else(flagged)
 }
@@ -363,51 +401,68 @@ fn without_free_text(details: &str) -> Cow<'_, str> {
     }
 }
 
-/// What can be said where only the status is known: the reason phrase (RFC 9110 section 15), and what to do.
+/// Reason phrases (RFC 9110 section 15, and the registry of HTTP status codes) and what to do; nothing where there is nothing
+/// to be said.
+const STATUSES: &[(u16, &str, &str)] = &[
+    (400, "Bad Request", "The request can't be understood. Check it against the documentation of this API."),
+    (401, "Unauthorized", "The request needs valid credentials."),
+    (402, "Payment Required", ""),
+    (403, "Forbidden", "You may not do this with the credentials that you sent."),
+    (404, "Not Found", "There is nothing at this address."),
+    (405, "Method Not Allowed", "This address does not take this method."),
+    (406, "Not Acceptable", "There is no answer in a form that you accept."),
+    (407, "Proxy Authentication Required", ""),
+    (408, "Request Timeout", "The request did not come in time. Send it again."),
+    (409, "Conflict", "The request does not fit the present state of what it is for."),
+    (410, "Gone", "What was at this address is gone for good."),
+    (411, "Length Required", "The request needs a content-length."),
+    (412, "Precondition Failed", "A condition of the request does not hold."),
+    (413, "Content Too Large", "The body of the request is larger than this API takes."),
+    (414, "URI Too Long", "The address is longer than this API takes."),
+    (415, "Unsupported Media Type", "The body of the request is of a type that is not taken here."),
+    (416, "Range Not Satisfiable", "The range that was asked for is not there."),
+    (417, "Expectation Failed", ""),
+    (
+        421,
+        "Misdirected Request",
+        "This server does not answer for this host. Send the request on a new connection.",
+    ),
+    (422, "Unprocessable Content", "The request is well formed, but what it says can't be done."),
+    (423, "Locked", ""),
+    (424, "Failed Dependency", ""),
+    (425, "Too Early", "Send the request again, after the handshake."),
+    (426, "Upgrade Required", ""),
+    (428, "Precondition Required", "The request needs a condition, such as if-match."),
+    (429, "Too Many Requests", "You have sent too many requests. Wait before the next one."),
+    (431, "Request Header Fields Too Large", "The headers of the request are larger than this API takes."),
+    (451, "Unavailable For Legal Reasons", ""),
+    (
+        500,
+        "Internal Server Error",
+        "Something went wrong on our side. If it stays, tell the operator of this API.",
+    ),
+    (501, "Not Implemented", "This API does not do that."),
+    (502, "Bad Gateway", "The service gave no valid answer. Try again in a moment."),
+    (503, "Service Unavailable", "The service can't answer right now. Try again in a moment."),
+    (504, "Gateway Timeout", "The service did not answer in time."),
+    (505, "HTTP Version Not Supported", ""),
+    (506, "Variant Also Negotiates", ""),
+    (507, "Insufficient Storage", ""),
+    (508, "Loop Detected", ""),
+    (511, "Network Authentication Required", ""),
+];
+
+/// What can be said where only the status is known: title and detail.
 pub fn of_status(status: u16) -> (&'static str, Option<&'static str>) {
-    let (title, detail) = match status {
-        400 => ("Bad Request", "The request can't be understood. Check it against the documentation of this API."),
-        401 => ("Unauthorized", "The request needs valid credentials."),
-        402 => ("Payment Required", ""),
-        403 => ("Forbidden", "You may not do this with the credentials that you sent."),
-        404 => ("Not Found", "There is nothing at this address."),
-        405 => ("Method Not Allowed", "This address does not take this method."),
-        406 => ("Not Acceptable", "There is no answer in a form that you accept."),
-        407 => ("Proxy Authentication Required", ""),
-        408 => ("Request Timeout", "The request did not come in time. Send it again."),
-        409 => ("Conflict", "The request does not fit the present state of what it is for."),
-        410 => ("Gone", "What was at this address is gone for good."),
-        411 => ("Length Required", "The request needs a content-length."),
-        412 => ("Precondition Failed", "A condition of the request does not hold."),
-        413 => ("Content Too Large", "The body of the request is larger than this API takes."),
-        414 => ("URI Too Long", "The address is longer than this API takes."),
-        415 => ("Unsupported Media Type", "The body of the request is of a type that is not taken here."),
-        416 => ("Range Not Satisfiable", "The range that was asked for is not there."),
-        417 => ("Expectation Failed", ""),
-        421 => ("Misdirected Request", "This server does not answer for this host. Send the request on a new connection."),
-        422 => ("Unprocessable Content", "The request is well formed, but what it says can't be done."),
-        423 => ("Locked", ""),
-        424 => ("Failed Dependency", ""),
-        425 => ("Too Early", "Send the request again, after the handshake."),
-        426 => ("Upgrade Required", ""),
-        428 => ("Precondition Required", "The request needs a condition, such as if-match."),
-        429 => ("Too Many Requests", "You have sent too many requests. Wait before the next one."),
-        431 => ("Request Header Fields Too Large", "The headers of the request are larger than this API takes."),
-        451 => ("Unavailable For Legal Reasons", ""),
+    let known =
+        STATUSES.iter().find(|(known, _, _)| *known == status).map(|(_, title, detail)| (*title, *detail));
+    let (title, detail) = known.unwrap_or(match status {
         400..=499 => ("Client Error", "The request can't be answered."),
-        500 => ("Internal Server Error", "Something went wrong on our side. If it stays, tell the operator of this API."),
-        501 => ("Not Implemented", "This API does not do that."),
-        502 => ("Bad Gateway", "The service gave no valid answer. Try again in a moment."),
-        503 => ("Service Unavailable", "The service can't answer right now. Try again in a moment."),
-        504 => ("Gateway Timeout", "The service did not answer in time."),
-        505 => ("HTTP Version Not Supported", ""),
-        506 => ("Variant Also Negotiates", ""),
-        507 => ("Insufficient Storage", ""),
-        508 => ("Loop Detected", ""),
-        511 => ("Network Authentication Required", ""),
-        500..=599 => ("Server Error", "Something went wrong on our side. If it stays, tell the operator of this API."),
+        500.. => {
+            ("Server Error", "Something went wrong on our side. If it stays, tell the operator of this API.")
+        }
         _ => ("Response", ""),
-    };
+    });
     (title, Some(detail).filter(|detail| !detail.is_empty()))
 }
 

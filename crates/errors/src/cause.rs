@@ -81,7 +81,10 @@ mod tests {
     #[test]
     fn details_have_a_base() {
         for (details, base) in [
-            ("upstream_reset_before_response_started{connection_termination}", "upstream_reset_before_response_started"),
+            (
+                "upstream_reset_before_response_started{connection_termination}",
+                "upstream_reset_before_response_started",
+            ),
             ("rbac_access_denied_matched_policy[p]", "rbac_access_denied_matched_policy"),
             ("jwt_authn_access_denied{Jwt_is_missing}", "jwt_authn_access_denied"),
             ("overload_error: x", "overload_error"),

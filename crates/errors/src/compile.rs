@@ -22,16 +22,17 @@ pub struct Allowed {
 /// # Errors
 /// What is wrong with it.
 pub fn template(source: &str, sink: Sink, allowed: Allowed, path: Path) -> Result<Template, ConfigError> {
-    let template = Template::new(source, sink).map_err(|error| ConfigError::at(&path).problem(error.to_string()))?;
+    let template =
+        Template::new(source, sink).map_err(|error| ConfigError::at(&path).problem(error.to_string()))?;
     if template.needs_response() && !allowed.response {
         return Err(ConfigError::at(path)
             .found("a template that asks for the response")
             .expected("one that asks only for the request: this is sent before there is a response"));
     }
     if template.needs_body() && !allowed.body {
-        return Err(ConfigError::at(path)
-            .found("a template that asks for the body")
-            .expected("one that does not: bodies are never read here; in body templates, body is the problem"));
+        return Err(ConfigError::at(path).found("a template that asks for the body").expected(
+            "one that does not: bodies are never read here; in body templates, body is the problem",
+        ));
     }
     Ok(template)
 }
@@ -40,7 +41,11 @@ pub fn template(source: &str, sink: Sink, allowed: Allowed, path: Path) -> Resul
 ///
 /// # Errors
 /// It asks for what there is not.
-pub fn condition(condition: Option<Condition>, response: bool, path: &Path) -> Result<Option<Condition>, ConfigError> {
+pub fn condition(
+    condition: Option<Condition>,
+    response: bool,
+    path: &Path,
+) -> Result<Option<Condition>, ConfigError> {
     let Some(condition) = condition else { return Ok(None) };
     if condition.needs_body() {
         return Err(ConfigError::at(path)
@@ -73,8 +78,16 @@ pub fn request_match(entry: Match, path: &Path) -> Result<Match, ConfigError> {
 /// # Errors
 /// It is not one, or is what the proxy writes.
 pub fn header_name(name: &str, path: &Path) -> Result<HeaderName, ConfigError> {
-    const RESERVED: &[&str] =
-        &["connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
+    const RESERVED: &[&str] = &[
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
     let error = || ConfigError::at(path).value(name);
     let parsed = HeaderName::new(name)
         .map_err(|_| error().expected("the name of a header field, such as x-error-id"))?;
@@ -102,7 +115,9 @@ pub fn status(status: u16, path: &Path) -> Result<u16, ConfigError> {
 pub fn formats(formats: Vec<Format>, path: &Path) -> Result<Vec<Format>, ConfigError> {
     for (index, format) in formats.iter().enumerate() {
         if formats.iter().take(index).any(|earlier| earlier == format) {
-            return Err(ConfigError::at(path.index(index)).found("a form that is there twice").expected("each form once"));
+            return Err(ConfigError::at(path.index(index))
+                .found("a form that is there twice")
+                .expected("each form once"));
         }
     }
     Ok(formats)

@@ -32,9 +32,17 @@ pub struct Direct {
 
 #[derive(Debug)]
 enum Action {
-    Static { status: u16, body: Template, content_type: HeaderValue<'static>, headers: Vec<(HeaderName, Template)> },
+    Static {
+        status: u16,
+        body: Template,
+        content_type: HeaderValue<'static>,
+        headers: Vec<(HeaderName, Template)>,
+    },
     Redirect(Redirect),
-    Error { status: u16, answer: Box<Answer> },
+    Error {
+        status: u16,
+        answer: Box<Answer>,
+    },
 }
 
 /// Another address.
@@ -62,7 +70,9 @@ impl Direct {
             (None, None, Some(config)) => {
                 let path = path.key("error");
                 let status = config.status.ok_or_else(|| {
-                    ConfigError::at(&path).problem("missing field \"status\"").hint("give it one, such as status: 410")
+                    ConfigError::at(&path)
+                        .problem("missing field \"status\"")
+                        .hint("give it one, such as status: 410")
                 })?;
                 Action::Error { status, answer: Box::new(Answer::compile(config, type_base, false, &path)?) }
             }
@@ -72,7 +82,9 @@ impl Direct {
                     .expected("one of them, such as redirect: {to: https://www.example.com}"));
             }
             _ => {
-                return Err(ConfigError::at(path).found("more than one of respond, redirect and error").expected("one of them"));
+                return Err(ConfigError::at(path)
+                    .found("more than one of respond, redirect and error")
+                    .expected("one of them"));
             }
         };
         Ok(Self { matches, when, action })
@@ -89,13 +101,16 @@ impl Direct {
         match &self.action {
             Action::Static { status, body, content_type, headers } => {
                 let mut reply = Reply::new(*status, "meshgate_direct_response");
-                occasion.consumer(body.needs_consumer() || headers.iter().any(|(_, template)| template.needs_consumer()));
+                occasion.consumer(
+                    body.needs_consumer() || headers.iter().any(|(_, template)| template.needs_consumer()),
+                );
                 reply.body = occasion.render(body, usize::MAX).unwrap_or_default();
                 if !reply.body.is_empty() {
                     reply = reply.with_header(CONTENT_TYPE, content_type.clone());
                 }
                 for (name, template) in headers {
-                    let value = occasion.render(template, MAX_VALUE).and_then(|value| HeaderValue::new(value).ok());
+                    let value =
+                        occasion.render(template, MAX_VALUE).and_then(|value| HeaderValue::new(value).ok());
                     if let Some(value) = value {
                         reply = reply.with_header(name.clone(), value);
                     }
@@ -104,7 +119,8 @@ impl Direct {
             }
             Action::Redirect(redirect) => match redirect.location(occasion) {
                 Some(location) => {
-                    let reply = Reply::new(redirect.status, "meshgate_redirect").with_header(LOCATION, location);
+                    let reply =
+                        Reply::new(redirect.status, "meshgate_redirect").with_header(LOCATION, location);
                     Some((reply, Event::Redirected))
                 }
                 None => Some((unfit(occasion, formats), Event::TemplateFailed)),
@@ -156,7 +172,9 @@ fn unfit(occasion: &mut Occasion<'_>, formats: &[Format]) -> Reply {
 fn written(config: StaticConfig, path: &Path) -> Result<Action, ConfigError> {
     const REQUEST: Allowed = Allowed { response: false, body: false };
     let content_type = HeaderValue::new(config.content_type.clone().into_bytes()).map_err(|_| {
-        ConfigError::at(path.key("content_type")).value(&config.content_type).expected("a media type such as text/html")
+        ConfigError::at(path.key("content_type"))
+            .value(&config.content_type)
+            .expected("a media type such as text/html")
     })?;
     let is = |pattern: &str| {
         MediaTypePattern::new(pattern).is_some_and(|pattern| pattern.matches(config.content_type.as_bytes()))
@@ -195,8 +213,12 @@ impl Redirect {
                 .expected("one of 301, 302, 303, 307 and 308"));
         }
         let to = path.key("to");
-        let template =
-            compile::template(&config.to, Sink::Header, Allowed { response: false, body: false }, to.clone())?;
+        let template = compile::template(
+            &config.to,
+            Sink::Header,
+            Allowed { response: false, body: false },
+            to.clone(),
+        )?;
         let literal = config.to.split('{').next().unwrap_or_default();
         let origin = origin(literal).ok_or_else(|| {
             ConfigError::at(&to).value(&config.to).expected(
@@ -248,7 +270,8 @@ fn origin(literal: &str) -> Option<&str> {
     let (scheme, rest) = literal.split_once("://")?;
     let known = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
         && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    let host = rest.split(['/', '?', '#']).next().filter(|host| !host.is_empty() && compile::is_uri_text(host))?;
+    let host =
+        rest.split(['/', '?', '#']).next().filter(|host| !host.is_empty() && compile::is_uri_text(host))?;
     let length = scheme.len().checked_add("://".len())?.checked_add(host.len())?;
     literal.get(..length).filter(|_| known)
 }

@@ -72,7 +72,10 @@ pub struct Subject<'a> {
 
 impl fmt::Debug for Subject<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subject").field("status", &self.status).field("cause", &self.cause).finish_non_exhaustive()
+        f.debug_struct("Subject")
+            .field("status", &self.status)
+            .field("cause", &self.cause)
+            .finish_non_exhaustive()
     }
 }
 
@@ -142,7 +145,8 @@ impl<'de> Deserialize<'de> for Details {
         let source = String::deserialize(deserializer)?;
         let (text, prefix) = source.strip_suffix('*').map_or((source.as_str(), false), |text| (text, true));
         if text.is_empty() || text.contains('*') {
-            let expected = "response code details such as route_not_found, or their beginning: upstream_reset*";
+            let expected =
+                "response code details such as route_not_found, or their beginning: upstream_reset*";
             return Err(de::Error::invalid_value(de::Unexpected::Str(&source), &expected));
         }
         Ok(Self { text: text.into(), prefix })
@@ -182,7 +186,10 @@ impl<'de> Deserialize<'de> for HeaderMatch {
         impl<'de, D: Deserializer<'de>> MapAccess<'de> for Block<D> {
             type Error = D::Error;
 
-            fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, D::Error> {
+            fn next_key_seed<S: DeserializeSeed<'de>>(
+                &mut self,
+                seed: S,
+            ) -> Result<Option<S::Value>, D::Error> {
                 if self.0.is_none() {
                     return Ok(None);
                 }
@@ -190,7 +197,8 @@ impl<'de> Deserialize<'de> for HeaderMatch {
             }
 
             fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, D::Error> {
-                let value = self.0.take().ok_or_else(|| de::Error::custom("a value was asked for before its key"))?;
+                let value =
+                    self.0.take().ok_or_else(|| de::Error::custom("a value was asked for before its key"))?;
                 seed.deserialize(value)
             }
         }
@@ -201,8 +209,20 @@ impl<'de> Deserialize<'de> for HeaderMatch {
 
 /// The fields of a block: those of responses, then those that all policies have.
 const FIELDS: &[&str] = &[
-    "status", "origin", "flag", "details", "grpc_status", "response_header", "method", "host", "path", "query", "header",
-    "cookie", "content_type", "percent",
+    "status",
+    "origin",
+    "flag",
+    "details",
+    "grpc_status",
+    "response_header",
+    "method",
+    "host",
+    "path",
+    "query",
+    "header",
+    "cookie",
+    "content_type",
+    "percent",
 ];
 
 impl<'de> Deserialize<'de> for ErrorMatch {
@@ -273,7 +293,8 @@ impl JsonSchema for ErrorMatch {
         let mut schema = ResponseMatch::json_schema(generator);
         let shared = Match::json_schema(generator);
         let properties = shared.get("properties").and_then(|properties| properties.as_object()).cloned();
-        let own = schema.ensure_object().get_mut("properties").and_then(|properties| properties.as_object_mut());
+        let own =
+            schema.ensure_object().get_mut("properties").and_then(|properties| properties.as_object_mut());
         if let (Some(own), Some(mut properties)) = (own, properties) {
             if let Some(header) = properties.get("header").cloned() {
                 own.insert("response_header".to_owned(), header);
@@ -284,7 +305,8 @@ impl JsonSchema for ErrorMatch {
                 header.insert("description".to_owned(), "Header fields of the response.".into());
             }
         }
-        schema.insert("description".to_owned(), "Which responses. All parts that are there must hold.".into());
+        schema
+            .insert("description".to_owned(), "Which responses. All parts that are there must hold.".into());
         schema
     }
 }
@@ -298,7 +320,8 @@ mod tests {
     #[test]
     fn the_shared_block_has_the_fields_that_are_handed_to_it() {
         let schema = meshgate_policy::config::schema::<Match>("urn:x", "x");
-        let mut shared: Vec<&str> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        let mut shared: Vec<&str> =
+            schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
         shared.retain(|name| *name != "status");
         let own = schemars::schema_for!(ResponseMatch);
         let own = own.get("properties").unwrap().as_object().unwrap();

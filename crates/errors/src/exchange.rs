@@ -65,8 +65,10 @@ impl Exchange for ErrorsExchange {
         let Some(status) = status.as_deref().and_then(number_of) else { return Ok(Next::Continue) };
         // To a gRPC client an error is a 200, whoever made it.
         let may_be_grpc = status == 200 && self.request.as_ref().is_none_or(is_grpc);
-        let grpc_status = if may_be_grpc { host.first_header(Map::ResponseHeaders, &GRPC_STATUS)? } else { None };
-        let grpc_status = grpc_status.as_deref().and_then(GrpcStatus::from_field).filter(|status| status.number() != 0);
+        let grpc_status =
+            if may_be_grpc { host.first_header(Map::ResponseHeaders, &GRPC_STATUS)? } else { None };
+        let grpc_status =
+            grpc_status.as_deref().and_then(GrpcStatus::from_field).filter(|status| status.number() != 0);
         if !self.policy.looks_at(status) && grpc_status.is_none() {
             return Ok(Next::Continue);
         }
@@ -198,7 +200,9 @@ impl Errors {
                     && grpc_status.is_none()
                     && match self.upstream_errors {
                         UpstreamErrors::Replace => true,
-                        UpstreamErrors::KeepProblems => !is("application/problem+json") && !is("application/problem+xml"),
+                        UpstreamErrors::KeepProblems => {
+                            !is("application/problem+json") && !is("application/problem+xml")
+                        }
                         UpstreamErrors::Pass => false,
                     }
             }

@@ -10,22 +10,71 @@ use crate::cause::Origin;
 
 /// Fields that describe the old body, or the connection, or what the proxy sets by itself.
 const REPLACED: &[&str] = &[
-    "accept-ranges", "age", "cache-control", "connection", "content-digest", "content-disposition", "content-encoding",
-    "content-language", "content-length", "content-location", "content-md5", "content-range", "content-type", "date", "digest",
-    "etag", "expires", "grpc-message", "grpc-status", "grpc-status-details-bin", "keep-alive", "last-modified", "pragma",
-    "proxy-connection", "repr-digest", "server", "te", "trailer", "transfer-encoding", "upgrade",
+    "accept-ranges",
+    "age",
+    "cache-control",
+    "connection",
+    "content-digest",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-location",
+    "content-md5",
+    "content-range",
+    "content-type",
+    "date",
+    "digest",
+    "etag",
+    "expires",
+    "grpc-message",
+    "grpc-status",
+    "grpc-status-details-bin",
+    "keep-alive",
+    "last-modified",
+    "pragma",
+    "proxy-connection",
+    "repr-digest",
+    "server",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
 ];
 
 /// Fields of an upstream that are for clients whatever the body.
 const FOR_CLIENTS: &[&str] = &[
-    "allow", "alt-svc", "clear-site-data", "content-security-policy", "deprecation", "link", "location", "origin-agent-cluster",
-    "permissions-policy", "proxy-authenticate", "ratelimit", "ratelimit-policy", "referrer-policy", "retry-after", "set-cookie",
-    "strict-transport-security", "sunset", "timing-allow-origin", "traceparent", "tracestate", "vary", "www-authenticate",
-    "x-content-type-options", "x-correlation-id", "x-frame-options", "x-request-id",
+    "allow",
+    "alt-svc",
+    "clear-site-data",
+    "content-security-policy",
+    "deprecation",
+    "link",
+    "location",
+    "origin-agent-cluster",
+    "permissions-policy",
+    "proxy-authenticate",
+    "ratelimit",
+    "ratelimit-policy",
+    "referrer-policy",
+    "retry-after",
+    "set-cookie",
+    "strict-transport-security",
+    "sunset",
+    "timing-allow-origin",
+    "traceparent",
+    "tracestate",
+    "vary",
+    "www-authenticate",
+    "x-content-type-options",
+    "x-correlation-id",
+    "x-frame-options",
+    "x-request-id",
 ];
 
 /// How the names of more of them begin.
-const FOR_CLIENTS_PREFIXES: &[&str] = &["access-control-", "cross-origin-", "ratelimit-", "x-ratelimit-", "x-rate-limit-"];
+const FOR_CLIENTS_PREFIXES: &[&str] =
+    &["access-control-", "cross-origin-", "ratelimit-", "x-ratelimit-", "x-rate-limit-"];
 
 /// The fields that stay, in their order. `keep` and `remove` are the user's, in lower case.
 pub fn kept(
@@ -39,7 +88,8 @@ pub fn kept(
         let usual = match origin {
             Origin::Gateway => true,
             Origin::Upstream => {
-                FOR_CLIENTS.contains(&name) || FOR_CLIENTS_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+                FOR_CLIENTS.contains(&name)
+                    || FOR_CLIENTS_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
             }
         };
         !REPLACED.contains(&name) && !listed(remove, name) && (usual || listed(keep, name))
@@ -57,9 +107,10 @@ pub fn kept(
 /// Whether fields `vary` say that the answer depends on `Accept` already (RFC 9110 section 12.5.5).
 pub fn varies_by_accept(fields: &[(HeaderName, HeaderValue<'_>)]) -> bool {
     let lines = fields.iter().filter(|(name, _)| name.as_str() == "vary").map(|(_, value)| value.as_bytes());
-    lines.flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii).any(|element| {
-        element == b"*" || element.eq_ignore_ascii_case(b"accept")
-    })
+    lines
+        .flat_map(|line| line.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .any(|element| element == b"*" || element.eq_ignore_ascii_case(b"accept"))
 }
 
 #[cfg(test)]
@@ -83,7 +134,8 @@ mod tests {
             ("x-powered-by", "PHP"),
             ("retry-after", "3"),
         ]);
-        let list = |names: &[&str]| names.iter().map(|name| HeaderName::new(name).unwrap()).collect::<Vec<_>>();
+        let list =
+            |names: &[&str]| names.iter().map(|name| HeaderName::new(name).unwrap()).collect::<Vec<_>>();
         let kept = kept(&response, origin, &list(keep), &list(remove));
         kept.into_iter().map(|(name, _)| name.as_str().to_owned()).collect()
     }
@@ -92,7 +144,10 @@ mod tests {
     fn what_is_for_clients_stays() {
         let usual = ["www-authenticate", "set-cookie", "set-cookie", "access-control-allow-origin"];
         assert_eq!(names(Origin::Upstream, &[], &[]), [&usual[..], &["retry-after"]].concat());
-        assert_eq!(names(Origin::Gateway, &[], &[]), [&usual[..], &["x-backend", "x-powered-by", "retry-after"]].concat());
+        assert_eq!(
+            names(Origin::Gateway, &[], &[]),
+            [&usual[..], &["x-backend", "x-powered-by", "retry-after"]].concat()
+        );
         assert_eq!(
             names(Origin::Upstream, &["x-backend", "etag"], &["set-cookie"]),
             ["www-authenticate", "access-control-allow-origin", "x-backend", "retry-after"]
@@ -102,7 +157,10 @@ mod tests {
     #[test]
     fn vary_is_read_as_a_list() {
         let vary = |line: &str| {
-            varies_by_accept(&[(HeaderName::new("vary").unwrap(), HeaderValue::new(line.as_bytes().to_vec()).unwrap())])
+            varies_by_accept(&[(
+                HeaderName::new("vary").unwrap(),
+                HeaderValue::new(line.as_bytes().to_vec()).unwrap(),
+            )])
         };
         assert!(vary("Origin, ACCEPT") && vary("*") && vary("accept"));
         assert!(!vary("accept-encoding") && !vary(""));

@@ -81,7 +81,9 @@ impl Flags {
 impl fmt::Display for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
-        for (short, _) in NAMES.iter().filter(|(short, _)| Flag::named(short).is_some_and(|flag| self.has(flag))) {
+        for (short, _) in
+            NAMES.iter().filter(|(short, _)| Flag::named(short).is_some_and(|flag| self.has(flag)))
+        {
             write!(f, "{separator}{short}")?;
             separator = ",";
         }
@@ -98,7 +100,9 @@ impl<'de> Deserialize<'de> for Flag {
                 .iter()
                 .find(|(short, long)| *short == upper || long.eq_ignore_ascii_case(&name))
                 .map_or_else(String::new, |(short, _)| format!(": did you mean {}?", quoted(short)));
-            let expected = format!("a response flag of Envoy, by its short or long name, such as UH or NoHealthyUpstream{meant}");
+            let expected = format!(
+                "a response flag of Envoy, by its short or long name, such as UH or NoHealthyUpstream{meant}"
+            );
             de::Error::invalid_value(de::Unexpected::Str(&name), &expected.as_str())
         })
     }

@@ -54,26 +54,17 @@ const PROBLEM: Representation = Representation {
     media_type: "application/problem+json",
     content_type: "application/problem+json",
 };
-const JSON: Representation = Representation {
-    format: Format::Json,
-    media_type: "application/json",
-    content_type: "application/json",
-};
+const JSON: Representation =
+    Representation { format: Format::Json, media_type: "application/json", content_type: "application/json" };
 const PROBLEM_XML: Representation = Representation {
     format: Format::Xml,
     media_type: "application/problem+xml",
     content_type: "application/problem+xml",
 };
-const XML: Representation = Representation {
-    format: Format::Xml,
-    media_type: "application/xml",
-    content_type: "application/xml",
-};
-const TEXT_XML: Representation = Representation {
-    format: Format::Xml,
-    media_type: "text/xml",
-    content_type: "text/xml; charset=utf-8",
-};
+const OTHER_XML: &[Representation] = &[
+    Representation { format: Format::Xml, media_type: "application/xml", content_type: "application/xml" },
+    Representation { format: Format::Xml, media_type: "text/xml", content_type: "text/xml; charset=utf-8" },
+];
 const HTML: Representation = Representation {
     format: Format::Html,
     media_type: "text/html",
@@ -85,16 +76,13 @@ const TEXT: Representation = Representation {
     content_type: "text/plain; charset=utf-8",
 };
 
-/// What a form can be sent as.
-pub fn representations(format: Format) -> &'static [Representation] {
-    match format {
-        Format::Problem => &[PROBLEM],
-        Format::Json => &[JSON],
-        // `text/xml` last: with `text/*` a page or a text is meant.
-        Format::Xml => &[PROBLEM_XML, XML, TEXT_XML],
-        Format::Html => &[HTML],
-        Format::Text => &[TEXT],
-    }
+/// What forms can be sent as: first what each usually is, so that `text/*` means a page or a text and not `text/xml`.
+pub fn offered(formats: &[Format]) -> impl Iterator<Item = &'static Representation> {
+    let others = formats.iter().flat_map(|format| match format {
+        Format::Xml => OTHER_XML,
+        Format::Problem | Format::Json | Format::Html | Format::Text => [].as_slice(),
+    });
+    formats.iter().map(|format| format.usual()).chain(others)
 }
 
 /// What an answer says, in whatever form.
@@ -151,7 +139,8 @@ impl Document {
     }
 
     fn xml(&self) -> String {
-        let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<problem xmlns=\"urn:ietf:rfc:7807\">");
+        let mut out =
+            String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<problem xmlns=\"urn:ietf:rfc:7807\">");
         for (name, value) in self.entries() {
             element(name, &value, &mut out, 0);
         }
@@ -160,7 +149,8 @@ impl Document {
     }
 
     fn html(&self) -> String {
-        let mut out = String::from("<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>");
+        let mut out =
+            String::from("<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>");
         let heading = format!("{} {}", self.status, self.title);
         escape(&heading, &mut out);
         out.push_str("</title></head>\n<body>\n<h1>");
@@ -253,7 +243,9 @@ fn escape(text: &str, out: &mut String) {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
+            '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}' => {
+                out.push('\u{fffd}')
+            }
             other => out.push(other),
         }
     }
@@ -288,7 +280,12 @@ mod tests {
     fn json_has_the_members_in_their_order() {
         let text = rendered(Format::Problem);
         assert_eq!(text, rendered(Format::Json));
-        assert!(text.starts_with(r#"{"type":"urn:x:out-of-credit","title":"Out of \"credit\"","status":403,"detail":"#), "{text}");
+        assert!(
+            text.starts_with(
+                r#"{"type":"urn:x:out-of-credit","title":"Out of \"credit\"","status":403,"detail":"#
+            ),
+            "{text}"
+        );
         let parsed: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(parsed["detail"], "<script>&'\u{1}");
         assert_eq!(parsed["accounts"][0], "/a<b");
@@ -313,7 +310,8 @@ mod tests {
         let text = rendered(Format::Text);
         assert!(text.starts_with("403 Out of \"credit\"\n\n<script>"), "{text}");
         assert!(text.contains("\nbalance: 30\n"), "{text}");
-        let bare = Document { title: "Gone".into(), status: 410, kind: "about:blank".into(), ..Document::default() };
+        let bare =
+            Document { title: "Gone".into(), status: 410, kind: "about:blank".into(), ..Document::default() };
         assert_eq!(bare.render(Format::Text), b"410 Gone\n");
         assert_eq!(bare.render(Format::Problem), br#"{"type":"about:blank","title":"Gone","status":410}"#);
     }

@@ -50,7 +50,10 @@ impl GrpcStatus {
     /// What the value of a `grpc-status` field says: a number in ASCII.
     pub fn from_field(value: &[u8]) -> Option<Self> {
         let digits = std::str::from_utf8(value).ok()?;
-        (digits.len() <= 2 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok()).flatten().and_then(Self::new)
+        (digits.len() <= 2 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+            .then(|| digits.parse().ok())
+            .flatten()
+            .and_then(Self::new)
     }
 
     /// What stands for an HTTP status. The mapping of gRPC is made for proxies that know nothing of gRPC; where it says
@@ -108,7 +111,8 @@ impl<'de> Deserialize<'de> for GrpcStatus {
             }
 
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<GrpcStatus, E> {
-                GrpcStatus::new(number).ok_or_else(|| E::invalid_value(de::Unexpected::Unsigned(number), &self))
+                GrpcStatus::new(number)
+                    .ok_or_else(|| E::invalid_value(de::Unexpected::Unsigned(number), &self))
             }
 
             fn visit_f64<E: de::Error>(self, number: f64) -> Result<GrpcStatus, E> {

@@ -40,7 +40,7 @@ mod tests;
 
 use std::rc::Rc;
 
-use meshgate_policy::config::{ConfigError, Options, OneOrMany, Path};
+use meshgate_policy::config::{ConfigError, OneOrMany, Options, Path};
 use meshgate_policy::expression::template::{Sink, Template};
 use meshgate_policy::headers::HeaderName;
 use meshgate_policy::host::Setup;
@@ -48,8 +48,8 @@ use meshgate_policy::policy::{Phases, Policy};
 
 pub use self::cause::Origin;
 pub use self::config::{
-    Config, DirectConfig, GatewayErrors, HeadersConfig, Included, LogErrors, MaintenanceConfig, RedirectConfig,
-    RespondConfig, RuleConfig, StaticConfig, UpstreamErrors, WeeklyConfig,
+    Config, DirectConfig, GatewayErrors, HeadersConfig, Included, LogErrors, MaintenanceConfig,
+    RedirectConfig, RespondConfig, RuleConfig, StaticConfig, UpstreamErrors, WeeklyConfig,
 };
 use self::direct::Direct;
 pub use self::error_match::ErrorMatch;
@@ -170,7 +170,6 @@ impl Policy for Errors {
 impl Errors {
     /// Whether anything may be done about a response with this status.
     fn looks_at(&self, status: u16) -> bool {
-        status >= 400
-            || (self.beyond_errors && self.rules.iter().any(|rule| rule.matches.has_status(status)))
+        status >= 400 || (self.beyond_errors && self.rules.iter().any(|rule| rule.matches.has_status(status)))
     }
 }

@@ -33,7 +33,9 @@ impl Maintenance {
         if let (Some(from), Some(until)) = (config.from, config.until)
             && until <= from
         {
-            return Err(ConfigError::at(path.key("until")).found("an end that is not after from").expected("a later one"));
+            return Err(ConfigError::at(path.key("until"))
+                .found("an end that is not after from")
+                .expected("a later one"));
         }
         let weekly = config.weekly.map(|weekly| {
             let weekly = weekly.into_iter().map(|weekly| Weekly {
@@ -44,7 +46,8 @@ impl Maintenance {
             weekly.collect()
         });
         let allow = config.allow.into_iter().flatten().enumerate();
-        let allow = allow.map(|(index, entry)| compile::request_match(entry, &path.key("allow").index(index)));
+        let allow =
+            allow.map(|(index, entry)| compile::request_match(entry, &path.key("allow").index(index)));
         let sources = config.allow_sources.iter().enumerate();
         let sources =
             sources.map(|(index, source)| Network::compile(source, &path.key("allow_sources").index(index)));

@@ -79,7 +79,8 @@ impl<'a> Occasion<'a> {
 
     /// The id of the request: visible ASCII, not too long. It may come from the client.
     pub fn request_id(&self) -> Option<&'a str> {
-        let id = std::str::from_utf8(self.request.headers.first(self.policy.request_id_header.as_str())?).ok()?;
+        let id =
+            std::str::from_utf8(self.request.headers.first(self.policy.request_id_header.as_str())?).ok()?;
         let fits = !id.is_empty() && id.len() <= MAX_ID && id.bytes().all(|byte| matches!(byte, b'!'..=b'~'));
         fits.then_some(id)
     }

@@ -54,7 +54,9 @@ pub fn report(occasion: &mut Occasion<'_>, status: u16, cause: &Cause, problem: 
         let _ = write!(line, " {name}=\"{text}\"");
     };
     say("details", &cause.details);
-    for (name, path) in [("upstream", ["upstream", "address"]), ("transport", ["upstream", "transport_failure_reason"])] {
+    for (name, path) in
+        [("upstream", ["upstream", "address"]), ("transport", ["upstream", "transport_failure_reason"])]
+    {
         let text = text(occasion.host(), &path);
         if !text.is_empty() {
             say(name, &text);

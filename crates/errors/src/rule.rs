@@ -34,7 +34,9 @@ impl Rule {
             (Some(respond), None) => Some(Answer::compile(respond, type_base, true, &path.key("respond"))?),
             (None, Some(true)) => None,
             (None, Some(false)) => {
-                return Err(ConfigError::at(path.key("pass")).found("false").expected("true, or respond instead"));
+                return Err(ConfigError::at(path.key("pass"))
+                    .found("false")
+                    .expected("true, or respond instead"));
             }
             (Some(_), Some(_)) => {
                 return Err(ConfigError::at(path).found("respond and pass").expected("one of them"));

@@ -80,7 +80,9 @@ impl Schedule {
         let Some(weekly) = &self.weekly else { return Now::Open(rest) };
         // Where several of them overlap, or one begins as another ends, it ends with the last.
         let mut open = 0;
-        while let Some(longest) = weekly.iter().filter_map(|weekly| weekly.rest(now.saturating_add(open))).max() {
+        while let Some(longest) =
+            weekly.iter().filter_map(|weekly| weekly.rest(now.saturating_add(open))).max()
+        {
             open = open.saturating_add(longest);
             if open >= 7 * DAY {
                 // There is no moment of a week that is not in it.
@@ -100,11 +102,13 @@ impl Weekly {
             _ => DAY.saturating_sub(self.from.0).saturating_add(self.until.0),
         };
         // It may have begun yesterday.
-        [(today, time), (today.wrapping_sub(1), time.saturating_add(DAY))].into_iter().find_map(|(day, time)| {
-            let begun = time.checked_sub(self.from.0)?;
-            let rest = length.checked_sub(begun).filter(|rest| *rest > 0)?;
-            self.begins_on(day).then_some(rest)
-        })
+        [(today, time), (today.wrapping_sub(1), time.saturating_add(DAY))].into_iter().find_map(
+            |(day, time)| {
+                let begun = time.checked_sub(self.from.0)?;
+                let rest = length.checked_sub(begun).filter(|rest| *rest > 0)?;
+                self.begins_on(day).then_some(rest)
+            },
+        )
     }
 
     /// Whether it begins on a day, by its number since 1970-01-01.
@@ -177,9 +181,12 @@ fn digits(text: &str, from: usize, count: usize) -> Option<u64> {
 }
 
 /// Days since 1970-01-01 of a date from 1970 on, which exists.
-#[allow(clippy::arithmetic_side_effects, reason = "a year has four digits and is at least 1970; divisors are not 0")]
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "a year has four digits and is at least 1970; divisors are not 0"
+)]
 fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
-    let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let months = [31, if leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let before = usize::try_from(month.checked_sub(1)?).ok()?;
     if year < 1970 || !(1..=*months.get(before)?).contains(&day) {
@@ -272,10 +279,24 @@ mod tests {
             assert_eq!(at(text), secs, "{text}");
         }
         for wrong in [
-            "", "2026-01-01", "2026-01-01T00:00:00", "2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z", "2026-00-01T00:00:00Z",
-            "2026-01-00T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:60:00Z", "2026-01-01T00:00:00.Z",
-            "2026-01-01T00:00:00+1:00", "2026-01-01T00:00:00+01:00x", "2026-01-01T00:00:00Zx", "1969-12-31T23:59:59Z",
-            "2026/01/01T00:00:00Z", "+026-01-01T00:00:00Z", "2026-01-01T00:00:00é", "1970-01-01T00:00:00+01:00",
+            "",
+            "2026-01-01",
+            "2026-01-01T00:00:00",
+            "2026-13-01T00:00:00Z",
+            "2026-02-29T00:00:00Z",
+            "2026-00-01T00:00:00Z",
+            "2026-01-00T00:00:00Z",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T00:60:00Z",
+            "2026-01-01T00:00:00.Z",
+            "2026-01-01T00:00:00+1:00",
+            "2026-01-01T00:00:00+01:00x",
+            "2026-01-01T00:00:00Zx",
+            "1969-12-31T23:59:59Z",
+            "2026/01/01T00:00:00Z",
+            "+026-01-01T00:00:00Z",
+            "2026-01-01T00:00:00é",
+            "1970-01-01T00:00:00+01:00",
         ] {
             assert_eq!(Instant::parse(wrong), None, "{wrong}");
         }
@@ -303,7 +324,10 @@ mod tests {
             assert_eq!(both.at(at(now)), expected, "{now}");
         }
         assert_eq!(Schedule::default().at(0), Now::Open(None));
-        assert_eq!(schedule(Some("2026-01-01T10:00:00Z"), None).at(at("2027-01-01T00:00:00Z")), Now::Open(None));
+        assert_eq!(
+            schedule(Some("2026-01-01T10:00:00Z"), None).at(at("2027-01-01T00:00:00Z")),
+            Now::Open(None)
+        );
     }
 
     #[test]
@@ -323,7 +347,8 @@ mod tests {
         ] {
             assert_eq!(nights.at(at(now)), expected, "{now}");
         }
-        let joined = [weekly(&[], "10:00", "11:00"), weekly(&[], "11:00", "12:00"), weekly(&[], "10:30", "10:40")];
+        let joined =
+            [weekly(&[], "10:00", "11:00"), weekly(&[], "11:00", "12:00"), weekly(&[], "10:30", "10:40")];
         let until = Instant::parse("2026-01-01T11:30:00Z");
         let joined = Schedule { until, weekly: Some(joined.to_vec()), ..Schedule::default() };
         assert_eq!(joined.at(at("2026-01-01T10:15:00Z")), Now::Open(Some(75 * MINUTE)));

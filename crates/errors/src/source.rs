@@ -20,16 +20,21 @@ impl Network {
     /// It is none of these, or has bits behind its prefix.
     pub fn compile(text: &str, path: &Path) -> Result<Self, ConfigError> {
         Self::parse(text).ok_or_else(|| {
-            ConfigError::at(path).value(text).expected("an address, or a network such as 10.0.0.0/8 or 2001:db8::/32")
+            ConfigError::at(path)
+                .value(text)
+                .expected("an address, or a network such as 10.0.0.0/8 or 2001:db8::/32")
         })
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+        let (address, prefix) =
+            text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
         let address: IpAddr = address.parse().ok()?;
         let (width, mapped) = if address.is_ipv4() { (32, 96) } else { (128, 0) };
         let prefix = match prefix {
-            Some(digits) if digits.len() <= 3 && digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok()?,
+            Some(digits) if digits.len() <= 3 && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                digits.parse().ok()?
+            }
             Some(_) => return None,
             None => width,
         };
@@ -78,9 +83,23 @@ mod tests {
             ("10.0.0.0/8", "/var/run/x.sock", false),
             ("10.0.0.0/8", "", false),
         ] {
-            assert_eq!(Network::parse(network).unwrap().holds(source.as_bytes()), holds, "{network} {source}");
+            assert_eq!(
+                Network::parse(network).unwrap().holds(source.as_bytes()),
+                holds,
+                "{network} {source}"
+            );
         }
-        for wrong in ["", "10.0.0.0/33", "10.0.0.1/8", "10.0.0/8", "10.0.0.0/", "10.0.0.0/+8", "::/129", "x/8", "10.0.0.0/8/8"] {
+        for wrong in [
+            "",
+            "10.0.0.0/33",
+            "10.0.0.1/8",
+            "10.0.0/8",
+            "10.0.0.0/",
+            "10.0.0.0/+8",
+            "::/129",
+            "x/8",
+            "10.0.0.0/8/8",
+        ] {
             assert_eq!(Network::parse(wrong), None, "{wrong}");
         }
     }

@@ -20,7 +20,8 @@ pub(crate) fn special(block: &[u8; BLOCK]) -> u32 {
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 #[inline(always)]
 pub(crate) fn special(block: &[u8; BLOCK]) -> u32 {
-    block.iter().rev().fold(0, |bits, &byte| {
-        (bits << 1) | u32::from((byte == b'"') | (byte == b'\\') | (byte < 0x20))
-    })
+    block
+        .iter()
+        .rev()
+        .fold(0, |bits, &byte| (bits << 1) | u32::from((byte == b'"') | (byte == b'\\') | (byte < 0x20)))
 }

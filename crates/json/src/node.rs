@@ -92,7 +92,7 @@ impl<'a> Node<'a> {
         let mut children = Children::new(self.text, b'{');
         let mut found = None;
         while let Some((key, value)) = children.next() {
-            if string::equals(key, name.as_bytes()) {
+            if string::is(key, true, name.as_bytes()) {
                 found = Some(value);
             }
         }
@@ -105,7 +105,10 @@ impl<'a> Node<'a> {
     /// There are more than [`Limits::matches`].
     pub fn at(&self, path: &Path, limits: &Limits) -> Result<Vec<Node<'a>>, JsonError> {
         let spans = find(self.text, path, limits)?;
-        Ok(spans.into_iter().map(|(start, end)| Node { text: self.text.get(start..end).unwrap_or_default() }).collect())
+        Ok(spans
+            .into_iter()
+            .map(|(start, end)| Node { text: self.text.get(start..end).unwrap_or_default() })
+            .collect())
     }
 }
 
@@ -174,5 +177,72 @@ impl<'a> Children<'a> {
         self.scanner.value(usize::MAX).ok()?;
         let text = self.scanner.text.get(start..self.scanner.at).unwrap_or_default();
         Some((name, Node { text }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    fn node(text: &str) -> Node<'_> {
+        Node::parse(text.as_bytes(), &Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn kinds() {
+        let kinds: Vec<_> = node("[null,true,false,-1,\"\",[],{}]").items().map(|item| item.kind()).collect();
+        use Kind::{Array, Boolean, Null, Number, Object, String};
+        assert_eq!(kinds, [Null, Boolean, Boolean, Number, String, Array, Object]);
+        assert!(Node::parse(b"[1", &Limits::default()).is_err());
+    }
+
+    #[test]
+    fn members_and_items() {
+        let value = node(r#" { "a" : 1 , "\u0062":[ "x" , {"y":"]}"} ],"a":2.50} "#);
+        let members: Vec<_> = value
+            .members()
+            .map(|(name, value)| (String::from_utf8_lossy(&name).into_owned(), value.text()))
+            .collect();
+        let expected: [(String, &[u8]); 3] =
+            [("a".into(), b"1"), ("b".into(), br#"[ "x" , {"y":"]}"} ]"#), ("a".into(), b"2.50")];
+        assert_eq!(members, expected);
+        assert_eq!(value.get("a").unwrap().text(), b"2.50");
+        assert_eq!(
+            value.get("b").unwrap().items().map(|item| item.text().len()).collect::<Vec<_>>(),
+            [3, 10]
+        );
+        assert_eq!(value.get("none"), None);
+        assert_eq!(value.items().count(), 0);
+        assert_eq!(
+            node("{ }").members().count() + node("[ ]").items().count() + node("1").members().count(),
+            0
+        );
+    }
+
+    #[test]
+    fn strings() {
+        assert_eq!(node(r#""a\n\u00e9""#).string().unwrap(), "a\n\u{e9}".as_bytes());
+        assert_eq!(node("\"\"").string().unwrap(), b"".as_slice());
+        assert_eq!(node("1").string(), None);
+        assert_eq!(node(" [1, 2] ").raw().as_bytes(), b"[1, 2]");
+    }
+
+    #[test]
+    fn paths_begin_at_the_node() {
+        let value = node(r#"{"a":{"b":[1,2,{"b":3}]}}"#);
+        let inner = value.get("a").unwrap();
+        let texts = |path: &str| -> Vec<&[u8]> {
+            let found = inner.at(&Path::new(path).unwrap(), &Limits::default()).unwrap();
+            found.iter().map(Node::text).collect()
+        };
+        assert_eq!(texts("/b/1"), [b"2"]);
+        assert_eq!(texts("$.b[-1].b"), [b"3"]);
+        assert_eq!(texts("$..b").len(), 2);
+        assert_eq!(texts("/a"), [] as [&[u8]; 0]);
+        let few = Limits { matches: 1, ..Limits::default() };
+        assert!(inner.at(&Path::new("$..b").unwrap(), &few).unwrap_err().is_limit());
     }
 }

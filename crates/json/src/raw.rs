@@ -87,3 +87,29 @@ impl fmt::Debug for Raw<'_> {
         write!(f, "Raw({} bytes)", self.0.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    #[test]
+    fn texts_are_checked_and_trimmed() {
+        assert_eq!(Raw::new(b" [1, 2]\n".as_slice()).unwrap().as_bytes(), b"[1, 2]");
+        assert_eq!(Raw::new(b"\xef\xbb\xbf {} ".to_vec()).unwrap().as_bytes(), b"{}");
+        assert_eq!(Raw::new(b"[1,".as_slice()).unwrap_err().offset, 3);
+    }
+
+    #[test]
+    fn values_become_texts() {
+        assert_eq!(Raw::string(b"a\"\n\xff").as_bytes(), "\"a\\\"\\n\u{fffd}\"".as_bytes());
+        assert_eq!(Raw::integer(i64::MIN).as_bytes(), b"-9223372036854775808");
+        let words = [Raw::NULL, Raw::TRUE, Raw::FALSE].map(|word| word.into_owned().into_bytes());
+        assert_eq!(words.map(|word| word.len()), [4, 4, 5]);
+        let owned = Raw::integer(1);
+        assert_eq!(owned.by_ref(), Raw::new(b"1".as_slice()).unwrap());
+        assert_eq!(format!("{:?}", Raw::string(b"secret")), "Raw(8 bytes)");
+    }
+}

@@ -3,6 +3,9 @@
 //! It does not recurse: the containers that are open are one bit each. It checks everything but the encoding of strings,
 //! see [`string`](crate::string). A byte order mark before the value is passed over, as RFC 8259, section 8.1, allows.
 
+#[cfg(test)]
+mod tests;
+
 use crate::error::{ErrorKind, JsonError};
 use crate::{number, string};
 
@@ -206,7 +209,7 @@ impl<'t> Scanner<'t> {
 
     /// Passes over a value that is no container.
     #[inline(always)]
-    fn scalar(&mut self) -> Result<(), JsonError> {
+    pub fn scalar(&mut self) -> Result<(), JsonError> {
         match self.peek() {
             Some(b'"') => self.string(),
             Some(b'-' | b'0'..=b'9') => {

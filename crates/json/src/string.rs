@@ -60,12 +60,10 @@ fn escape(text: &[u8], at: usize) -> Result<usize, JsonError> {
     }
 }
 
-/// Whether the inside of a valid string (without its quotes) stands for `plain`.
-pub(crate) fn equals(inside: &[u8], plain: &[u8]) -> bool {
-    if !inside.contains(&b'\\') {
-        return inside == plain;
-    }
-    *decode(inside) == *plain
+/// Whether the inside of a valid string (without its quotes) stands for `plain`; `escaped` if there may be escapes in it.
+#[inline]
+pub(crate) fn is(inside: &[u8], escaped: bool, plain: &[u8]) -> bool {
+    if escaped { *decode(inside) == *plain } else { inside == plain }
 }
 
 /// What the inside of a valid string stands for. Half of a surrogate pair alone becomes U+FFFD; bytes that are no UTF-8
@@ -117,9 +115,9 @@ fn decode_escape<'t>(text: &'t [u8], out: &mut Vec<u8>) -> &'t [u8] {
 
 fn code_unit(text: &[u8]) -> (u32, &[u8]) {
     let (digits, rest) = text.split_at_checked(4).unwrap_or((text, &[]));
-    let unit = digits.iter().fold(0, |unit, &digit| {
-        (unit << 4) | char::from(digit).to_digit(16).unwrap_or_default()
-    });
+    let unit = digits
+        .iter()
+        .fold(0, |unit, &digit| (unit << 4) | char::from(digit).to_digit(16).unwrap_or_default());
     (unit, rest)
 }
 
@@ -160,5 +158,77 @@ fn write_inside(plain: &str, out: &mut Vec<u8>) {
             }
             _ => out.push(byte),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects, reason = "test code")]
+
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    #[test]
+    fn the_end_is_found_wherever_it_is() {
+        for plain in 0..50 {
+            let text = "x".repeat(plain) + "\"" + &"\\\"".repeat(plain % 3);
+            assert_eq!(scan(text.as_bytes(), 0), Ok((plain + 1, false)));
+            let escaped = "x".repeat(plain) + "\\\"\"";
+            assert_eq!(scan(escaped.as_bytes(), 0), Ok((plain + 3, true)));
+            for control in 0..0x20_u8 {
+                let mut text = text.clone().into_bytes();
+                text.insert(plain / 2, control);
+                assert_eq!(scan(&text, 0), Err(JsonError::new(plain / 2, ErrorKind::Control)));
+            }
+        }
+    }
+
+    #[test]
+    fn every_byte_is_special_or_plain() {
+        for byte in 0..=u8::MAX {
+            for at in 0..BLOCK {
+                let mut block = [b'x'; BLOCK];
+                block[at] = byte;
+                let expected = u32::from(byte < 0x20 || byte == b'"' || byte == b'\\') << at;
+                assert_eq!(special(&block), expected, "{byte} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn escapes_are_resolved() {
+        let decoded = |inside: &str| String::from_utf8(decode(inside.as_bytes()).into_owned()).unwrap();
+        assert_eq!(decoded(r#"a\"\\\/\b\f\n\r\tz"#), "a\"\\/\u{8}\u{c}\n\r\tz");
+        assert_eq!(decoded(r"\u0041\u00e9\u20AC\ud83d\ude00"), "A\u{e9}\u{20ac}\u{1f600}");
+        assert_eq!(decoded(r"\ud83dx\ude00\ud83d\u0041\ud83d"), "\u{fffd}x\u{fffd}\u{fffd}A\u{fffd}");
+        assert!(matches!(decode(b"plain"), Cow::Borrowed(b"plain")));
+        assert_eq!(*decode(b"\\n\xff"), *b"\n\xff");
+        // What is no escape does no harm: a stream decodes names that nobody checked, and cuts them.
+        for broken in [r"\", r"\u", r"\u12", r"\uzzzz", r"\ud83d\u", r"\q"] {
+            decode(broken.as_bytes());
+        }
+    }
+
+    #[test]
+    fn names_compare_by_what_they_stand_for() {
+        assert!(is(br"\u0061", true, b"a"));
+        assert!(!is(br"\u0061", true, br"\u0061"));
+        assert!(is(br"\\", true, br"\"));
+        assert!(is(b"a", false, b"a") && !is(b"a", false, b"b"));
+    }
+
+    #[test]
+    fn what_is_written_reads_the_same() {
+        let all: String =
+            (0..0x250_u32).chain([0x2028, 0xFFFD, 0x1_F600]).filter_map(char::from_u32).collect();
+        let mut text = Vec::new();
+        write(all.as_bytes(), &mut text);
+        assert_eq!(scan(&text, 1).unwrap().0, text.len());
+        assert_eq!(*decode(&text[1..text.len() - 1]), *all.as_bytes());
+        text.clear();
+        write(b"a\xff\x1f\xc3", &mut text);
+        assert_eq!(text, "\"a\u{fffd}\\u001f\u{fffd}\"".as_bytes());
     }
 }

@@ -1,5 +1,13 @@
 //! The standards' own vectors, where they are at hand: they are not part of the project.
 #![cfg(not(target_arch = "wasm32"))]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "test code"
+)]
 
 use std::fs;
 use std::path::{Path as File, PathBuf};
@@ -67,8 +75,10 @@ fn jsonpath_compliance() {
         }
         let path = path.unwrap_or_else(|error| panic!("{selector:?}: {error}"));
         let document = serde_json::to_vec(&case["document"]).unwrap();
-        let found = Node::parse(&document, &Limits::default()).unwrap().at(&path, &Limits::default()).unwrap();
-        let found: Vec<Value> = found.iter().map(|node| serde_json::from_slice(node.text()).unwrap()).collect();
+        let found =
+            Node::parse(&document, &Limits::default()).unwrap().at(&path, &Limits::default()).unwrap();
+        let found: Vec<Value> =
+            found.iter().map(|node| serde_json::from_slice(node.text()).unwrap()).collect();
         assert_same(selector, &found, &once(case));
         selected += 1;
     }

@@ -56,3 +56,27 @@ pub fn read(host: &mut dyn Host) -> Result<Option<Consumer>, HostError> {
 const NAME: &str = "meshgate.consumer";
 const KEY_ID: &str = "meshgate.key_id";
 const PLAN: &str = "meshgate.plan";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::condition::Condition;
+    use crate::expression::Scope;
+    use crate::head::RequestHead;
+    use crate::headers::Headers;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn conditions_see_the_consumer_and_logs_do_not() {
+        let consumer = Consumer { name: b"acme".into(), key_id: b"acme-1".into(), plan: b"g\xffld".into() };
+        let mut scope = Scope::new(&RequestHead::new(&Headers::default()));
+        scope.set_consumer(consumer.to_value());
+        for condition in
+            ["consumer.name == 'acme'", "consumer.key_id == 'acme-1'", "consumer.plan is endingwith 'ld'"]
+        {
+            assert_eq!(Condition::new(condition).unwrap().holds(&scope), Ok(true), "{condition}");
+        }
+        assert!(!format!("{consumer:?}").contains("acme"));
+    }
+}

@@ -23,7 +23,8 @@ pub fn stored(bytes: &[u8]) -> Vec<u8> {
         };
         let (bits, at) = (nibbles.saturating_mul(4), u32::from(first));
         // From the lowest bit: WBITS (first block only), ISLAST 0, MNIBBLES in two bits, MLEN - 1, ISUNCOMPRESSED 1.
-        let header = (u64::from(nibbles.saturating_sub(4)) << 1) | (length << 3) | (1 << bits.saturating_add(3));
+        let header =
+            (u64::from(nibbles.saturating_sub(4)) << 1) | (length << 3) | (1 << bits.saturating_add(3));
         let size = at.saturating_add(bits).saturating_add(4).div_ceil(8);
         out.extend((header << at).to_le_bytes().iter().take(size as usize));
         out.extend_from_slice(block);

@@ -31,9 +31,8 @@ pub fn of_response<'a>(
 /// left.
 pub fn set(lines: Vec<&[u8]>, name: &[u8], value: Option<&[u8]>) -> Vec<Vec<u8>> {
     let mut new = value.map(|value| [name, value].join(&b'='));
-    let mut edited = edit(lines, |found| {
-        if pair(found).0 == name { new.take() } else { Some(found.to_vec()) }
-    });
+    let mut edited =
+        edit(lines, |found| if pair(found).0 == name { new.take() } else { Some(found.to_vec()) });
     if let Some(new) = new {
         match edited.last_mut() {
             Some(line) => *line = [line.as_slice(), &new].join(b"; ".as_slice()),
@@ -75,11 +74,7 @@ pub fn rename(lines: Vec<&[u8]>, from: &[u8], to: &[u8], side: Side) -> Vec<Vec<
     let renamed = |piece: &[u8]| {
         let (name, _) = pair(piece);
         let rest = memchr::memchr(b'=', piece).and_then(|at| piece.get(at..)).unwrap_or_default();
-        if name == from {
-            Some([to, rest].concat())
-        } else {
-            (name != to).then(|| piece.to_vec())
-        }
+        if name == from { Some([to, rest].concat()) } else { (name != to).then(|| piece.to_vec()) }
     };
     match side {
         Side::Request => edit(lines, renamed),

@@ -10,19 +10,16 @@ use meshgate_policy::exchange::{Body as Part, BodyMode, Exchange, Next, Reply, R
 use meshgate_policy::headers::{HeaderValue, Headers};
 use meshgate_policy::host::{Host, HostError, Map, Part as MessagePart, Side};
 
+use crate::Transform;
 use crate::brotli;
-use crate::content::{self, CONTENT_ENCODING, CONTENT_LENGTH};
 use crate::config::EncodedBodies;
+use crate::content::{self, CONTENT_ENCODING, CONTENT_LENGTH};
 use crate::known::Known;
 use crate::metrics::Event;
 use crate::negotiation;
 use crate::rule::Needs;
 use crate::run::{Body, Note, Run, Step, Stop};
 use crate::trouble::{Remedy, Trouble};
-use crate::Transform;
-
-/// How many times as large as it came a body may be once it is decoded. What is small may be more.
-const MAX_RATIO: u32 = 100;
 
 /// One request and its response.
 #[derive(Debug)]
@@ -94,7 +91,8 @@ impl TransformExchange {
         if !reads.anything {
             return Ok(Next::Continue);
         }
-        let head = if reads.head { Some(host.headers(Map::head(side))?) } else { None };
+        let is_asked = side == Side::Request && policy.reads_response_body && negotiation::is_asked(host)?;
+        let head = if reads.head || is_asked { Some(host.headers(Map::head(side))?) } else { None };
         let result = self.rewrite_head(host, &policy, side, head.as_ref(), end);
         if side == Side::Request && policy.keeps_request {
             self.request = head.clone();
@@ -123,38 +121,10 @@ impl TransformExchange {
             Side::Response => (self.request.as_ref(), head),
         };
         let mut known = Known::new(side, request, response);
-        let mut active = Vec::new();
-        let mut needs = Needs::default();
-        for (index, rule) in policy.rules.iter().enumerate() {
-            let plan = rule.plan(side);
-            if plan.ops.is_empty() {
-                continue;
-            }
-            if rule.matches.is_some() && !self.chance.ask(host, |roll| known.matches(rule, &|| roll(index))) {
-                continue;
-            }
-            if let Some(when) = &rule.when
-                && !when.needs_body()
-            {
-                learn(&mut known, host, true, when.needs_consumer())?;
-                match known.holds(rule) {
-                    Ok(true) => {}
-                    Ok(false) => continue,
-                    Err(trouble) => {
-                        policy.metrics.count(host, Event::Trouble(trouble));
-                        match rule.on_error.remedy(trouble) {
-                            Remedy::Error(status) => return Ok(refuse(host, policy, side, trouble, status)),
-                            Remedy::Skip | Remedy::Pass => {
-                                policy.metrics.count(host, Event::Passed);
-                                continue;
-                            }
-                        }
-                    }
-                }
-            }
-            active.push(index);
-            needs = needs.and(rule.needs(side));
-        }
+        let (mut active, needs) = match self.active(host, policy, &mut known)? {
+            Ok(active) => active,
+            Err(refused) => return Ok(refused),
+        };
         let negotiates = side == Side::Request && policy.reads_response_body;
         if active.is_empty() {
             if negotiates {
@@ -191,7 +161,7 @@ impl TransformExchange {
         }
         let mut without = Vec::new();
         loop {
-            let mut run = Run::new(&policy.rules, &known, body.clone(), is_json, policy.body_limit);
+            let mut run = Run::new(&policy.rules, &known, body.clone(), is_json, policy.largest());
             let result = run.rules(&active);
             count(host, policy, &run.notes);
             let steps = match result {
@@ -223,17 +193,55 @@ impl TransformExchange {
         }
     }
 
+    /// The rules that hold for a message, and what they need; or the answer to it.
+    #[allow(clippy::type_complexity, reason = "two ways to end, and what the host refused")]
+    fn active(
+        &self,
+        host: &mut dyn Host,
+        policy: &Transform,
+        known: &mut Known<'_>,
+    ) -> Result<Result<(Vec<usize>, Needs), Outcome>, HostError> {
+        let side = known.side;
+        let mut active = Vec::new();
+        let mut needs = Needs::default();
+        for (index, rule) in
+            policy.rules.iter().enumerate().filter(|(_, rule)| !rule.plan(side).ops.is_empty())
+        {
+            if rule.matches.is_some() && !self.chance.ask(host, |roll| known.matches(rule, &|| roll(index))) {
+                continue;
+            }
+            // A condition on the body is asked when the body is there.
+            if let Some(when) = rule.when.as_ref().filter(|when| !when.needs_body()) {
+                learn(known, host, true, when.needs_consumer())?;
+                let holds = known.holds(rule).or_else(|trouble| {
+                    policy.metrics.count(host, Event::Trouble(trouble));
+                    match rule.on_error.remedy(trouble) {
+                        Remedy::Error(status) => Err(refuse(host, policy, side, trouble, status)),
+                        Remedy::Skip | Remedy::Pass => {
+                            policy.metrics.count(host, Event::Passed);
+                            Ok(false)
+                        }
+                    }
+                });
+                match holds {
+                    Ok(true) => {}
+                    Ok(false) => continue,
+                    Err(refused) => return Ok(Err(refused)),
+                }
+            }
+            active.push(index);
+            needs = needs.and(rule.needs(side));
+        }
+        Ok(Ok((active, needs)))
+    }
+
     fn body(&mut self, host: &mut dyn Host, side: Side, part: Part) -> Result<Next, HostError> {
         let policy = Rc::clone(&self.policy);
         let Some(waiting) = self.waiting(side).take() else { return Ok(Next::Continue) };
-        let encoded = match part.rest {
+        let text = match part.rest {
             Rest::OverLimit => Err(Trouble::OverLimit),
             Rest::End | Rest::More if part.size == 0 => Ok(Vec::new()),
-            Rest::End | Rest::More => Ok(host.body(side, 0, usize::MAX)?),
-        };
-        let body = match encoded {
-            Ok(encoded) => decode(&policy, waiting.coding, encoded),
-            Err(trouble) => Body::Unusable(trouble),
+            Rest::End | Rest::More => decode(&policy, waiting.coding, host.body(side, 0, usize::MAX)?),
         };
         let head = waiting.head.as_ref();
         let (request, response) = match side {
@@ -245,15 +253,22 @@ impl TransformExchange {
         let needs = active.iter().filter_map(|index| policy.rules.get(*index)).map(|rule| rule.needs(side));
         let needs = needs.fold(Needs::default(), Needs::and);
         learn(&mut known, host, needs.scope, needs.consumer)?;
-        if needs.scope
-            && let Body::Here(body) = &body
-            && !body.is_empty()
-        {
-            known.body = Some(body.clone());
-        }
+        // What templates are to see as JSON has to be that, or a condition would not hold for what it can't read.
+        let text = text.and_then(|text| {
+            let is_read = needs.sees_body && waiting.is_json && !text.is_empty();
+            match is_read.then(|| meshgate_json::validate(&text, &meshgate_json::Limits::default())) {
+                Some(Err(_)) => Err(Trouble::InvalidJson),
+                _ => Ok(text),
+            }
+        });
+        let body = match &text {
+            Ok(text) => Body::Here(Cow::Borrowed(text.as_slice())),
+            Err(trouble) => Body::Unusable(*trouble),
+        };
+        known.body = text.as_deref().ok().filter(|text| needs.sees_body && !text.is_empty());
         let mut without = Vec::new();
         let (run, changed) = loop {
-            let mut run = Run::new(&policy.rules, &known, body.clone(), waiting.is_json, policy.body_limit);
+            let mut run = Run::new(&policy.rules, &known, body.clone(), waiting.is_json, policy.largest());
             let result = match &waiting.rest {
                 Left::All => run.rules(&active).map(drop),
                 Left::Steps(steps) => run.finish(steps, &without),
@@ -341,21 +356,18 @@ fn learn(known: &mut Known<'_>, host: &mut dyn Host, scope: bool, consumer: bool
     Ok(())
 }
 
-fn decode(policy: &Transform, coding: Coding, encoded: Vec<u8>) -> Body<'static> {
+fn decode(policy: &Transform, coding: Coding, encoded: Vec<u8>) -> Result<Vec<u8>, Trouble> {
     if coding == Coding::Identity || encoded.is_empty() {
-        return Body::Here(Cow::Owned(encoded));
+        return Ok(encoded);
     }
-    let caps = Caps { size: policy.body_limit, ratio: MAX_RATIO };
-    match meshgate_coding::decode(coding, &encoded, &caps) {
-        Ok(text) => Body::Here(Cow::Owned(text)),
-        Err(error) => {
-            log::debug!("{error}");
-            Body::Unusable(match error {
-                DecodeError::Size { .. } | DecodeError::Ratio { .. } => Trouble::OverLimit,
-                _ => Trouble::Undecodable,
-            })
+    let caps = Caps { size: policy.body_limit, ..Caps::default() };
+    meshgate_coding::decode(coding, &encoded, &caps).map_err(|error| {
+        log::debug!("{error}");
+        match error {
+            DecodeError::Size { .. } | DecodeError::Ratio { .. } => Trouble::OverLimit,
+            _ => Trouble::Undecodable,
         }
-    }
+    })
 }
 
 fn encode(coding: Coding, text: &[u8]) -> Result<Vec<u8>, HostError> {

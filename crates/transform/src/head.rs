@@ -75,7 +75,9 @@ impl<'a> Draft<'a> {
                 query::values(query.unwrap_or_default(), name).map(Cow::into_owned).collect()
             }
             Place::Cookie(name) => match self.side {
-                Side::Request => cookies::of_request(self.lines("cookie"), name).map(<[u8]>::to_vec).collect(),
+                Side::Request => {
+                    cookies::of_request(self.lines("cookie"), name).map(<[u8]>::to_vec).collect()
+                }
                 Side::Response => {
                     cookies::of_response(self.lines("set-cookie"), name).map(<[u8]>::to_vec).collect()
                 }
@@ -121,8 +123,9 @@ impl<'a> Draft<'a> {
                     return Err(Trouble::WrongType);
                 }
                 match self.side {
-                    Side::Request => self
-                        .edit_lines(&COOKIE, |lines| cookies::set(lines, name, values.last().map(AsRef::as_ref))),
+                    Side::Request => self.edit_lines(&COOKIE, |lines| {
+                        cookies::set(lines, name, values.last().map(AsRef::as_ref))
+                    }),
                     Side::Response => self.edit_lines(&SET_COOKIE, |lines| {
                         cookies::set_response(lines, name, values.last().map(AsRef::as_ref), attributes)
                     }),
@@ -165,9 +168,7 @@ impl<'a> Draft<'a> {
                 self.replace(Cow::Borrowed(name), Vec::new());
                 Ok(())
             }
-            Place::Query(name) => {
-                self.edit_query(|query| Ok(query::without(query, &[name]).into_owned()))
-            }
+            Place::Query(name) => self.edit_query(|query| Ok(query::without(query, &[name]).into_owned())),
             Place::Cookie(name) => match self.side {
                 Side::Request => self.edit_lines(&COOKIE, |lines| cookies::set(lines, name, None)),
                 Side::Response => {
@@ -276,13 +277,12 @@ impl<'a> Draft<'a> {
     }
 
     /// The lines that a field has now.
-    pub fn lines(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+    pub fn lines<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s [u8]> {
         let touched = self.touched.iter().find(|touched| touched.name.as_str() == name);
         let arrived = self.original.filter(|_| touched.is_none_or(|touched| !touched.cleared));
-        let arrived = arrived.into_iter().flat_map(Headers::iter);
-        let name = name.as_bytes().to_vec();
-        let arrived = arrived.filter(move |(found, _)| *found == name.as_slice()).map(|(_, value)| value);
-        arrived.chain(touched.into_iter().flat_map(|touched| touched.values.iter().map(HeaderValue::as_bytes)))
+        let arrived = arrived.into_iter().flat_map(move |arrived| arrived.all(name));
+        arrived
+            .chain(touched.into_iter().flat_map(|touched| touched.values.iter().map(HeaderValue::as_bytes)))
     }
 
     /// Writes what differs from what arrived.
@@ -310,7 +310,7 @@ impl<'a> Draft<'a> {
                     new = new.get(arrived.len()..).unwrap_or_default();
                 }
                 _ => match new.split_first() {
-                    None => return self.remove_field(host, map, name),
+                    None => return host.remove_header(map, name),
                     Some((first, rest)) => {
                         host.set_header(map, name, first)?;
                         new = rest;
@@ -321,18 +321,11 @@ impl<'a> Draft<'a> {
         new.iter().try_for_each(|value| host.add_header(map, name, value))
     }
 
-    fn remove_field(&self, host: &mut dyn Host, map: Map, name: &HeaderName) -> Result<(), HostError> {
-        host.remove_header(map, name)
-    }
-
     fn target(&self) -> &[u8] {
         self.lines(":path").last().unwrap_or_default()
     }
 
-    fn edit_query(
-        &mut self,
-        edit: impl FnOnce(&[u8]) -> Result<Vec<u8>, Trouble>,
-    ) -> Result<(), Trouble> {
+    fn edit_query(&mut self, edit: impl FnOnce(&[u8]) -> Result<Vec<u8>, Trouble>) -> Result<(), Trouble> {
         let (path, query) = split_target(self.target());
         let edited = edit(query.unwrap_or_default())?;
         if edited == query.unwrap_or_default() {

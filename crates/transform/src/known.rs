@@ -1,6 +1,5 @@
 //! What is known of an exchange while a message of it is rewritten.
 
-use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
 
 use meshgate_policy::consumer::Consumer;
@@ -26,8 +25,8 @@ pub struct Known<'a> {
     pub consumer: Option<Consumer>,
     /// The time, where there is a template.
     pub now: Option<Timestamp>,
-    /// The body as it arrived, decoded.
-    pub body: Option<Cow<'a, [u8]>>,
+    /// The body as it arrived, decoded, where a template or condition asks.
+    pub body: Option<&'a [u8]>,
     scope: OnceCell<Scope>,
     with_body: RefCell<Option<Scope>>,
 }
@@ -116,7 +115,7 @@ impl<'a> Known<'a> {
         let mut kept = self.with_body.borrow_mut();
         kept.get_or_insert_with(|| {
             let mut scope = self.plain_scope().clone();
-            if let Some(body) = &self.body {
+            if let Some(body) = self.body {
                 scope.set_body(body);
             }
             scope

@@ -10,9 +10,11 @@
 //! What can go wrong with a message, and what a rule wants done about it, is in `trouble`.
 
 mod brotli;
+mod compile;
 mod config;
 mod content;
 mod cookies;
+mod edits;
 mod exchange;
 mod head;
 mod known;
@@ -23,9 +25,11 @@ mod parameters;
 mod place;
 mod rule;
 mod run;
+mod steps;
 mod target;
 mod text;
 mod trouble;
+mod write;
 
 #[cfg(test)]
 mod tests;
@@ -38,7 +42,8 @@ use meshgate_policy::media_type::MediaTypePattern;
 use meshgate_policy::policy::{Phases, Policy};
 
 pub use self::config::{
-    Config, EncodedBodies, From, NamesConfig, Operation, RenameConfig, RuleConfig, To, TransferConfig, WriteConfig,
+    Config, EncodedBodies, From, NamesConfig, Operation, RenameConfig, RuleConfig, To, TransferConfig,
+    WriteConfig,
 };
 pub use self::exchange::TransformExchange;
 pub use self::literal::Literal;
@@ -90,14 +95,17 @@ impl Policy for Transform {
     type Exchange = TransformExchange;
 
     fn compile(config: Config, setup: &mut dyn Setup) -> Result<Self, ConfigError> {
-        let Config { rules, body_limit, json_types, encoded_bodies, allow_on_headers_stop_iteration } = config;
+        let Config { rules, body_limit, json_types, encoded_bodies, allow_on_headers_stop_iteration } =
+            config;
         let holds_heads = allow_on_headers_stop_iteration;
         let at = Path::root().key("rules");
         if rules.is_empty() {
             return Err(ConfigError::at(at).found("no rules").expected("at least one"));
         }
         let rules = rules.into_iter().enumerate();
-        let rules = rules.map(|(index, rule)| Rule::compile(rule, &at.index(index))).collect::<Result<Vec<_>, _>>()?;
+        let rules = rules
+            .map(|(index, rule)| Rule::compile(rule, &at.index(index)))
+            .collect::<Result<Vec<_>, _>>()?;
         if !holds_heads {
             rule::refuse_holding(&rules, &at)?;
             if encoded_bodies == EncodedBodies::Identity {
@@ -106,9 +114,10 @@ impl Policy for Transform {
             }
         }
         let here = Path::root().key("body_limit");
-        let body_limit = usize::try_from(body_limit.bytes()).ok().filter(|limit| (1..=MAX_BODY).contains(limit));
-        let body_limit = body_limit
-            .ok_or_else(|| ConfigError::at(here).found("another size").expected("1B to 256MiB"))?;
+        let body_limit =
+            usize::try_from(body_limit.bytes()).ok().filter(|limit| (1..=MAX_BODY).contains(limit));
+        let body_limit =
+            body_limit.ok_or_else(|| ConfigError::at(here).found("another size").expected("1B to 256MiB"))?;
 
         let reads = |side| {
             let plans = || rules.iter().filter(move |rule| !rule.plan(side).ops.is_empty());
@@ -117,9 +126,9 @@ impl Policy for Transform {
         let (mut request, response) = (reads(Side::Request), reads(Side::Response));
         let responses = || rules.iter().filter(|rule| !rule.response.ops.is_empty());
         let keeps_request = responses().any(Rule::needs_request);
-        let reads_response_body = responses().any(|rule| rule.response.needs.reads_body());
+        let reads_response_body = responses().any(|rule| rule.needs(Side::Response).reads_body());
         request.anything |= keeps_request || reads_response_body;
-        request.head |= keeps_request || reads_response_body;
+        request.head |= keeps_request;
         Ok(Self {
             body_limit,
             json_types: json_types.map(OneOrMany::into_vec).unwrap_or_else(default_json_types),
@@ -148,6 +157,11 @@ impl Transform {
             Side::Request => self.request,
             Side::Response => self.response,
         }
+    }
+
+    /// The largest body that rules make of another: a body at the limit may grow.
+    const fn largest(&self) -> usize {
+        self.body_limit.saturating_mul(2)
     }
 }
 

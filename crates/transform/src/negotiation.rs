@@ -6,10 +6,11 @@
 
 use meshgate_policy::head::RequestHead;
 use meshgate_policy::headers::{HeaderName, HeaderValue, Headers};
+use meshgate_policy::host::{Host, HostError, Map, Side};
 use meshgate_policy::matching::Input;
 
-use crate::config::EncodedBodies;
 use crate::Transform;
+use crate::config::EncodedBodies;
 use crate::head::Draft;
 use crate::known::Known;
 
@@ -17,11 +18,26 @@ static RANGE: HeaderName = HeaderName::constant("range");
 static IF_RANGE: HeaderName = HeaderName::constant("if-range");
 static ACCEPT_ENCODING: HeaderName = HeaderName::constant("accept-encoding");
 
+/// Whether a request asks for something that may have to be changed: cheap where it does not.
+///
+/// # Errors
+/// What the host refused.
+pub fn is_asked(host: &mut dyn Host) -> Result<bool, HostError> {
+    let mut has = |name| host.first_header(Map::RequestHeaders, name).map(|value| value.is_some());
+    Ok(has(&RANGE)? || has(&ACCEPT_ENCODING)?)
+}
+
 /// Prepares a request for a response that may be rewritten.
-pub fn prepare<'a>(draft: &mut Draft<'a>, policy: &Transform, known: &Known<'_>, roll: &dyn Fn(usize) -> u16) {
+pub fn prepare<'a>(
+    draft: &mut Draft<'a>,
+    policy: &Transform,
+    known: &Known<'_>,
+    roll: &dyn Fn(usize) -> u16,
+) {
     let has_range = draft.lines("range").next().is_some();
     let codings: Vec<Vec<u8>> = draft.lines("accept-encoding").map(<[u8]>::to_vec).collect();
-    let readable: Vec<Vec<u8>> = codings.iter().map(|codings| only_known(codings, policy.encoded_bodies)).collect();
+    let readable: Vec<Vec<u8>> =
+        codings.iter().map(|codings| only_known(codings, policy.encoded_bodies)).collect();
     if (!has_range && codings == readable) || !may_be_rewritten(policy, known, roll) {
         return;
     }
@@ -41,16 +57,17 @@ pub fn prepare<'a>(draft: &mut Draft<'a>, policy: &Transform, known: &Known<'_>,
 fn may_be_rewritten(policy: &Transform, known: &Known<'_>, roll: &dyn Fn(usize) -> u16) -> bool {
     let nothing = Headers::default();
     let request = RequestHead::new(known.request.unwrap_or(&nothing));
-    let answers = ["200", "206"].map(|status| {
-        Headers::from_pairs([(":status", status), ("content-type", "application/json")])
-    });
-    policy.rules.iter().enumerate().filter(|(_, rule)| rule.response.needs.reads_body()).any(|(index, rule)| {
-        rule.matches.as_ref().is_none_or(|matches| {
-            answers.iter().any(|answer| {
-                matches.holds(&Input { request: &request, response: Some(answer), roll: &|| roll(index) })
+    let answers = ["200", "206"]
+        .map(|status| Headers::from_pairs([(":status", status), ("content-type", "application/json")]));
+    policy.rules.iter().enumerate().filter(|(_, rule)| rule.needs(Side::Response).reads_body()).any(
+        |(index, rule)| {
+            rule.matches.as_ref().is_none_or(|matches| {
+                answers.iter().any(|answer| {
+                    matches.holds(&Input { request: &request, response: Some(answer), roll: &|| roll(index) })
+                })
             })
-        })
-    })
+        },
+    )
 }
 
 /// The members of a list of codings that are known here, as they are; `*` is not one of them.

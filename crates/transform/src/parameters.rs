@@ -59,10 +59,7 @@ enum Edit {
 }
 
 /// Goes through the parameters, with their bytes; what is between two `&` and is no parameter stays.
-fn rewrite(
-    query: &[u8],
-    mut edit: impl FnMut(&query::Parameter<'_>, &[u8]) -> Edit,
-) -> Vec<u8> {
+fn rewrite(query: &[u8], mut edit: impl FnMut(&query::Parameter<'_>, &[u8]) -> Edit) -> Vec<u8> {
     let pieces = query.split(|&byte| byte == b'&').filter_map(|piece| match parameters(piece).next() {
         None => Some(Cow::Borrowed(piece)),
         Some(found) => match edit(&found, piece) {

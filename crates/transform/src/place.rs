@@ -70,7 +70,8 @@ pub fn header_name(name: &str, access: Access, at: &Path) -> Result<HeaderName, 
             Some("it says how the body is sent, and is kept right without a word")
         }
         (
-            "transfer-encoding" | "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "upgrade",
+            "transfer-encoding" | "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer"
+            | "upgrade",
             Access::Write,
         ) => Some("it belongs to a single connection, and the proxy writes it (RFC 9110 section 7.6.1)"),
         _ => None,
@@ -148,7 +149,9 @@ pub fn check_side(place: &Place, side: Side, at: &Path) -> Result<(), ConfigErro
         return Ok(());
     }
     let (found, expected) = match side {
-        Side::Request => (format!("a {name} of the request"), "header, query, cookie, path, method, host, json or body"),
+        Side::Request => {
+            (format!("a {name} of the request"), "header, query, cookie, path, method, host, json or body")
+        }
         Side::Response => (format!("a {name} of the response"), "header, cookie, status, json or body"),
     };
     let error = ConfigError::at(at).found(found).expected(expected);

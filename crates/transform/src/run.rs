@@ -10,10 +10,11 @@
 
 use std::borrow::Cow;
 
-use meshgate_json::{Action, Edit, JsonError, Limits, Node, Outcome, Raw, edit};
+use meshgate_json::Raw;
 use meshgate_policy::expression::Scope;
 use meshgate_policy::headers::HeaderName;
 
+use crate::edits;
 use crate::head::Draft;
 use crate::known::Known;
 use crate::place::Place;
@@ -41,11 +42,14 @@ pub enum Body<'a> {
 /// An operation on a body, with what it takes from the head.
 #[derive(Clone, Debug)]
 pub struct Step {
-    rule: usize,
-    op: usize,
-    value: Option<Vec<u8>>,
+    /// Of which rule.
+    pub(crate) rule: usize,
+    /// Which of its operations.
+    pub(crate) op: usize,
+    /// What it writes, if that is known already and not always the same.
+    pub(crate) value: Option<Vec<u8>>,
     /// The second half of a move out of the body.
-    take: bool,
+    pub(crate) take: bool,
 }
 
 /// Why a run ends before its end.
@@ -69,8 +73,8 @@ pub enum Note {
 /// A way through the rules.
 #[derive(Debug)]
 pub struct Run<'a> {
-    rules: &'a [Rule],
-    known: &'a Known<'a>,
+    pub(crate) rules: &'a [Rule],
+    pub(crate) known: &'a Known<'a>,
     /// The head.
     pub draft: Draft<'a>,
     /// The body.
@@ -80,10 +84,11 @@ pub struct Run<'a> {
     /// Whether the body is another than the one that arrived.
     pub changed: bool,
     /// The largest body that is made.
-    limit: usize,
-    steps: Vec<Step>,
-    /// Whether a step writes to the head.
-    reads: bool,
+    pub(crate) limit: usize,
+    /// What is gathered, to be carried out together.
+    pub(crate) steps: Vec<Step>,
+    /// Whether one of them writes to the head.
+    pub(crate) reads: bool,
     /// What happened on the way.
     pub notes: Vec<Note>,
 }
@@ -112,7 +117,7 @@ impl<'a> Run<'a> {
     pub fn rules(&mut self, active: &[usize]) -> Result<Vec<Step>, Stop> {
         for &index in active {
             let Some(rule) = self.rules.get(index) else { continue };
-            if !self.rule_holds(index, rule)? {
+            if !self.rule_holds(rule)? {
                 continue;
             }
             for (op, operation) in rule.plan(self.known.side).ops.iter().enumerate() {
@@ -132,49 +137,40 @@ impl<'a> Run<'a> {
     /// # Errors
     /// [`Stop`]
     pub fn finish(&mut self, steps: &[Step], without: &[usize]) -> Result<(), Stop> {
-        let mut asked: Vec<(usize, bool)> = Vec::new();
-        for step in steps.iter().filter(|step| !without.contains(&step.rule)) {
-            let Some(rule) = self.rules.get(step.rule) else { continue };
-            let holds = match asked.iter().find(|(index, _)| *index == step.rule) {
-                Some((_, holds)) => *holds,
-                None => {
-                    let holds = self.rule_holds(step.rule, rule)?;
-                    asked.push((step.rule, holds));
-                    holds
-                }
-            };
-            if holds {
-                self.steps.push(step.clone());
+        let mut rules: Vec<usize> = steps.iter().map(|step| step.rule).collect();
+        rules.dedup();
+        let mut holding = Vec::new();
+        for index in rules.into_iter().filter(|index| !without.contains(index)) {
+            if let Some(rule) = self.rules.get(index)
+                && self.rule_holds(rule)?
+            {
+                holding.push(index);
             }
         }
+        self.steps = steps.iter().filter(|step| holding.contains(&step.rule)).cloned().collect();
         self.flush()
     }
 
     /// Whether the condition of a rule holds that asks for the body; all others are answered already.
-    fn rule_holds(&mut self, index: usize, rule: &Rule) -> Result<bool, Stop> {
+    fn rule_holds(&mut self, rule: &Rule) -> Result<bool, Stop> {
         if !rule.when.as_ref().is_some_and(|when| when.needs_body()) {
             return Ok(true);
         }
         let answer = match &self.body {
             // It is asked again when the body is there.
-            Body::Later => return Ok(true),
-            Body::Absent | Body::Foreign => return Ok(false),
-            Body::Here(_) if !self.is_json => return Ok(false),
-            Body::Here(_) => self.known.holds(rule),
+            Body::Later => Ok(true),
             Body::Unusable(trouble) => Err(*trouble),
+            Body::Here(text) if self.is_json && !text.is_empty() => self.known.holds(rule),
+            Body::Here(_) | Body::Absent | Body::Foreign => Ok(false),
         };
-        match answer {
-            Ok(holds) => Ok(holds),
-            // A rule of which nobody knows whether it holds is left out, or the client is answered.
-            Err(trouble) => match rule.on_error.remedy(trouble) {
-                Remedy::Error(status) => Err(Stop::Refuse(trouble, status)),
-                Remedy::Skip | Remedy::Pass => {
-                    let _ = index;
-                    self.notes.push(Note::Passed(trouble));
-                    Ok(false)
-                }
-            },
-        }
+        // A rule of which nobody knows whether it holds is left out, or the client is answered.
+        answer.or_else(|trouble| match rule.on_error.remedy(trouble) {
+            Remedy::Error(status) => Err(Stop::Refuse(trouble, status)),
+            Remedy::Skip | Remedy::Pass => {
+                self.notes.push(Note::Passed(trouble));
+                Ok(false)
+            }
+        })
     }
 
     /// Carries out an operation, or leaves it for the body. What is wrong with it is the inner result.
@@ -211,8 +207,8 @@ impl<'a> Run<'a> {
                 let with_body = path.templates().any(|template| template.needs_body());
                 self.check_body(with_body)?;
                 let known = self.known;
-                let path = path
-                    .render(&|| known.scope(rule, with_body), &|name| known.capture(rule, name))?;
+                let path =
+                    path.render(&|| known.scope(rule, with_body), &|name| known.capture(rule, name))?;
                 self.draft.set_path(&path)
             }
             Op::Remove(place) => {
@@ -244,7 +240,9 @@ impl<'a> Run<'a> {
         op: usize,
         operation: &'a Op,
     ) -> Result<Result<(), Trouble>, Stop> {
-        if self.body == Body::Foreign || (operation.needs_json() && !self.is_json && self.body != Body::Absent) {
+        if self.body == Body::Foreign
+            || (operation.needs_json() && !self.is_json && self.body != Body::Absent)
+        {
             return Ok(Ok(()));
         }
         if self.body == Body::Absent {
@@ -272,7 +270,7 @@ impl<'a> Run<'a> {
                 let value = match (to, values.as_slice()) {
                     (_, []) => return Ok(Err(Trouble::Missing)),
                     (Place::Json(_), [one]) => Raw::string(one).into_bytes().into_owned(),
-                    (Place::Json(_), several) => array(several),
+                    (Place::Json(_), several) => edits::array(several),
                     (_, [one]) => one.clone(),
                     (_, _) => return Ok(Err(Trouble::WrongType)),
                 };
@@ -298,213 +296,7 @@ impl<'a> Run<'a> {
         Ok(take_from.map_or(Ok(()), |from| self.draft.remove(from)))
     }
 
-    /// Carries out what was gathered.
-    fn flush(&mut self) -> Result<(), Stop> {
-        self.reads = false;
-        while !self.steps.is_empty() {
-            let steps = std::mem::take(&mut self.steps);
-            let mut left = steps.as_slice();
-            while let Some(first) = left.first() {
-                let together = left.iter().take_while(|step| self.is_edit(step)).count();
-                let (now, later) = left.split_at_checked(together.max(1)).unwrap_or((left, &[]));
-                left = later;
-                if together == 0 {
-                    if let Err(trouble) = self.replace(first) {
-                        self.trouble(first.rule, trouble)?;
-                    }
-                } else {
-                    self.edit(now)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Several operations on a JSON body, in one scan of it.
-    fn edit(&mut self, steps: &[Step]) -> Result<(), Stop> {
-        let text = match std::mem::replace(&mut self.body, Body::Absent) {
-            Body::Here(text) if !text.is_empty() => text,
-            other => {
-                let trouble = match other {
-                    Body::Unusable(trouble) => trouble,
-                    _ => Trouble::Missing,
-                };
-                self.body = other;
-                return steps.iter().try_for_each(|step| self.trouble(step.rule, trouble));
-            }
-        };
-        let values: Vec<Result<Option<Raw<'_>>, Trouble>> = steps
-            .iter()
-            .map(|step| match self.value(step)? {
-                Some(value) => Raw::new(value).map(Some).map_err(|_| Trouble::Template),
-                None => Ok(None),
-            })
-            .collect();
-        let mut edits = Vec::with_capacity(steps.len());
-        let mut places = Vec::with_capacity(steps.len());
-        for (place, (step, value)) in steps.iter().zip(&values).enumerate() {
-            let edit = match value {
-                Ok(value) => self.operation_of(step).and_then(|operation| edit_of(operation, step, value.as_ref())),
-                Err(_) => None,
-            };
-            if let Some(edit) = edit {
-                edits.push(edit);
-                places.push(place);
-            }
-        }
-        let limits = Limits { output: self.limit, ..Limits::default() };
-        // The outcomes, in the order of the steps.
-        let mut troubles: Vec<Option<Trouble>> =
-            values.iter().map(|value| value.as_ref().err().copied()).collect();
-        let mut found: Vec<(usize, Vec<Vec<u8>>)> = Vec::new();
-        let edited = match edit(&text, &edits, &limits) {
-            Ok(edited) => {
-                for (outcome, &place) in edited.outcomes.iter().zip(&places) {
-                    let trouble = match outcome {
-                        Outcome::Done(_) => None,
-                        Outcome::Missing => Some(Trouble::Missing),
-                        Outcome::WrongType | Outcome::Ambiguous(_) => Some(Trouble::WrongType),
-                        Outcome::Got(values) => match values.iter().map(plain).collect::<Option<Vec<_>>>() {
-                            Some(values) => {
-                                found.push((place, values));
-                                None
-                            }
-                            None => Some(Trouble::Missing),
-                        },
-                    };
-                    if let Some(slot) = troubles.get_mut(place) {
-                        *slot = trouble;
-                    }
-                }
-                match edited.text {
-                    // Values may have been replaced by themselves.
-                    Cow::Owned(new) if new != *text => Some(new),
-                    Cow::Owned(_) | Cow::Borrowed(_) => None,
-                }
-            }
-            Err(error) => {
-                let trouble = trouble_of(&error);
-                for place in places {
-                    if let Some(slot) = troubles.get_mut(place) {
-                        *slot = Some(trouble);
-                    }
-                }
-                None
-            }
-        };
-        self.changed |= edited.is_some();
-        self.body = Body::Here(edited.map_or(text, Cow::Owned));
-        for (place, step) in steps.iter().enumerate() {
-            let got = found.iter().find(|(at, _)| *at == place).map(|(_, values)| values);
-            let trouble = match (troubles.get(place).copied().flatten(), got) {
-                (Some(trouble), _) => Some(trouble),
-                (None, Some(values)) => self.take_out(step, values).err(),
-                (None, None) => None,
-            };
-            if let Some(trouble) = trouble {
-                self.trouble(step.rule, trouble)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What was found in the body is written to its place, and removed where it was if it is to be.
-    fn take_out(&mut self, step: &Step, values: &[Vec<u8>]) -> Result<(), Trouble> {
-        match self.operation_of(step) {
-            Some(Op::Transfer { to: Place::Body, .. }) => {
-                // The text of the one value, as JSON.
-                Err(Trouble::WrongType)
-            }
-            Some(Op::Transfer { to, take, .. }) => {
-                if values.is_empty() {
-                    return Err(Trouble::Missing);
-                }
-                self.draft.set(to, values.iter().cloned().map(Cow::Owned).collect(), None)?;
-                if *take {
-                    self.steps.push(Step { take: true, ..step.clone() });
-                }
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// An operation on the whole body.
-    fn replace(&mut self, step: &Step) -> Result<(), Trouble> {
-        let Some(operation) = self.operation_of(step) else { return Ok(()) };
-        let text = match operation {
-            Op::WriteBody { .. } | Op::Transfer { to: Place::Body, .. } => {
-                if let Op::Transfer { from: Place::Json(path), .. } = operation {
-                    let limits = Limits::default();
-                    let root = Node::parse(self.text()?, &limits).map_err(|error| trouble_of(&error))?;
-                    match root.at(path, &limits).map_err(|error| trouble_of(&error))?.as_slice() {
-                        [] => return Err(Trouble::Missing),
-                        [one] => one.text().to_vec(),
-                        _ => return Err(Trouble::WrongType),
-                    }
-                } else {
-                    self.value(step)?.map(Cow::into_owned).ok_or(Trouble::Missing)?
-                }
-            }
-            Op::Transfer { to, .. } => {
-                let text = self.text()?.to_vec();
-                return self.draft.set(to, vec![Cow::Owned(text)], None);
-            }
-            _ => return Ok(()),
-        };
-        if matches!(&self.body, Body::Here(empty) if empty.is_empty()) {
-            return Err(Trouble::Missing);
-        }
-        if text.len() > self.limit {
-            return Err(Trouble::OverLimit);
-        }
-        self.changed |= !matches!(&self.body, Body::Here(old) if **old == text);
-        self.body = Body::Here(Cow::Owned(text));
-        Ok(())
-    }
-
-    /// The body as text.
-    fn text(&self) -> Result<&[u8], Trouble> {
-        match &self.body {
-            Body::Here(text) if !text.is_empty() => Ok(text),
-            Body::Unusable(trouble) => Err(*trouble),
-            _ => Err(Trouble::Missing),
-        }
-    }
-
-    /// What a step writes; `None` for those that write nothing of their own.
-    fn value<'s>(&self, step: &'s Step) -> Result<Option<Cow<'s, [u8]>>, Trouble>
-    where
-        'a: 's,
-    {
-        if let Some(value) = &step.value {
-            return Ok(Some(Cow::Borrowed(value)));
-        }
-        let Some(rule) = self.rules.get(step.rule) else { return Ok(None) };
-        match self.operation_of(step) {
-            Some(Op::Write { value, .. } | Op::WriteBody { value, .. }) => self.render(rule, value).map(Some),
-            _ => Ok(None),
-        }
-    }
-
-    fn operation_of(&self, step: &Step) -> Option<&'a Op> {
-        self.rules.get(step.rule).and_then(|rule| rule.plan(self.known.side).ops.get(step.op))
-    }
-
-    /// Whether a step is one of those that are carried out together.
-    fn is_edit(&self, step: &Step) -> bool {
-        self.operation_of(step).is_some_and(|operation| match operation {
-            Op::Write { to: Place::Json(_), .. }
-            | Op::Remove(Place::Json(_))
-            | Op::RenameJson(..)
-            | Op::KeepJson { .. }
-            | Op::Transfer { to: Place::Json(_), .. } => true,
-            Op::Transfer { from: Place::Json(_), to, .. } => !matches!(to, Place::Body),
-            _ => false,
-        })
-    }
-
-    fn render(&self, rule: &'a Rule, value: &'a Text) -> Result<Cow<'a, [u8]>, Trouble> {
+    pub(crate) fn render(&self, rule: &'a Rule, value: &'a Text) -> Result<Cow<'a, [u8]>, Trouble> {
         let with_body = value.template().is_some_and(|template| template.needs_body());
         self.check_body(with_body)?;
         let scope = || -> Scope { self.known.scope(rule, with_body) };
@@ -529,7 +321,7 @@ impl<'a> Run<'a> {
     }
 
     /// What a rule does about trouble.
-    fn trouble(&mut self, rule: usize, trouble: Trouble) -> Result<(), Stop> {
+    pub(crate) fn trouble(&mut self, rule: usize, trouble: Trouble) -> Result<(), Stop> {
         let remedy = self.rules.get(rule).map_or(Remedy::Error(None), |rule| rule.on_error.remedy(trouble));
         match remedy {
             Remedy::Skip => {
@@ -544,58 +336,5 @@ impl<'a> Run<'a> {
             }
             Remedy::Error(status) => Err(Stop::Refuse(trouble, status)),
         }
-    }
-}
-
-/// The edit that an operation is.
-fn edit_of<'s>(operation: &'s Op, step: &Step, value: Option<&'s Raw<'s>>) -> Option<Edit<'s>> {
-    let raw = || value.map(Raw::by_ref);
-    Some(match operation {
-        Op::Write { how, to: Place::Json(path), .. } => {
-            let value = raw()?;
-            let action = match how {
-                How::Set => Action::Set(value),
-                How::Add => Action::Add(value),
-                How::Append => Action::Append(value),
-            };
-            Edit { path, action }
-        }
-        Op::Remove(Place::Json(path)) => Edit { path, action: Action::Remove },
-        Op::RenameJson(path, name) => Edit { path, action: Action::Rename(name) },
-        Op::KeepJson { root, kept } => Edit { path: root, action: Action::Keep(kept) },
-        Op::Transfer { from: Place::Json(path), .. } if step.take => Edit { path, action: Action::Remove },
-        Op::Transfer { from: Place::Json(from), to: Place::Json(path), take } => {
-            Edit { path, action: if *take { Action::Move { from } } else { Action::Copy { from } } }
-        }
-        Op::Transfer { from: Place::Json(path), .. } => Edit { path, action: Action::Get },
-        Op::Transfer { to: Place::Json(path), .. } => Edit { path, action: Action::Set(raw()?) },
-        _ => return None,
-    })
-}
-
-/// What a JSON value is in a header or a parameter: of a string its text, of all else its JSON. `null` is nothing.
-fn plain(value: &Raw<'_>) -> Option<Vec<u8>> {
-    match value.as_bytes() {
-        b"null" => None,
-        text if text.starts_with(b"\"") => {
-            let node = Node::parse(text, &Limits::default()).ok()?;
-            node.string().map(Cow::into_owned)
-        }
-        text => Some(text.to_vec()),
-    }
-}
-
-/// An array of strings.
-fn array(values: &[Vec<u8>]) -> Vec<u8> {
-    let items: Vec<Vec<u8>> =
-        values.iter().map(|value| Raw::string(value).into_bytes().into_owned()).collect();
-    [b"[".as_slice(), &items.join(&b','), b"]"].concat()
-}
-
-fn trouble_of(error: &JsonError) -> Trouble {
-    log::debug!("{error}");
-    match error.kind {
-        meshgate_json::ErrorKind::TooLarge | meshgate_json::ErrorKind::TooManyMatches => Trouble::OverLimit,
-        _ => Trouble::InvalidJson,
     }
 }

@@ -60,9 +60,8 @@ pub fn is_method(text: &[u8]) -> bool {
 
 /// A host, with a port if need be: letters, digits, `-`, `.`, `_`, and `:`, `[`, `]` of ports and IPv6 addresses.
 pub fn is_host(text: &[u8]) -> bool {
-    let is_part = |byte: &u8| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':' | b'[' | b']')
-    };
+    let is_part =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':' | b'[' | b']');
     !text.is_empty() && text.len() <= 255 && text.iter().all(is_part)
 }
 

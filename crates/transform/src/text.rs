@@ -27,8 +27,8 @@ impl Text {
     /// # Errors
     /// What is wrong with it.
     pub fn compile(source: &str, sink: Sink, at: &Path) -> Result<Self, ConfigError> {
-        let template = Template::new(source, sink)
-            .map_err(|error| ConfigError::at(at).problem(error.to_string()))?;
+        let template =
+            Template::new(source, sink).map_err(|error| ConfigError::at(at).problem(error.to_string()))?;
         Ok(match template.literal() {
             Some(text) => Self::Literal(text.as_bytes().into()),
             None => Self::Template(template),
@@ -102,7 +102,8 @@ impl PathText {
             while let Some((before, name)) = text.split_once('{') {
                 let (name, behind) = name.split_once('}').ok_or_else(|| wrong("a { is not closed"))?;
                 let Some(name) = name.strip_suffix("...").filter(|name| is_name(name)) else {
-                    let hint = format!("write {{{{ path.{name} }}}} for one segment, or {{{name}...}} for several");
+                    let hint =
+                        format!("write {{{{ path.{name} }}}} for one segment, or {{{name}...}} for several");
                     return Err(wrong(&hint));
                 };
                 begun.push_str(literal(before, &wrong)?);

@@ -82,7 +82,9 @@ impl Trouble {
         let detail = match (side, self) {
             (Side::Request, Self::InvalidJson) => "The request's body is not valid JSON.",
             (Side::Request, Self::Missing) => "The request lacks a value that it must have.",
-            (Side::Request, Self::WrongType) => "A value in the request is not of the type that it must have.",
+            (Side::Request, Self::WrongType) => {
+                "A value in the request is not of the type that it must have."
+            }
             (Side::Request, Self::OverLimit) => "The request's body is too large.",
             (Side::Request, Self::Undecodable) => "The request's body can't be decoded.",
             (Side::Request, Self::Template) => "The request holds values that can't be used.",
@@ -185,7 +187,9 @@ impl<'de> Deserialize<'de> for OnError {
             type Value = OnError;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("pass, skip or error for all trouble, or an object with one of them for each kind")
+                f.write_str(
+                    "pass, skip or error for all trouble, or an object with one of them for each kind",
+                )
             }
 
             fn visit_str<E: de::Error>(self, name: &str) -> Result<OnError, E> {

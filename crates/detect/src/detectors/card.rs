@@ -13,10 +13,7 @@ pub(super) const CARD: Detector = Detector {
     shapes: &[Shape::FourDigits],
     literals: &[],
     context: Context {
-        raise: &[
-            "card", "cards", "cardnumber", "cardnum", "cardno", "ccnumber", "ccnum", "ccno", "cc", "pan", "credit",
-            "creditcard", "debit", "visa", "mastercard", "amex", "payment",
-        ],
+        raise: &["amex", "card", "cardno", "cardnum", "cardnumber", "cards", "cc", "ccno", "ccnum", "ccnumber", "credit", "creditcard", "debit", "mastercard", "pan", "payment", "visa"],
         lower: NUMBERS,
     },
     named: None,
@@ -93,10 +90,12 @@ fn number(text: &Text<'_>, start: usize) -> Result<Option<Match>, Cut> {
         return Ok(None);
     }
     let groups = number.groups.get(..number.grouped).unwrap_or_default();
+    let Some(first) = number.digits.first_chunk().filter(|_| number.count >= 12) else { return Ok(None) };
+    let first = first_six(first);
     // From the longest on: what looks like the next group may be one.
     for (index, (count, end)) in groups.iter().enumerate().rev() {
-        let Some(digits) = number.digits.get(..*count) else { continue };
-        let Some(brand) = brand_of(digits) else { continue };
+        let Some(digits) = number.digits.get(..*count).filter(|digits| digits.len() >= 12) else { continue };
+        let Some(brand) = brand_of(first, digits.len()) else { continue };
         if !usual(groups, index) || !luhn(digits) || !ends(text, *end, index == 0)? {
             continue;
         }
@@ -109,33 +108,43 @@ fn number(text: &Text<'_>, start: usize) -> Result<Option<Match>, Cut> {
 /// Reads digits in groups with the same separator between them, at most as many as a card has.
 fn read(text: &Text<'_>, start: usize) -> Result<Number, Cut> {
     let mut number = Number { digits: [0; MOST], count: 0, groups: [(0, 0); 6], grouped: 0 };
+    let shown = text.bytes.get(start..).unwrap_or_default();
     let mut separator: Option<&[u8]> = None;
-    let mut at = start;
+    let mut rest = shown;
     loop {
-        while let Some(digit @ b'0'..=b'9') = text.at(at)? {
-            let Some(place) = number.digits.get_mut(number.count) else { return Ok(number) };
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
+        let mut places = number.digits.get_mut(number.count..).unwrap_or_default().iter_mut();
+        let room = places.len();
+        let mut length = 0_usize;
+        for (digit, place) in digits.zip(places.by_ref()) {
             *place = digit & 0x0f;
-            number.count = number.count.saturating_add(1);
-            at = at.saturating_add(1);
+            length = length.saturating_add(1);
+        }
+        number.count = number.count.saturating_add(length);
+        rest = rest.get(length..).unwrap_or_default();
+        match rest.first() {
+            // Too many for a card.
+            Some(byte) if length == room && byte.is_ascii_digit() => return Ok(number),
+            None if !text.end => return Err(Cut),
+            _ => {}
         }
         let Some(group) = number.groups.get_mut(number.grouped) else { return Ok(number) };
-        *group = (number.count, at);
+        *group = (number.count, start.saturating_add(shown.len().saturating_sub(rest.len())));
         number.grouped = number.grouped.saturating_add(1);
         if number.count >= MOST || (number.grouped == 1 && !matches!(number.count, 4 | 6 | 8)) {
             return Ok(number);
         }
-        let found: &[u8] = match text.at(at)? {
-            Some(b' ') => b" ",
-            Some(b'-') => b"-",
-            Some(b'.') => b".",
-            Some(0xc2) if text.at(at.saturating_add(1))? == Some(0xa0) => b"\xc2\xa0",
+        let (found, after) = match rest {
+            [b' ' | b'-' | b'.', after @ ..] => rest.split_at(rest.len().saturating_sub(after.len())),
+            [0xc2, 0xa0, after @ ..] => rest.split_at(rest.len().saturating_sub(after.len())),
+            [0xc2] if !text.end => return Err(Cut),
             _ => return Ok(number),
         };
-        let after = at.saturating_add(found.len());
-        if *separator.get_or_insert(found) != found || !matches!(text.at(after)?, Some(b'0'..=b'9')) {
-            return Ok(number);
+        match after.first() {
+            Some(b'0'..=b'9') if *separator.get_or_insert(found) == found => rest = after,
+            None if !text.end => return Err(Cut),
+            _ => return Ok(number),
         }
-        at = after;
     }
 }
 
@@ -176,12 +185,13 @@ fn follows_fraction(text: &Text<'_>, start: usize) -> bool {
     (1..12).contains(&digits)
 }
 
-fn brand_of(digits: &[u8]) -> Option<&'static Brand> {
-    let first = digits
-        .get(..6)?
-        .iter()
-        .fold(0_u32, |number, digit| number.saturating_mul(10).saturating_add(u32::from(*digit)));
-    let length = 1_u32.checked_shl(u32::try_from(digits.len()).ok()?)?;
+fn first_six(digits: &[u8; 6]) -> u32 {
+    digits.iter().fold(0, |number: u32, digit| number.saturating_mul(10).saturating_add(u32::from(*digit)))
+}
+
+/// The brand of numbers with these first six digits and so many in all.
+fn brand_of(first: u32, length: usize) -> Option<&'static Brand> {
+    let length = 1_u32.unbounded_shl(u32::try_from(length).ok()?);
     BRANDS.iter().find(|brand| (brand.first..=brand.last).contains(&first) && brand.lengths & length != 0)
 }
 
@@ -244,22 +254,16 @@ fn is_sample(digits: &[u8]) -> bool {
 
 /// The check digit of ISO/IEC 7812-1.
 fn luhn(digits: &[u8]) -> bool {
-    let sum: u32 = digits
-        .iter()
-        .rev()
-        .enumerate()
-        .map(|(index, digit)| {
-            let value = u32::from(*digit);
-            if index % 2 == 0 {
-                value
-            } else {
-                let double = value.saturating_mul(2);
-                if double > 9 { double.saturating_sub(9) } else { double }
-            }
-        })
-        .sum();
-    sum % 10 == 0
+    let mut sum = 0_u32;
+    for (index, digit) in digits.iter().rev().enumerate() {
+        let value = if index % 2 == 0 { *digit } else { DOUBLED.get(usize::from(*digit)).copied().unwrap_or(0) };
+        sum = sum.wrapping_add(u32::from(value));
+    }
+    sum.is_multiple_of(10)
 }
+
+/// Twice a digit, and the sum of its digits.
+const DOUBLED: [u8; 10] = [0, 2, 4, 6, 8, 1, 3, 5, 7, 9];
 
 /// Whether a row of digits is a card number.
 pub(super) fn is_number(text: &[u8]) -> bool {
@@ -268,5 +272,6 @@ pub(super) fn is_number(text: &[u8]) -> bool {
     for (place, digit) in digits.iter_mut().zip(text) {
         *place = digit & 0x0f;
     }
-    brand_of(digits).is_some() && luhn(digits)
+    let first = digits.first_chunk().map(first_six);
+    first.and_then(|first| brand_of(first, text.len())).is_some() && luhn(digits)
 }

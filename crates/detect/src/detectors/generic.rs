@@ -16,20 +16,16 @@ pub(super) const GENERIC: Detector = Detector {
     shapes: &[],
     literals: &[
         fold("passw"),
+        fold("passphr"),
         fold("pwd"),
-        fold("passphrase"),
         fold("secret"),
         fold("token"),
-        fold("api_key"),
-        fold("api-key"),
+        fold("_key"),
+        fold("-key"),
         fold("apikey"),
-        fold("access_key"),
-        fold("access-key"),
-        fold("accesskey"),
-        fold("private_key"),
-        fold("private-key"),
-        fold("privatekey"),
-        fold("authorization"),
+        fold("sskey"),
+        fold("tekey"),
+        fold("authoriz"),
         fold("credential"),
     ],
     context: Context::NONE,
@@ -56,7 +52,7 @@ const TOKENS: &[&str] = &[
     "authorization", "credential", "credentials", "clientsecret", "accesstoken", "refreshtoken", "authtoken", "bearer",
 ];
 /// Words that make a name one of something else.
-const NOT: &[&str] = &["page", "next", "prev", "previous", "continuation", "sync", "type", "public", "max", "min", "count", "cancel", "stop", "pad"];
+const NOT: &[&str] = &["cancel", "continuation", "count", "max", "min", "next", "pad", "page", "prev", "previous", "public", "stop", "sync", "type"];
 
 /// The most of a name on either side of its literal, of what is between a name and its value, and of a value; what goes on beyond
 /// is cut off there.

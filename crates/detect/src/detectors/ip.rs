@@ -15,8 +15,8 @@ pub(super) const IP: Detector = Detector {
     shapes: &[Shape::Dotted, Shape::Colons],
     literals: &[],
     context: Context {
-        raise: &["ip", "ips", "ipaddress", "ipaddr", "addr", "remoteaddr", "clientip", "forwarded", "host"],
-        lower: &["version", "versions", "ver", "build", "release", "firmware", "oid", "section", "chapter", "revision", "semver"],
+        raise: &["addr", "clientip", "forwarded", "host", "ip", "ipaddr", "ipaddress", "ips", "remoteaddr"],
+        lower: &["build", "chapter", "firmware", "oid", "release", "revision", "section", "semver", "ver", "version", "versions"],
     },
     named: None,
     verify: |text, place| match text.bytes.get(place) {

@@ -22,6 +22,8 @@ mod track;
 mod url;
 mod us;
 
+#[cfg(test)]
+pub(crate) use iban::examples as iban_examples;
 pub(crate) use url::{USER_INFO, ends_user_info};
 
 /// A detector of one kind.

@@ -1,5 +1,9 @@
 //! Private keys in PEM (RFC 7468), and in the older forms with headers.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use super::Detector;
 use crate::context::Context;
 use crate::literal::exact;
@@ -23,7 +27,7 @@ const LABEL: usize = 64;
 /// The longest body; what goes on beyond is cut off here. That of a key of 16,384 bits is shorter.
 const BODY: usize = 14 * 1024;
 
-const END: &[u8] = b"-----END ";
+static HYPHENS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"-----"));
 
 /// With fewer characters it is a mention of a key, not one.
 const LEAST: usize = 64;
@@ -37,17 +41,19 @@ fn verify(text: &Text<'_>, start: usize) -> Result<Option<Match>, Cut> {
         return Ok(None);
     }
     let body_start = label_end.saturating_add(5);
+    // No row of hyphens in the body: so those of many blocks have nothing in common, and are looked at once.
     let shown = text.slice(body_start..body_start.saturating_add(BODY));
-    if let Some(length) = memchr::memmem::find(shown, END) {
-        let key = shown.get(..length).unwrap_or_default();
-        let label_start = body_start.saturating_add(length).saturating_add(END.len());
+    let hyphens = HYPHENS.find(shown);
+    let length = hyphens.unwrap_or(shown.len());
+    let body_end = text.run(body_start, if hyphens.is_some() { length } else { BODY }, is_body)?;
+    let body = text.slice(body_start..body_end);
+    if body.len() == length && text.has(body_end, b"-----END ")? {
+        let label_start = body_end.saturating_add(b"-----END ".len());
         let label_end = text.run(label_start, LABEL, |byte| byte != b'-' && !byte.is_ascii_control())?;
         let end = text.run(label_end, 5, |byte| byte == b'-')?;
-        let whole = key.iter().all(|byte| is_body(*byte)) && characters(key) >= LEAST / 2;
-        return Ok(whole.then(|| Match::new(start..end, 99)));
+        return Ok((characters(body) >= LEAST / 2).then(|| Match::new(start..end, 99)));
     }
-    let body_end = text.run(body_start, BODY, is_body)?;
-    let body = text.slice(body_start..body_end).trim_ascii_end();
+    let body = body.trim_ascii_end();
     Ok((characters(body) >= LEAST).then(|| Match::new(start..body_start.saturating_add(body.len()), 95)))
 }
 

@@ -10,13 +10,10 @@ pub(super) const PHONE: Detector = Detector {
     description: "phone number: international with +, or North American; ten bare digits only where the context says so",
     confidence: (5, 99),
     rank: 30,
-    shapes: &[Shape::Plus, Shape::ThreeThreeFour, Shape::AreaInParentheses, Shape::NineDigits],
+    shapes: &[Shape::Plus, Shape::ThreeThreeFour, Shape::AreaInParentheses, Shape::TenDigits],
     literals: &[],
     context: Context {
-        raise: &[
-            "phone", "phones", "phonenumber", "telephone", "tel", "mobile", "mobilephone", "cell", "cellphone", "fax",
-            "msisdn", "sms", "whatsapp", "call", "contact",
-        ],
+        raise: &["call", "cell", "cellphone", "contact", "fax", "mobile", "mobilephone", "msisdn", "phone", "phonenumber", "phones", "sms", "tel", "telephone", "whatsapp"],
         lower: NUMBERS,
     },
     named: None,

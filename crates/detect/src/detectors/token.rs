@@ -59,7 +59,7 @@ pub(super) const SLACK: Detector = Detector {
     confidence: (95, 95),
     rank: 90,
     shapes: &[],
-    literals: &[exact("xox"), exact("xapp-"), exact("hooks.slack.com/services/")],
+    literals: &[exact("xoxa-"), exact("xoxb-"), exact("xoxe"), exact("xoxo-"), exact("xoxp-"), exact("xoxr-"), exact("xoxs-"), exact("xapp-"), exact("hooks.slack.com/services/")],
     context: Context::NONE,
     named: None,
     verify: |text, start| Verdict::of(start, slack(text, start)),

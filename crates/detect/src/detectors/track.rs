@@ -3,7 +3,7 @@
 use super::Detector;
 use super::card::is_number;
 use crate::context::Context;
-use crate::literal::exact;
+use crate::shape::Shape;
 use crate::text::{Cut, Match, Text, Verdict};
 
 pub(super) const TRACK: Detector = Detector {
@@ -11,8 +11,8 @@ pub(super) const TRACK: Detector = Detector {
     description: "track 1 or 2 of a card's magnetic stripe",
     confidence: (98, 98),
     rank: 60,
-    shapes: &[],
-    literals: &[exact("%B"), exact(";2"), exact(";3"), exact(";4"), exact(";5"), exact(";6")],
+    shapes: &[Shape::Track],
+    literals: &[],
     context: Context::NONE,
     named: None,
     verify: |text, start| Verdict::of(start, verify(text, start)),

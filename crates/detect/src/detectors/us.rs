@@ -16,7 +16,7 @@ pub(super) const SSN: Detector = Detector {
     shapes: &[Shape::ThreeTwoFour, Shape::NineDigits],
     literals: &[],
     context: Context {
-        raise: &["ssn", "ssns", "social", "socialsecurity", "socialsecuritynumber", "socsec", "taxid", "taxpayer", "tin"],
+        raise: &["social", "socialsecurity", "socialsecuritynumber", "socsec", "ssn", "ssns", "taxid", "taxpayer", "tin"],
         lower: NUMBERS,
     },
     named: None,
@@ -30,7 +30,7 @@ pub(super) const ITIN: Detector = Detector {
     rank: 59,
     shapes: &[Shape::ThreeTwoFour, Shape::NineDigits],
     literals: &[],
-    context: Context { raise: &["itin", "taxid", "taxpayer", "tin", "ssn"], lower: NUMBERS },
+    context: Context { raise: &["itin", "ssn", "taxid", "taxpayer", "tin"], lower: NUMBERS },
     named: None,
     verify: |text, start| Verdict::of(start, verify(text, start, itin)),
 };
@@ -42,7 +42,7 @@ pub(super) const EIN: Detector = Detector {
     rank: 58,
     shapes: &[Shape::TwoSeven, Shape::NineDigits],
     literals: &[],
-    context: Context { raise: &["ein", "fein", "employer", "taxid", "taxpayer", "tin", "irs"], lower: NUMBERS },
+    context: Context { raise: &["ein", "employer", "fein", "irs", "taxid", "taxpayer", "tin"], lower: NUMBERS },
     named: None,
     verify: |text, start| Verdict::of(start, verify(text, start, ein)),
 };

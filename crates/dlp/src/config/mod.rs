@@ -11,8 +11,8 @@ use meshgate_policy::config::{OneOrMany, Size};
 use meshgate_policy::matching::{Match, Pattern};
 use meshgate_policy::media_type::MediaTypePattern;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Deserializer};
 use serde::Deserialize;
+use serde::de::{self, Deserializer};
 
 pub use self::action::{ActionConfig, BlockConfig, MaskConfig};
 pub use self::find::{CustomFind, FindConfig};
@@ -239,7 +239,10 @@ impl<'de> Deserialize<'de> for HmacKey {
         let key = String::deserialize(deserializer)?;
         if key.len() < MIN_KEY {
             let found = format!("a key of {} bytes", key.len());
-            return Err(de::Error::invalid_value(de::Unexpected::Other(&found), &"a key of 16 bytes or more"));
+            return Err(de::Error::invalid_value(
+                de::Unexpected::Other(&found),
+                &"a key of 16 bytes or more",
+            ));
         }
         Ok(Self(key.into_bytes().into()))
     }
@@ -281,7 +284,6 @@ impl JsonSchema for Digest {
         json_schema!({"type": "string", "pattern": "^[0-9A-Fa-f]{64}$"})
     }
 }
-
 
 /// A field that is there says something: `null` is not a way to leave it out.
 fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {

@@ -40,7 +40,12 @@ fn bodies_block_with_a_status() {
     };
     let worker = worker_of(held(json!({"block": {"status": 451}})));
     let outcome = chunkings(body.as_bytes(), |chunks| {
-        worker.begin().run_chunked(&Message::get("/"), &Chunking::WHOLE, &json_response(body.as_str()), chunks)
+        worker.begin().run_chunked(
+            &Message::get("/"),
+            &Chunking::WHOLE,
+            &json_response(body.as_str()),
+            chunks,
+        )
     });
     assert_eq!((outcome.status(), outcome.details), (451, Some("meshgate_dlp_response_blocked")));
     assert_eq!(problem(&outcome)["title"], "Unavailable For Legal Reasons");
@@ -50,7 +55,8 @@ fn bodies_block_with_a_status() {
     let worker = worker_of(cards("request.body", json!("block")));
     let post = Message::post("/", body.as_str()).with("content-type", "application/json");
     let outcome = chunkings(body.as_bytes(), |chunks| {
-        let mut outcome = worker.begin().run_chunked(&post, chunks, &Message::response(200), &Chunking::WHOLE);
+        let mut outcome =
+            worker.begin().run_chunked(&post, chunks, &Message::response(200), &Chunking::WHOLE);
         assert!(outcome.upstream.take().is_none_or(|upstream| upstream.body.is_empty()));
         outcome
     });
@@ -70,7 +76,11 @@ fn event_streams_are_not_held_and_break_off() {
 fn fields_are_dropped_from_bodies() {
     let worker = worker(&cards("response.body", json!("drop")));
     for (kind, body, expected) in [
-        ("application/json", r#"{"a": 1, "card": "4111111111111111", "b": [4111111111111111, 2]}"#, r#"{"a": 1, "b": [2]}"#),
+        (
+            "application/json",
+            r#"{"a": 1, "card": "4111111111111111", "b": [4111111111111111, 2]}"#,
+            r#"{"a": 1, "b": [2]}"#,
+        ),
         ("application/json", r#"{"4111111111111111": {"a": 1}, "b": 2}"#, r#"{"b": 2}"#),
         ("application/json", r#""4111111111111111""#, r#""""#),
         ("application/json", "4111111111111111", "null"),
@@ -112,7 +122,8 @@ fn rules_for_some_values_leave_the_others() {
 fn what_is_too_large_to_be_held_does_not_pass_unless_it_may() {
     let large = format!("{{\"a\":\"{}\"}}", "a".repeat(2_000));
     for (over_limit, announced) in [("block", true), ("block", false), ("pass", true), ("pass", false)] {
-        let document = with(held(json!("block")), json!({"bodies": {"max_held": "1KiB", "over_limit": over_limit}}));
+        let document =
+            with(held(json!("block")), json!({"bodies": {"max_held": "1KiB", "over_limit": over_limit}}));
         let world = World::new();
         world.allow_on_headers_stop_iteration(true);
         let worker = Worker::<Dlp>::new(&world, document);

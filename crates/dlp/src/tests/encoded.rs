@@ -114,7 +114,8 @@ fn what_cannot_be_decoded_does_not_pass_unless_it_may() {
         }
     }
     let worker = worker(&cards("request.body", json!("mask")));
-    let post = Message::post("/", BODY).with("content-type", "application/json").with("content-encoding", "zstd");
+    let post =
+        Message::post("/", BODY).with("content-type", "application/json").with("content-encoding", "zstd");
     let outcome = run(&worker, &post, &Message::response(200));
     assert_eq!((outcome.status(), outcome.upstream.is_none()), (415, true));
 }

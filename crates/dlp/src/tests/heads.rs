@@ -34,7 +34,10 @@ fn parameters_are_changed_where_they_stand() {
 #[test]
 fn paths_are_changed_without_their_query() {
     for (before, after) in [
-        ("/cards/4111111111111111/x?card=4111111111111111", "/cards/****************/x?card=4111111111111111"),
+        (
+            "/cards/4111111111111111/x?card=4111111111111111",
+            "/cards/****************/x?card=4111111111111111",
+        ),
         ("/cards/%34111111111111111", "/cards/%2A***************"),
         ("/", "/"),
     ] {

@@ -3,13 +3,15 @@
 mod blocking;
 mod bodies;
 mod configuration;
+mod documents;
 mod encoded;
 mod heads;
+mod properties;
 mod reports;
 mod rules;
 
 use meshgate_policy::config::ConfigError;
-use meshgate_test_host::{Chunking, Client, Message, Outcome, Worker, World, chunkings};
+use meshgate_test_host::{Chunking, Client, Ending, Message, Outcome, Worker, World, chunkings};
 use serde_json::{Value, json};
 
 use crate::Dlp;

@@ -27,7 +27,13 @@ fn access_logs_read_kinds_places_and_counts() {
     let [first, second] = told.split("; ").collect::<Vec<_>>()[..] else { panic!("{told}") };
     let (text, digest) = first.split_once(" [").unwrap();
     assert_eq!(text, "request.headers payment.card x1 mask (cards)");
-    assert!(second.starts_with(&format!("response.body payment.card x3 mask (cards) [{}", digest.trim_end_matches(']'))), "{told}");
+    assert!(
+        second.starts_with(&format!(
+            "response.body payment.card x3 mask (cards) [{}",
+            digest.trim_end_matches(']')
+        )),
+        "{told}"
+    );
     assert_eq!(world.metric("meshgate.dlp.mask.payment"), 4);
     assert_eq!(world.metric("meshgate.dlp.bodies.scanned"), 1);
 }

@@ -29,7 +29,11 @@ fn values_are_replaced_by_texts_that_fit() {
         (json!({"replace": "a\"b\\"}), r#"{"card":"4111111111111111"}"#, r#"{"card":"a\"b\\"}"#),
         (json!({"replace": ""}), r#"{"card":"4111111111111111"}"#, r#"{"card":""}"#),
         (json!({"replace": ""}), r#"{"card":4111111111111111}"#, r#"{"card":""}"#),
-        (json!({"mask": {"character": "x", "keep_first": 4}}), r#"{"card":"4111111111111111"}"#, r#"{"card":"4111xxxxxxxxxxxx"}"#),
+        (
+            json!({"mask": {"character": "x", "keep_first": 4}}),
+            r#"{"card":"4111111111111111"}"#,
+            r#"{"card":"4111xxxxxxxxxxxx"}"#,
+        ),
         (json!("report"), r#"{"card":"4111111111111111"}"#, r#"{"card":"4111111111111111"}"#),
     ] {
         assert_eq!(with_rule(json!({"do": action}), body), expected, "{action}");

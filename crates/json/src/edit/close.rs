@@ -1,17 +1,12 @@
 //! What a scan notes where a child ends and where a container closes.
 
 use super::frame::{Candidate, Creation, FrameEdit, Kind};
-use super::walk::{State, Walker, inside};
+use super::walk::{State, Walker};
 use super::work::{Machine, Role, Span, Splice, Tally, Verb, What};
 use crate::error::{ErrorKind, JsonError};
 use crate::path::{Element, Segment, Selector};
-use crate::string;
 
 impl<'e> Walker<'_, 'e> {
-    pub(super) fn segment(&self, state: &State) -> Option<&'e Segment> {
-        self.machines.get(state.machine)?.path.get(state.segment)
-    }
-
     pub(super) fn hits_of(&self, from: usize) -> impl Iterator<Item = &Machine<'e>> {
         self.hits.iter().skip(from).filter_map(|hit| self.machines.get(*hit))
     }
@@ -36,8 +31,8 @@ impl<'e> Walker<'_, 'e> {
         Ok(())
     }
 
-    /// The value that begins is no container, but paths lead through it: nothing can be made in it.
-    pub(super) fn scalar_on_the_way(&mut self, states: usize) {
+    /// Paths lead to the value that begins, but none into it: nothing can be made there.
+    pub(super) fn no_way(&mut self, states: usize) {
         for at in states..self.states.len() {
             let Some(state) = self.states.get(at).copied() else { break };
             let Some(machine) = self.machines.get(state.machine).copied() else { continue };
@@ -47,18 +42,11 @@ impl<'e> Walker<'_, 'e> {
         }
     }
 
-    /// A member is not selected: if a sibling gets its name, it has to go.
-    pub(super) fn rename_target(&mut self, state: &State, name: Span, escaped: bool) -> Result<(), JsonError> {
-        let Some(machine) = self.machines.get(state.machine).copied() else { return Ok(()) };
-        let Some(Verb::Rename(new)) = self.verb(&machine) else { return Ok(()) };
-        if state.segment.saturating_add(1) < machine.path.len() {
-            return Ok(());
-        }
-        let found = inside(self.scanner.text, name);
-        let same = if escaped { string::equals(found, new.as_bytes()) } else { found == new.as_bytes() };
-        if same {
+    /// The member that begins has to go if a sibling gets its name.
+    pub(super) fn rename_target(&mut self, state: &State<'_>) -> Result<(), JsonError> {
+        if let Some(op) = self.machines.get(state.machine).map(|machine| machine.op) {
             self.count()?;
-            self.candidate(machine.op, true);
+            self.candidate(op, true);
         }
         Ok(())
     }
@@ -160,6 +148,13 @@ impl<'e> Walker<'_, 'e> {
         let creations = self.notes.creations.len();
         self.create()?;
         let Some(frame) = self.frames.pop() else { return Ok(()) };
+        if frame.keep.is_none()
+            && self.candidates.len() == frame.candidates
+            && self.notes.creations.len() == creations
+        {
+            self.renamed.truncate(frame.renamed);
+            return Ok(());
+        }
         let goes = frame.keep.is_some() && !frame.held && !frame.keep_root;
         let candidates = self.notes.candidates.len();
         let renamed = self.renamed.get(frame.renamed..).unwrap_or_default();
@@ -173,7 +168,9 @@ impl<'e> Walker<'_, 'e> {
         if let Some(op) = frame.keep {
             let removed = self.notes.candidates.len().saturating_sub(candidates);
             self.tally(op, |tally| tally.changed = tally.changed.saturating_add(removed));
-            if frame.held && let Some(parent) = self.frames.last_mut() {
+            if frame.held
+                && let Some(parent) = self.frames.last_mut()
+            {
                 parent.child_kept = true;
             }
         }
@@ -216,7 +213,7 @@ impl<'e> Walker<'_, 'e> {
             if state.seen || state.segment < machine.tail || !self.verb(&machine).is_some_and(Verb::creates) {
                 continue;
             }
-            let element = match self.segment(&state).and_then(Segment::single) {
+            let element = match state.next.single() {
                 Some(Selector::Token { element, .. }) => *element,
                 _ => Element::None,
             };

@@ -3,6 +3,7 @@
 mod close;
 mod frame;
 mod lengths;
+mod pass;
 mod plan;
 mod splice;
 #[cfg(test)]

@@ -57,7 +57,8 @@ pub(crate) fn find(text: &[u8], path: &Path, limits: &Limits) -> Result<Vec<Span
 
 /// As many edits as can share a scan, and the rest.
 fn next_batch<'s, 'e>(edits: &'s [Edit<'e>]) -> (&'s [Edit<'e>], &'s [Edit<'e>]) {
-    let alone = |edit: &Edit<'_>| matches!(edit.action, Action::Move { from } if moves_within(from, edit.path));
+    let alone =
+        |edit: &Edit<'_>| matches!(edit.action, Action::Move { from } if moves_within(from, edit.path));
     if edits.len() < 2 || edits.first().is_some_and(alone) {
         return edits.split_at_checked(1).unwrap_or((edits, &[]));
     }
@@ -67,7 +68,8 @@ fn next_batch<'s, 'e>(edits: &'s [Edit<'e>]) -> (&'s [Edit<'e>], &'s [Edit<'e>])
             return true;
         }
         let reaches = reaches(edit);
-        let mut pairs = reaches.iter().flatten().flat_map(|later| earlier.iter().map(move |earlier| (earlier, later)));
+        let mut pairs =
+            reaches.iter().flatten().flat_map(|later| earlier.iter().map(move |earlier| (earlier, later)));
         if pairs.any(|(earlier, later)| interferes(earlier, later)) {
             return true;
         }
@@ -79,7 +81,8 @@ fn next_batch<'s, 'e>(edits: &'s [Edit<'e>]) -> (&'s [Edit<'e>], &'s [Edit<'e>])
 
 /// What an edit reads and writes.
 fn reaches<'e>(edit: &Edit<'e>) -> [Option<Reach<'e>>; 2] {
-    let read = Reach { path: edit.path.segments(), renamed: None, writes: false, creates: false, removes: false };
+    let read =
+        Reach { path: edit.path.segments(), renamed: None, writes: false, creates: false, removes: false };
     let write = Reach { writes: true, ..read };
     match edit.action {
         Action::Set(_) | Action::Add(_) | Action::Append(_) => [Some(Reach { creates: true, ..write }), None],
@@ -128,7 +131,8 @@ fn move_within(
     let (removed, _) = run(text, &[Edit { path: from, action: Action::Remove }], limits)?;
     let Some(removed) = removed else { return Ok((None, Outcome::WrongType)) };
     let (set, found) = run(&removed, &[Edit { path: to, action: Action::Set(value) }], limits)?;
-    let outcome = found.into_iter().next().map_or(Outcome::Missing, |found| found.outcome(&Cow::Owned(Vec::new())));
+    let outcome =
+        found.into_iter().next().map_or(Outcome::Missing, |found| found.outcome(&Cow::Owned(Vec::new())));
     Ok((set, outcome))
 }
 
@@ -204,7 +208,9 @@ fn splice(
             Action::Set(value) | Action::Add(value) => {
                 Payload { live: true, value: value.as_bytes(), ..Payload::default() }
             }
-            Action::Append(value) => Payload { live: true, value: value.as_bytes(), in_array: true, name: "" },
+            Action::Append(value) => {
+                Payload { live: true, value: value.as_bytes(), in_array: true, name: "" }
+            }
             Action::Rename(name) => Payload { live: true, name, ..Payload::default() },
             Action::Remove | Action::Keep(_) => Payload { live: true, ..Payload::default() },
             Action::Copy { .. } | Action::Move { .. } => Payload {

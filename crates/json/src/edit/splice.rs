@@ -59,7 +59,11 @@ enum Content<'n> {
     Value(usize),
     Name(usize),
     /// Made members or elements, and what stands between them.
-    Made { frame: &'n FrameEdit, made: Vec<&'n Creation>, after_others: bool },
+    Made {
+        frame: &'n FrameEdit,
+        made: Vec<&'n Creation>,
+        after_others: bool,
+    },
 }
 
 struct Splicer<'n> {

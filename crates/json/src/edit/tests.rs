@@ -131,7 +131,12 @@ fn append_extends_arrays() {
     assert_edit("[1,\n 2\n]", &[append("", "3")], "[1,\n 2,\n 3\n]", Done(1));
     assert_edit("[]", &[append("", "1"), append("", "2")], "[1,2]", Done(1));
     assert_edit("[[],[0]]", &[append("$[*]", "1")], "[[1],[0,1]]", Done(2));
-    assert_edit("{}", &[append("/a", "1"), append("/a", "2"), append("/b", "3")], r#"{"a":[1,2],"b":[3]}"#, Done(1));
+    assert_edit(
+        "{}",
+        &[append("/a", "1"), append("/a", "2"), append("/b", "3")],
+        r#"{"a":[1,2],"b":[3]}"#,
+        Done(1),
+    );
 }
 
 #[test]
@@ -225,22 +230,32 @@ fn edits_see_what_those_before_them_did() {
     assert_edit(r#"{"a":1}"#, &[get("/a"), set("/a", "2"), copy("/a", "/b")], r#"{"a":2,"b":2}"#, Done(1));
     assert_edit("{}", &[set("$.b.a", "1"), set("/b/1", "2")], r#"{"b":{"a":1,"1":2}}"#, Done(1));
     assert_edit("{}", &[set("/b/1", "1"), set("/b/1/a", "2")], "{}", Missing);
-    assert_edit(r#"{"b":{}}"#, &[set("/b/1/a", "1"), set("/b/1/c", "2")], r#"{"b":{"1":{"a":1,"c":2}}}"#, Done(1));
+    assert_edit(
+        r#"{"b":{}}"#,
+        &[set("/b/1/a", "1"), set("/b/1/c", "2")],
+        r#"{"b":{"1":{"a":1,"c":2}}}"#,
+        Done(1),
+    );
     assert_edit("[0,1,2]", &[remove("/0"), set("/1", "9")], "[1,9]", Done(1));
 }
 
 #[test]
 fn limits_stop_what_grows() {
     let limits = Limits { depth: 4, matches: 5, output: 40 };
-    let fails = |text: &'static str, edits: &[Edit<'static>]| {
-        edit(text.as_bytes(), edits, &limits).unwrap_err().kind
-    };
+    let fails =
+        |text: &'static str, edits: &[Edit<'static>]| edit(text.as_bytes(), edits, &limits).unwrap_err().kind;
     assert_eq!(fails("[[[[[]]]]]", &[]), ErrorKind::TooDeep);
     assert_eq!(fails("[[[[[]]]]]", &[set("$..*..*", "1")]), ErrorKind::TooDeep);
     assert_eq!(fails("[1,2,3,4,5,6]", &[get("$[*]")]), ErrorKind::TooManyMatches);
     assert_eq!(fails("[1,2,3,4,5,6]", &[keep("", &[])]), ErrorKind::TooManyMatches);
     let text = r#"{"a":"0123456789"}"#;
     let doubling = [copy("", "/b"), copy("", "/c"), copy("", "/d")];
-    assert_eq!(edit(text.as_bytes(), &doubling, &Limits { depth: 9, ..limits }).unwrap_err().kind, ErrorKind::TooLarge);
-    assert!(ErrorKind::TooLarge != ErrorKind::TooDeep && edit(b"[", &[], &limits).is_err_and(|error| !error.is_limit()));
+    assert_eq!(
+        edit(text.as_bytes(), &doubling, &Limits { depth: 9, ..limits }).unwrap_err().kind,
+        ErrorKind::TooLarge
+    );
+    assert!(
+        ErrorKind::TooLarge != ErrorKind::TooDeep
+            && edit(b"[", &[], &limits).is_err_and(|error| !error.is_limit())
+    );
 }

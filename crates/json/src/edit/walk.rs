@@ -3,16 +3,22 @@
 
 use super::frame::{Candidate, Frame, Kind};
 use super::lengths::Lengths;
+use super::pass::Child;
 use super::work::{Machine, Notes, Role, Span, Tally, Verb};
 use crate::error::{ErrorKind, JsonError};
 use crate::path::Segment;
 use crate::scan::{Limits, Scanner, Start};
+use crate::string;
 
 /// A path, and how much of it the way to the container here has used.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct State {
+pub(super) struct State<'e> {
     pub machine: usize,
     pub segment: usize,
+    /// The segment that is next.
+    pub next: &'e Segment,
+    /// A name that must not be left beside the member that the segment selects: it is renamed to this.
+    pub rename_to: Option<&'e str>,
     /// Whether a member of the object here was selected.
     pub seen: bool,
 }
@@ -24,7 +30,7 @@ pub(crate) struct Walker<'t, 'e> {
     pub(super) verbs: &'e [Verb<'e>],
     pub(super) machines: Vec<Machine<'e>>,
     pub(super) frames: Vec<Frame>,
-    pub(super) states: Vec<State>,
+    pub(super) states: Vec<State<'e>>,
     /// The machines whose path ends at the children that are open, by frame.
     pub(super) hits: Vec<usize>,
     /// Children of open frames that may have to go, by frame.
@@ -72,6 +78,8 @@ impl<'t, 'e> Walker<'t, 'e> {
         }
         self.value()?;
         self.scanner.finish()?;
+        // They were noted where they end.
+        self.notes.tallies.iter_mut().for_each(|tally| tally.got.sort_unstable());
         Ok((self.notes, self.machines))
     }
 
@@ -96,17 +104,24 @@ impl<'t, 'e> Walker<'t, 'e> {
         let depth = self.frames.len().saturating_sub(1);
         let Some(parent) = self.frames.last() else { return Ok(false) };
         let (hits, states, keep) = (parent.hits, parent.states_end, parent.keep);
-        let has_states = self.states.len() > states;
         let start = self.scanner.start();
-        let keeps = self.hits_of(hits).find_map(|machine| match self.verb(machine) {
-            Some(Verb::Keep) => Some(machine.op),
-            _ => None,
-        });
-        let appends = start == Start::Array
-            && self.hits_of(hits).any(|machine| matches!(self.verb(machine), Some(Verb::Append)));
-        if start == Start::Scalar || !(has_states || keeps.is_some() || appends) {
-            if has_states {
-                self.scalar_on_the_way(states);
+        let array = start == Start::Array;
+        let mut leads = false;
+        let (mut keeps, mut appends) = (None, false);
+        if start != Start::Scalar {
+            leads = self.states.iter().skip(states).any(|state| state.next.leads_into(array));
+            for machine in self.hits_of(hits) {
+                match self.verb(machine) {
+                    Some(Verb::Keep) => keeps = Some(machine.op),
+                    Some(Verb::Append) => appends = array,
+                    _ => {}
+                }
+            }
+        }
+        // A container in which a `Keep` keeps nothing goes whole.
+        if !(leads || keeps.is_some() || appends) {
+            if self.states.len() > states {
+                self.no_way(states);
                 self.states.truncate(states);
             }
             self.scanner.value(self.limits.depth.saturating_sub(depth))?;
@@ -117,8 +132,7 @@ impl<'t, 'e> Walker<'t, 'e> {
         }
         let kept = parent.child_kept;
         let open = self.scanner.at;
-        let array = start == Start::Array;
-        let counted = array && self.states.iter().skip(states).any(|state| self.segment(state).is_some_and(Segment::needs_len));
+        let counted = array && self.states.iter().skip(states).any(|state| state.next.needs_len());
         let len = if counted { Some(self.lengths.of(&self.scanner, self.limits.depth)?) } else { None };
         self.frames.push(Frame {
             kind: if array { Kind::Array } else { Kind::Object },
@@ -138,7 +152,7 @@ impl<'t, 'e> Walker<'t, 'e> {
         Ok(true)
     }
 
-    /// From behind the opening bracket: to the first child, or past the closing bracket.
+    /// From behind the opening bracket: to the first child that matters, or past the closing bracket.
     fn first_child(&mut self) -> Result<bool, JsonError> {
         self.scanner.space();
         let array = self.in_array();
@@ -149,7 +163,7 @@ impl<'t, 'e> Walker<'t, 'e> {
         self.child(array)
     }
 
-    /// From behind a child: to the next, or past the closing bracket.
+    /// From behind a child: to the next that matters, or past the closing bracket.
     fn next_child(&mut self) -> Result<bool, JsonError> {
         self.scanner.space();
         let array = self.in_array();
@@ -171,36 +185,29 @@ impl<'t, 'e> Walker<'t, 'e> {
         self.frames.last().is_some_and(|frame| frame.kind == Kind::Array)
     }
 
-    /// A child begins here.
+    /// From the first byte of a child: to the value of the next that matters, and into it if a path leads there.
     fn child(&mut self, array: bool) -> Result<bool, JsonError> {
-        let start = self.scanner.at;
-        let mut name = (start, start);
-        let mut escaped = false;
-        if !array {
-            (name, escaped) = self.scanner.name()?;
-        }
-        let value = self.scanner.at;
-        self.begin_child(start, name, value);
+        let Some(child) = self.pass_children(array)? else { return Ok(false) };
+        self.begin_child(child.start, child.name, child.value);
         let Some(frame) = self.frames.last() else { return Ok(false) };
-        let (states, states_end, index, len) = (frame.states, frame.states_end, frame.count.wrapping_sub(1), frame.len);
-        for at in states..states_end {
+        let (states, index, len) = (frame.states..frame.states_end, frame.count.wrapping_sub(1), frame.len);
+        for at in states {
             let Some(state) = self.states.get(at).copied() else { break };
-            let Some(segment) = self.segment(&state) else { continue };
-            let selected = if array {
-                segment.selects_element(index, len)
-            } else {
-                segment.selects_member(inside(self.scanner.text, name), escaped)
-            };
-            if segment.descendant {
+            if state.next.descendant {
                 self.push_state(state.machine, state.segment);
             }
+            let selected = if array {
+                state.next.selects_element(index, len)
+            } else {
+                state.next.selects_member(child.inside, child.escaped)
+            };
             if selected {
                 if let Some(state) = self.states.get_mut(at) {
                     state.seen = true;
                 }
                 self.arrive(state.machine, state.segment.saturating_add(1))?;
-            } else if !array {
-                self.rename_target(&state, name, escaped)?;
+            } else if !array && state.renames_to(&child) {
+                self.rename_target(&state)?;
             }
         }
         self.drop_settled();
@@ -217,7 +224,8 @@ impl<'t, 'e> Walker<'t, 'e> {
         let mut kept = from;
         for at in from..self.states.len() {
             let Some(state) = self.states.get(at).copied() else { break };
-            let settled = self.hits.iter().skip(hits).any(|hit| *hit == state.machine) && self.settles(state.machine);
+            let settled =
+                self.hits.iter().skip(hits).any(|hit| *hit == state.machine) && self.settles(state.machine);
             if !settled {
                 self.states.swap(kept, at);
                 kept = kept.wrapping_add(1);
@@ -263,7 +271,11 @@ impl<'t, 'e> Walker<'t, 'e> {
             self.push_state(machine, segment);
             return Ok(());
         }
-        if self.frames.last().is_some_and(|frame| self.hits.iter().skip(frame.hits).any(|hit| *hit == machine)) {
+        if self
+            .frames
+            .last()
+            .is_some_and(|frame| self.hits.iter().skip(frame.hits).any(|hit| *hit == machine))
+        {
             return Ok(());
         }
         self.count()?;
@@ -287,14 +299,22 @@ impl<'t, 'e> Walker<'t, 'e> {
     /// Notes a state for the child that begins, once.
     fn push_state(&mut self, machine: usize, segment: usize) {
         let from = self.frames.last().map_or(0, |frame| frame.states_end);
-        let known = self.states.iter().skip(from).any(|state| state.machine == machine && state.segment == segment);
-        if !known {
-            self.states.push(State { machine, segment, seen: false });
-        }
+        let known =
+            self.states.iter().skip(from).any(|state| state.machine == machine && state.segment == segment);
+        let Some(found) = self.machines.get(machine).filter(|_| !known) else { return };
+        let Some(next) = found.path.get(segment) else { return };
+        let rename_to = match self.verb(found) {
+            Some(Verb::Rename(new)) if segment.saturating_add(1) == found.path.len() => Some(new),
+            _ => None,
+        };
+        self.states.push(State { machine, segment, next, rename_to, seen: false });
     }
 }
 
-/// A name without its quotes.
-pub(super) fn inside(text: &[u8], (start, end): Span) -> &[u8] {
-    text.get(start.saturating_add(1)..end.saturating_sub(1)).unwrap_or_default()
+impl State<'_> {
+    /// Whether a member has the name that the member which the path selects is to get.
+    #[inline]
+    pub fn renames_to(&self, child: &Child<'_>) -> bool {
+        self.rename_to.is_some_and(|new| string::is(child.inside, child.escaped, new.as_bytes()))
+    }
 }

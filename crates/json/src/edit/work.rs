@@ -95,4 +95,3 @@ pub(crate) struct Notes {
     pub candidates: Vec<Candidate>,
     pub creations: Vec<Creation>,
 }
-

@@ -81,11 +81,9 @@ impl fmt::Display for PathError {
                 self.joined("", "/"),
                 self.joined("$", "."),
             ),
-            PathProblem::Fragment => write!(
-                f,
-                "a JSON Pointer is written without `#` here: write `{}`",
-                self.joined("", "/"),
-            ),
+            PathProblem::Fragment => {
+                write!(f, "a JSON Pointer is written without `#` here: write `{}`", self.joined("", "/"),)
+            }
             PathProblem::Tilde => {
                 write!(f, "expected `0` or `1` after the `~` {place}: write `~0` for `~` and `~1` for `/`")
             }
@@ -110,7 +108,10 @@ impl fmt::Display for PathError {
             }
             PathProblem::Quote => write!(f, "the quote that opens {place} is not closed"),
             PathProblem::Control => {
-                write!(f, "a control character in the quotes {place}: write it as an escape (`\\n`, `\\u0000`)")
+                write!(
+                    f,
+                    "a control character in the quotes {place}: write it as an escape (`\\n`, `\\u0000`)"
+                )
             }
             PathProblem::Escape => write!(
                 f,

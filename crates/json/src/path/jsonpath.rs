@@ -83,7 +83,8 @@ impl Parser<'_> {
 
     /// A name after a dot: it begins with no digit (RFC 9535, section 2.5.1.1).
     fn shorthand(&mut self) -> Result<Selector, Failure> {
-        let begins = |character: char| character.is_ascii_alphabetic() || character == '_' || !character.is_ascii();
+        let begins =
+            |character: char| character.is_ascii_alphabetic() || character == '_' || !character.is_ascii();
         let end = self.rest.find(|character: char| !begins(character) && !character.is_ascii_digit());
         let (name, rest) = self.rest.split_at_checked(end.unwrap_or(self.rest.len())).unwrap_or_default();
         if !name.starts_with(begins) {

@@ -129,6 +129,12 @@ impl Segment {
         self.selectors.iter().any(|selector| selector.selects_element(index, len))
     }
 
+    /// Whether it can select anything in an array (or else in an object), or below.
+    #[inline]
+    pub fn leads_into(&self, array: bool) -> bool {
+        self.descendant || self.selectors.iter().any(|selector| selector.leads_into(array))
+    }
+
     /// Whether it selects every member, whatever its name.
     pub fn selects_any(&self) -> bool {
         self.selectors.contains(&Selector::Wildcard)

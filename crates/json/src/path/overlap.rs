@@ -23,7 +23,8 @@ pub(crate) struct Reach<'p> {
 /// Whether an edit that reaches `later` could see what an edit before it did in `earlier`.
 pub(crate) fn interferes(earlier: &Reach<'_>, later: &Reach<'_>) -> bool {
     earlier.writes
-        && (meet(earlier, later) || earlier.creates && later.creates && sees_created(earlier.path, later.path))
+        && (meet(earlier, later)
+            || earlier.creates && later.creates && sees_created(earlier.path, later.path))
 }
 
 /// Whether a place of one can be, hold or lie in a place of the other.
@@ -34,7 +35,8 @@ fn meet(earlier: &Reach<'_>, later: &Reach<'_>) -> bool {
         let last = i.saturating_add(1) == earlier.path.len();
         let a_name = earlier.renamed.filter(|_| last);
         let b_name = later.renamed.filter(|_| j.saturating_add(1) == later.path.len());
-        let moves_elements = earlier.removes && last || earlier.creates && a.selectors.iter().any(is_after_last);
+        let moves_elements =
+            earlier.removes && last || earlier.creates && a.selectors.iter().any(is_after_last);
         if moves_elements && a.selectors.iter().any(in_array) && b.selectors.iter().any(in_array) {
             return true;
         }
@@ -128,21 +130,24 @@ fn share(a: &Segment, a_name: Option<&str>, b: &Segment, b_name: Option<&str>) -
 fn may_share(a: &Selector, b: &Selector) -> bool {
     match (a, b) {
         (Selector::Wildcard, _) | (_, Selector::Wildcard) => true,
-        (Selector::Name(a) | Selector::Token { name: a, .. }, Selector::Name(b) | Selector::Token { name: b, .. }) => {
-            a == b
-        }
+        (
+            Selector::Name(a) | Selector::Token { name: a, .. },
+            Selector::Name(b) | Selector::Token { name: b, .. },
+        ) => a == b,
         (Selector::Name(_), _) | (_, Selector::Name(_)) => false,
-        (Selector::Token { element, .. }, other) | (other, Selector::Token { element, .. }) => match element {
-            Element::At(index) => other.needs_len() || other.selects_element(*index, None),
-            Element::None | Element::AfterLast => false,
-        },
+        (Selector::Token { element, .. }, other) | (other, Selector::Token { element, .. }) => {
+            match element {
+                Element::At(index) => other.needs_len() || other.selects_element(*index, None),
+                Element::None | Element::AfterLast => false,
+            }
+        }
         (Selector::Index(a), Selector::Index(b)) if (*a < 0) == (*b < 0) => a == b,
         _ => true,
     }
 }
 
 fn in_array(selector: &Selector) -> bool {
-    !matches!(selector, Selector::Name(_) | Selector::Token { element: Element::None, .. })
+    selector.leads_into(true)
 }
 
 fn is_after_last(selector: &Selector) -> bool {

@@ -34,12 +34,20 @@ impl Selector {
         matches!(self, Self::Name(_) | Self::Token { .. } | Self::Index(_))
     }
 
+    /// Whether it can select an element of an array (or else a member of an object), there or yet to be made.
+    #[inline]
+    pub fn leads_into(&self, array: bool) -> bool {
+        match self {
+            Self::Name(_) | Self::Token { element: Element::None, .. } => !array,
+            Self::Index(_) | Self::Slice { .. } => array,
+            Self::Token { .. } | Self::Wildcard => true,
+        }
+    }
+
     #[inline]
     pub fn selects_member(&self, inside: &[u8], escaped: bool) -> bool {
         match self {
-            Self::Name(name) | Self::Token { name, .. } => {
-                if escaped { string::equals(inside, name.as_bytes()) } else { inside == name.as_bytes() }
-            }
+            Self::Name(name) | Self::Token { name, .. } => string::is(inside, escaped, name.as_bytes()),
             Self::Wildcard => true,
             Self::Index(_) | Self::Slice { .. } => false,
         }

@@ -11,9 +11,9 @@
 
 mod paths;
 mod place;
-mod tokenizer;
 #[cfg(test)]
 mod tests;
+mod tokenizer;
 
 pub use paths::{Paths, PathsError};
 pub use place::Place;

@@ -75,25 +75,32 @@ impl Stack {
         }
     }
 
-    /// The name of the child is known: as it was written, cut off if `whole` is false.
+    /// The name of the child is known: as it was written, cut off if `whole` is false. Finds the paths that select the
+    /// child; [`Stack::keep_name`] keeps the name.
+    #[inline]
     pub fn named(&mut self, paths: &Paths, raw: &[u8], escaped: bool, whole: bool) {
         let Some(level) = self.levels.last_mut() else { return };
         level.named = true;
-        let (states, states_end, selected) = (level.states, level.states_end, level.selected);
-        self.names.truncate(level.name);
-        let start = raw.get(..NAME).unwrap_or(raw);
-        if escaped {
-            self.names.extend_from_slice(&crate::string::decode(start));
-        } else {
-            self.names.extend_from_slice(start);
-        }
-        self.selected = selected;
+        self.selected = level.selected;
+        let (states, states_end) = (level.states, level.states_end);
         if states < states_end {
             let selects = |segment: &Segment| match whole {
                 true => segment.selects_member(raw, escaped),
                 false => segment.selects_any(),
             };
             self.selected |= paths.descend(&mut self.states, states, states_end, selects);
+        }
+    }
+
+    /// Keeps the name of the child, for when the chunk is gone or another name takes its place.
+    pub fn keep_name(&mut self, raw: &[u8], escaped: bool) {
+        let Some(level) = self.levels.last() else { return };
+        self.names.truncate(level.name);
+        let start = raw.get(..NAME).unwrap_or(raw);
+        if escaped {
+            self.names.extend_from_slice(&crate::string::decode(start));
+        } else {
+            self.names.extend_from_slice(start);
         }
     }
 
@@ -149,28 +156,18 @@ impl Stack {
         }
     }
 
-    /// Where a value stands that begins now.
-    pub fn place(&self) -> Place<'_> {
-        Place { stack: self, selected: self.selected, own_name: true }
+    /// Where a value stands that begins now; `fresh` is the name of the member if it is not kept yet.
+    #[inline]
+    pub fn place<'t>(&'t self, fresh: Option<&'t [u8]>) -> Place<'t> {
+        let fresh = fresh.map(|name| name.get(..NAME).unwrap_or(name));
+        Place { stack: self, selected: self.selected, own_name: true, fresh }
     }
 
     /// Where a name stands that begins now.
+    #[inline]
     pub fn place_of_name(&self) -> Place<'_> {
         let selected = self.levels.last().map_or(0, |level| level.selected);
-        Place { stack: self, selected, own_name: false }
-    }
-
-    fn names(&self, own: bool) -> impl DoubleEndedIterator<Item = (&Level, &[u8])> {
-        let levels = self.levels.len();
-        self.levels.iter().enumerate().map(move |(at, level)| {
-            let innermost = at.saturating_add(1) == levels;
-            let end = match self.levels.get(at.saturating_add(1)) {
-                Some(next) => next.name,
-                None => self.names.len(),
-            };
-            let named = level.named && (own || !innermost);
-            (level, self.names.get(level.name..end).filter(|_| named).unwrap_or_default())
-        })
+        Place { stack: self, selected, own_name: false, fresh: None }
     }
 }
 
@@ -197,23 +194,22 @@ pub struct Place<'t> {
     selected: u128,
     /// Whether the name of the innermost member is part of it: not for a name itself.
     own_name: bool,
+    /// That name, if it is not among those of the stack.
+    fresh: Option<&'t [u8]>,
 }
 
 impl<'t> Place<'t> {
     /// The name of the innermost member that the token is in, its escapes resolved; of a long one the first bytes (256
-    /// as written). An element of an array is in the member whose value the array is; a name is in the member
-    /// around its object.
+    /// as written). An element of an array is in the member whose value the array is; a name is in the member around its
+    /// object.
     pub fn name(&self) -> Option<&'t [u8]> {
-        self.stack
-            .names(self.own_name)
-            .rev()
-            .find(|(level, _)| level.named && (self.own_name || !std::ptr::eq(*level, self.innermost())))
-            .map(|(_, name)| name)
+        self.fresh.or_else(|| self.names().rev().find_map(|(_, name)| name))
     }
 
     /// Whether a path of the set (by its position) selects the token's value or a container that it is in.
     pub fn is_selected(&self, path: usize) -> bool {
-        u32::try_from(path).ok().and_then(|path| self.selected.checked_shr(path)).is_some_and(|bits| bits & 1 == 1)
+        let path = u32::try_from(path).ok();
+        path.and_then(|path| self.selected.checked_shr(path)).is_some_and(|bits| bits & 1 == 1)
     }
 
     /// All paths that do, as bits: the first path lowest.
@@ -228,59 +224,50 @@ impl<'t> Place<'t> {
 
     /// Where the member (its name) or the element (its value) begins that the token belongs to.
     pub fn child_start(&self) -> u64 {
-        self.innermost().child
+        self.stack.levels.last().map_or(0, |level| level.child)
     }
 
     /// Where the member or element before that ends, or the inside of its container begins.
     pub fn previous_end(&self) -> u64 {
-        self.innermost().previous
+        self.stack.levels.last().map_or(0, |level| level.previous)
     }
 
     /// How many members or elements stand before it in its container.
     pub fn index(&self) -> u64 {
-        self.innermost().count.saturating_sub(1)
+        self.stack.levels.last().map_or(0, |level| level.count.saturating_sub(1))
     }
 
     /// Whether it is an element of an array.
     pub fn in_array(&self) -> bool {
-        self.innermost().kind == Kind::Array
+        self.stack.kind() == Kind::Array
     }
 
-    /// The place as a JSON Pointer (RFC 6901) into its document; names are cut off as in [`Place::name`], and what is no UTF-8 in
-    /// them becomes U+FFFD. It holds names from the document.
+    /// The place as a JSON Pointer (RFC 6901) into its document. It holds names from the document: they are cut off as
+    /// in [`Place::name`], and what is no UTF-8 in them becomes U+FFFD.
     pub fn pointer(&self) -> String {
         let mut pointer = String::new();
-        for (level, name) in self.stack.names(self.own_name) {
-            match level.kind {
-                Kind::Stream => {}
-                Kind::Array => {
-                    pointer.push('/');
-                    pointer.push_str(&level.count.saturating_sub(1).to_string());
-                }
-                Kind::Object if !self.own_name && std::ptr::eq(level, self.innermost()) => {}
-                Kind::Object => {
-                    pointer.push('/');
-                    let name = String::from_utf8_lossy(name);
-                    pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
-                }
+        for (level, name) in self.names() {
+            if level.kind == Kind::Array {
+                pointer.push('/');
+                pointer.push_str(&level.count.saturating_sub(1).to_string());
+            } else if let Some(name) = name {
+                pointer.push('/');
+                pointer.push_str(&String::from_utf8_lossy(name).replace('~', "~0").replace('/', "~1"));
             }
         }
         pointer
     }
 
-    fn innermost(&self) -> &'t Level {
-        const STREAM: &Level = &Level {
-            kind: Kind::Stream,
-            count: 0,
-            child: 0,
-            previous: 0,
-            name: 0,
-            named: false,
-            states: 0,
-            states_end: 0,
-            selected: 0,
-        };
-        self.stack.levels.last().unwrap_or(STREAM)
+    /// The levels from the outermost on, each with the name of its member.
+    fn names(&self) -> impl DoubleEndedIterator<Item = (&'t Level, Option<&'t [u8]>)> {
+        let Self { stack, own_name, fresh, .. } = *self;
+        stack.levels.iter().enumerate().map(move |(at, level)| {
+            let inner = stack.levels.get(at.saturating_add(1));
+            let end = inner.map_or(stack.names.len(), |inner| inner.name);
+            let named = level.named && (own_name || inner.is_some());
+            let kept = stack.names.get(level.name..end);
+            (level, fresh.filter(|_| inner.is_none()).or(kept).filter(|_| named))
+        })
     }
 }
 

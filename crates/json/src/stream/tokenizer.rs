@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::paths::Paths;
 use super::place::{Kind, Stack};
 use super::{Event, Token, TokenKind};
+use crate::number::digits;
 use crate::string::plain_end;
 
 /// How a stream is read.
@@ -56,7 +57,10 @@ enum State {
     /// A comma or the end of the container; nothing of that between documents.
     After,
     /// The rest of a string; whether the byte before was the backslash of an escape.
-    String { name: bool, escape: bool },
+    String {
+        name: bool,
+        escape: bool,
+    },
     /// The rest of a number.
     Number,
     /// The rest of this word.
@@ -102,7 +106,7 @@ impl Tokenizer {
                 State::Number => self.number(chunk, at, &mut each),
                 State::Word(rest) => self.word(chunk, at, rest, &mut each),
                 State::Broken => self.broken(chunk, at),
-                _ => self.structure(chunk, at, &mut each),
+                state => self.structure(chunk, at, state, &mut each),
             };
         }
         self.passed = self.offset(chunk.len());
@@ -126,83 +130,149 @@ impl Tokenizer {
         self.passed.wrapping_add(at as u64)
     }
 
-    /// White space, then one character of structure or the first of a token.
-    #[inline]
-    fn structure(&mut self, chunk: &[u8], mut at: usize, each: &mut impl FnMut(Event<'_>)) -> usize {
-        let byte = loop {
-            match chunk.get(at) {
-                Some(b' ' | b'\n' | b'\r' | b'\t') => at = at.wrapping_add(1),
-                Some(byte) => break *byte,
-                None => return at,
-            }
+    /// Structure, and the tokens that are whole in this chunk; up to a token that is not.
+    fn structure(
+        &mut self,
+        chunk: &[u8],
+        mut at: usize,
+        mut state: State,
+        each: &mut impl FnMut(Event<'_>),
+    ) -> usize {
+        let mut kind = self.stack.kind();
+        // The name of the innermost member as long as it stands in this chunk: most are never needed later.
+        let mut fresh: Option<&[u8]> = None;
+        let (state, at) = loop {
+            let byte = match chunk.get(at) {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => {
+                    at = at.wrapping_add(1);
+                    continue;
+                }
+                Some(byte) => *byte,
+                None => break (state, at),
+            };
+            let offset = self.offset(at);
+            let next = at.wrapping_add(1);
+            state = match (state, byte) {
+                (State::Colon, b':') => State::Value,
+                (State::After, b',') if kind == Kind::Array => State::Value,
+                (State::After, b',') if kind == Kind::Object => State::Name,
+                (State::FirstName | State::Name, b'"') => {
+                    self.stack.child(offset);
+                    let token = Token { kind: TokenKind::Name, start: offset };
+                    each(Event::Begin(token, self.stack.place_of_name()));
+                    let end = plain_end(chunk, next);
+                    if chunk.get(end) != Some(&b'"') {
+                        self.open_string(offset);
+                        break (State::String { name: true, escape: false }, next);
+                    }
+                    let name = chunk.get(next..end).unwrap_or_default();
+                    self.stack.named(&self.paths, name, false, true);
+                    fresh = Some(name);
+                    each(Event::End(token, self.offset(end.wrapping_add(1))));
+                    at = end.wrapping_add(1);
+                    if chunk.get(at) == Some(&b':') {
+                        at = at.wrapping_add(1);
+                        state = State::Value;
+                    } else {
+                        state = State::Colon;
+                    }
+                    continue;
+                }
+                (State::FirstElement | State::After, b']') if kind == Kind::Array => {
+                    self.stack.close(offset.wrapping_add(1));
+                    (kind, fresh) = (self.stack.kind(), None);
+                    State::After
+                }
+                (State::FirstName | State::After, b'}') if kind == Kind::Object => {
+                    self.stack.close(offset.wrapping_add(1));
+                    (kind, fresh) = (self.stack.kind(), None);
+                    State::After
+                }
+                (State::Value | State::FirstElement, _) | (State::After, _)
+                    if state != State::After || kind == Kind::Stream =>
+                {
+                    let token = match byte {
+                        b'"' => TokenKind::String,
+                        b'-' | b'0'..=b'9' => TokenKind::Number,
+                        b't' | b'f' | b'n' => TokenKind::Word,
+                        b'[' | b'{' if self.stack.depth() < self.options.depth => {
+                            self.stack.value(&self.paths, offset);
+                            if let Some(name) = fresh.take() {
+                                self.stack.keep_name(name, false);
+                            }
+                            kind = if byte == b'[' { Kind::Array } else { Kind::Object };
+                            self.stack.open(kind, offset);
+                            state = if byte == b'[' { State::FirstElement } else { State::FirstName };
+                            at = next;
+                            continue;
+                        }
+                        _ if state == State::Value && self.in_byte_order_mark(byte, offset) => {
+                            at = next;
+                            continue;
+                        }
+                        _ => {
+                            self.break_off(offset, each);
+                            break (State::Broken, next);
+                        }
+                    };
+                    self.stack.value(&self.paths, offset);
+                    let token = Token { kind: token, start: offset };
+                    each(Event::Begin(token, self.stack.place(fresh)));
+                    let end = match token.kind {
+                        TokenKind::Number => number_end(chunk, next),
+                        TokenKind::String => {
+                            let end = plain_end(chunk, next);
+                            if chunk.get(end) != Some(&b'"') {
+                                self.open_string(offset);
+                                break (State::String { name: false, escape: false }, next);
+                            }
+                            end.wrapping_add(1)
+                        }
+                        _ => {
+                            self.start = offset;
+                            break (State::Word(rest_of_word(byte)), next);
+                        }
+                    };
+                    if token.kind == TokenKind::Number && end >= chunk.len() {
+                        self.start = offset;
+                        break (State::Number, end);
+                    }
+                    let end_offset = self.offset(end);
+                    each(Event::End(token, end_offset));
+                    self.stack.child_ended(end_offset);
+                    at = end;
+                    state = State::After;
+                    continue;
+                }
+                _ => {
+                    self.break_off(offset, each);
+                    break (State::Broken, next);
+                }
+            };
+            at = next;
         };
-        let offset = self.offset(at);
-        match (self.state, byte) {
-            (State::After, b',') if self.stack.kind() != Kind::Stream => {
-                self.state = if self.stack.kind() == Kind::Array { State::Value } else { State::Name };
-            }
-            (State::FirstElement | State::After, b']') if self.stack.kind() == Kind::Array => self.close(offset),
-            (State::FirstName | State::After, b'}') if self.stack.kind() == Kind::Object => self.close(offset),
-            (State::FirstName | State::Name, b'"') => {
-                self.stack.child(offset);
-                self.begin(TokenKind::Name, offset, each);
-                self.name.clear();
-                self.name_len = 0;
-                self.escaped = false;
-                self.state = State::String { name: true, escape: false };
-            }
-            (State::Colon, b':') => self.state = State::Value,
-            (State::Value | State::FirstElement, _) => self.value(byte, offset, each),
-            (State::After, _) if self.stack.kind() == Kind::Stream => self.value(byte, offset, each),
-            _ => self.break_off(offset, each),
+        if let Some(name) = fresh {
+            self.stack.keep_name(name, false);
         }
-        at.wrapping_add(1)
-    }
-
-    /// A value begins with `byte`.
-    #[inline]
-    fn value(&mut self, byte: u8, offset: u64, each: &mut impl FnMut(Event<'_>)) {
-        let mark = usize::try_from(offset).ok().and_then(|at| BYTE_ORDER_MARK.get(at));
-        if mark == Some(&byte) && self.stack.depth() == 0 {
-            return;
-        }
-        let (kind, state) = match byte {
-            b'"' => (TokenKind::String, State::String { name: false, escape: false }),
-            b'-' | b'0'..=b'9' => (TokenKind::Number, State::Number),
-            b't' => (TokenKind::Word, State::Word(b"rue")),
-            b'f' => (TokenKind::Word, State::Word(b"alse")),
-            b'n' => (TokenKind::Word, State::Word(b"ull")),
-            b'[' | b'{' if self.stack.depth() < self.options.depth => {
-                self.stack.value(&self.paths, offset);
-                let (kind, state) =
-                    if byte == b'[' { (Kind::Array, State::FirstElement) } else { (Kind::Object, State::FirstName) };
-                self.stack.open(kind, offset);
-                self.state = state;
-                return;
-            }
-            _ => return self.break_off(offset, each),
-        };
-        self.stack.value(&self.paths, offset);
-        self.begin(kind, offset, each);
         self.state = state;
+        at
     }
 
-    #[inline]
-    fn begin(&mut self, kind: TokenKind, start: u64, each: &mut impl FnMut(Event<'_>)) {
+    fn open_string(&mut self, start: u64) {
         self.start = start;
-        let place = if kind == TokenKind::Name { self.stack.place_of_name() } else { self.stack.place() };
-        each(Event::Begin(Token { kind, start }, place));
+        self.name.clear();
+        self.name_len = 0;
+        self.escaped = false;
+    }
+
+    fn in_byte_order_mark(&self, byte: u8, offset: u64) -> bool {
+        usize::try_from(offset).ok().and_then(|at| BYTE_ORDER_MARK.get(at)) == Some(&byte)
     }
 
     #[inline]
     fn end_value(&mut self, kind: TokenKind, end: u64, each: &mut impl FnMut(Event<'_>)) {
         each(Event::End(Token { kind, start: self.start }, end));
         self.stack.child_ended(end);
-        self.state = State::After;
-    }
-
-    fn close(&mut self, offset: u64) {
-        self.stack.close(offset.wrapping_add(1));
         self.state = State::After;
     }
 
@@ -269,9 +339,6 @@ impl Tokenizer {
 
     /// Takes the next part of a name, and tells the stack if it is the last.
     fn keep_name(&mut self, part: &[u8], last: bool) {
-        if last && self.name_len == 0 {
-            return self.stack.named(&self.paths, part, self.escaped, true);
-        }
         let cap = self.paths.name_bytes().max(super::place::NAME);
         let room = cap.saturating_sub(self.name.len()).min(part.len());
         self.name.extend_from_slice(part.get(..room).unwrap_or_default());
@@ -279,21 +346,26 @@ impl Tokenizer {
         if last {
             let whole = self.name_len == self.name.len();
             self.stack.named(&self.paths, &self.name, self.escaped, whole);
+            self.stack.keep_name(&self.name, self.escaped);
         }
     }
 
     #[inline]
-    fn number(&mut self, chunk: &[u8], mut at: usize, each: &mut impl FnMut(Event<'_>)) -> usize {
-        while let Some(b'0'..=b'9' | b'.' | b'-' | b'+' | b'e' | b'E') = chunk.get(at) {
-            at = at.wrapping_add(1);
-        }
+    fn number(&mut self, chunk: &[u8], at: usize, each: &mut impl FnMut(Event<'_>)) -> usize {
+        let at = number_end(chunk, at);
         if at < chunk.len() {
             self.end_value(TokenKind::Number, self.offset(at), each);
         }
         at
     }
 
-    fn word(&mut self, chunk: &[u8], at: usize, rest: &'static [u8], each: &mut impl FnMut(Event<'_>)) -> usize {
+    fn word(
+        &mut self,
+        chunk: &[u8],
+        at: usize,
+        rest: &'static [u8],
+        each: &mut impl FnMut(Event<'_>),
+    ) -> usize {
         match (rest.split_first(), chunk.get(at)) {
             (Some((expected, rest)), Some(found)) if expected == found => {
                 let at = at.wrapping_add(1);
@@ -323,5 +395,26 @@ impl Tokenizer {
             }
             None => chunk.len(),
         }
+    }
+}
+
+/// The end of the number characters from `at` on.
+#[inline]
+fn number_end(chunk: &[u8], mut at: usize) -> usize {
+    loop {
+        at = digits(chunk, at);
+        match chunk.get(at) {
+            Some(b'.' | b'-' | b'+' | b'e' | b'E') => at = at.wrapping_add(1),
+            _ => return at,
+        }
+    }
+}
+
+/// What follows the first letter of a word.
+fn rest_of_word(first: u8) -> &'static [u8] {
+    match first {
+        b't' => b"rue",
+        b'f' => b"alse",
+        _ => b"ull",
     }
 }

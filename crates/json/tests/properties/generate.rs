@@ -9,7 +9,15 @@ use super::tree::Tree;
 const NAMES: [&str; 4] = ["a", "b", "c", "0"];
 const WRITTEN: [&str; 6] = ["\"a\"", "\"b\"", "\"c\"", "\"0\"", "\"\\u0061\"", "\"\u{e9}\\n\\\\\""];
 const LEAVES: [&str; 10] = [
-    "null", "true", "false", "0", "-1.50e+3", "10000000000000000000000000001", "\"\"", "\"a\\\"]}\"", "\"\\ud83d\\ude00\"",
+    "null",
+    "true",
+    "false",
+    "0",
+    "-1.50e+3",
+    "10000000000000000000000000001",
+    "\"\"",
+    "\"a\\\"]}\"",
+    "\"\\ud83d\\ude00\"",
     "\"a string that is longer than a block of bytes\"",
 ];
 
@@ -66,7 +74,8 @@ fn segment() -> impl Strategy<Value = Segment> {
         6 => prop::collection::vec(selector(), 1),
         1 => prop::collection::vec(selector(), 1..4),
     ];
-    (prop::bool::weighted(0.1), selectors).prop_map(|(descendant, selectors)| Segment { descendant, selectors })
+    (prop::bool::weighted(0.1), selectors)
+        .prop_map(|(descendant, selectors)| Segment { descendant, selectors })
 }
 
 fn path() -> impl Strategy<Value = Vec<Segment>> {

@@ -1,13 +1,13 @@
 //! `body`: a JSON value that is read where an expression asks for it.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use meshgate_json as json;
-use meshgate_json::{Kind, Limits};
+use meshgate_json::Limits;
 use minijinja::Value;
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 
@@ -43,10 +43,10 @@ impl fmt::Debug for Body {
 
 /// The value of a JSON text; `None` for what is none.
 pub(super) fn parse(text: &[u8]) -> Option<Value> {
-    let node = parsed(text).ok()?;
+    let node = parsed(text)?;
     let text: Arc<[u8]> = node.text().into();
     let all = 0..text.len();
-    Some(value_of(node, &text, all, true))
+    Some(value_of(&text, all, true))
 }
 
 /// The same value with numbers as their texts (`exact`), or as numbers.
@@ -61,20 +61,24 @@ pub(super) fn with_numbers(value: Value, exact: bool) -> Value {
     }
 }
 
-/// What the engine knows a value as.
-fn value_of(node: json::Node<'_>, text: &Arc<[u8]>, range: Range<usize>, exact: bool) -> Value {
-    match node.kind() {
-        Kind::Null => Value::from(()),
-        Kind::Boolean => Value::from(node.text() == b"true"),
-        Kind::Number => number_of(std::str::from_utf8(node.text()).unwrap_or_default(), exact),
-        Kind::String => Value::from(&*text::from_bytes(&node.string().unwrap_or_default())),
-        kind @ (Kind::Array | Kind::Object) => Value::from_object(Node {
+/// What the engine knows the value in a part of a valid text as.
+fn value_of(text: &Arc<[u8]>, range: Range<usize>, exact: bool) -> Value {
+    let part = text.get(range.clone()).unwrap_or_default();
+    match part {
+        [b'{' | b'[', ..] => Value::from_object(Node {
+            is_map: part.starts_with(b"{"),
             text: Arc::clone(text),
             range,
-            is_map: kind == Kind::Object,
             exact,
             children: Arc::default(),
         }),
+        [b'"', ..] => {
+            let string = parsed(part).and_then(|node| node.string());
+            Value::from(&*text::from_bytes(&string.unwrap_or_default()))
+        }
+        b"null" => Value::from(()),
+        b"true" | b"false" => Value::from(part == b"true"),
+        number => number_of(std::str::from_utf8(number).unwrap_or_default(), exact),
     }
 }
 
@@ -104,11 +108,19 @@ pub(super) struct Node {
     children: Arc<OnceLock<Children>>,
 }
 
-/// Where the children are, in order. Of members with the same name, the last.
-#[derive(Debug, Default)]
+/// Where the children of an object or array are, in order.
+#[derive(Default)]
 struct Children {
-    names: Vec<Value>,
-    ranges: Vec<Range<usize>>,
+    /// Of the members of an object; of several with one name, the last counts.
+    names: Vec<Name>,
+    values: Vec<Range<usize>>,
+}
+
+enum Name {
+    /// As it stands in the text.
+    Plain(Range<usize>),
+    /// It had escapes.
+    Decoded(Box<[u8]>),
 }
 
 impl Node {
@@ -120,47 +132,55 @@ impl Node {
     fn children(&self) -> &Children {
         self.children.get_or_init(|| {
             // Its text is a part of one that was checked.
-            let Ok(node) = parsed(self.json()) else { return Children::default() };
+            let Some(node) = parsed(self.json()) else { return Children::default() };
             if !self.is_map {
-                let ranges = node.items().map(|item| self.range_of(item)).collect();
-                return Children { names: Vec::new(), ranges };
+                return Children {
+                    names: Vec::new(),
+                    values: node.items().map(|item| self.range_of(item.text())).collect(),
+                };
             }
-            let mut children = Children::default();
-            let mut places: HashMap<Box<[u8]>, usize> = HashMap::new();
-            for (name, member) in node.members() {
-                let range = self.range_of(member);
-                match places.entry(name.as_ref().into()) {
-                    Entry::Occupied(place) => {
-                        if let Some(before) = children.ranges.get_mut(*place.get()) {
-                            *before = range;
-                        }
-                    }
-                    Entry::Vacant(place) => {
-                        place.insert(children.ranges.len());
-                        children.names.push(Value::from(&*text::from_bytes(&name)));
-                        children.ranges.push(range);
-                    }
-                }
-            }
-            children
+            let (names, values) = node
+                .members()
+                .map(|(name, member)| {
+                    let name = match name {
+                        Cow::Borrowed(name) => Name::Plain(self.range_of(name)),
+                        Cow::Owned(name) => Name::Decoded(name.into()),
+                    };
+                    (name, self.range_of(member.text()))
+                })
+                .unzip();
+            Children { names, values }
         })
     }
 
     /// Where in the text a part of it lies.
-    fn range_of(&self, part: json::Node<'_>) -> Range<usize> {
-        let start = part.text().as_ptr().addr().saturating_sub(self.text.as_ptr().addr());
-        start..start.saturating_add(part.text().len())
+    fn range_of(&self, part: &[u8]) -> Range<usize> {
+        let start = part.as_ptr().addr().saturating_sub(self.text.as_ptr().addr());
+        start..start.saturating_add(part.len())
+    }
+
+    fn name<'a>(&'a self, name: &'a Name) -> &'a [u8] {
+        match name {
+            Name::Plain(range) => self.text.get(range.clone()).unwrap_or_default(),
+            Name::Decoded(name) => name,
+        }
     }
 
     fn child(&self, index: usize) -> Option<Value> {
-        let range = self.children().ranges.get(index)?.clone();
-        let node = parsed(self.text.get(range.clone())?).ok()?;
-        Some(value_of(node, &self.text, range, self.exact))
+        let range = self.children().values.get(index)?.clone();
+        Some(value_of(&self.text, range, self.exact))
+    }
+
+    /// The names of the members, each once.
+    fn names(&self) -> Vec<Value> {
+        let mut seen = HashSet::new();
+        let names = self.children().names.iter().map(|name| self.name(name));
+        names.filter(|name| seen.insert(*name)).map(|name| Value::from(&*text::from_bytes(name))).collect()
     }
 }
 
-fn parsed(text: &[u8]) -> Result<json::Node<'_>, json::JsonError> {
-    json::Node::parse(text, &Limits { depth: MAX_DEPTH, ..Limits::default() })
+fn parsed(text: &[u8]) -> Option<json::Node<'_>> {
+    json::Node::parse(text, &Limits { depth: MAX_DEPTH, ..Limits::default() }).ok()
 }
 
 /// Its length only.
@@ -184,20 +204,16 @@ impl Object for Node {
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        let index = self.children().names.iter().position(|name| name.as_str() == Some(key))?;
-        self.child(index)
+        let key = text::to_bytes(key);
+        self.child(self.children().names.iter().rposition(|name| self.name(name) == &*key)?)
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         if self.is_map {
-            Enumerator::Values(self.children().names.clone())
+            Enumerator::Values(self.names())
         } else {
-            Enumerator::Seq(self.children().ranges.len())
+            Enumerator::Seq(self.children().values.len())
         }
-    }
-
-    fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
-        Some(self.children().ranges.len())
     }
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {

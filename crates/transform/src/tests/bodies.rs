@@ -13,18 +13,33 @@ fn json_operations() {
         (json!({"set": {"json": "/id", "to": 5}}), USER.replace("12345678901234567890", "5")),
         (json!({"set": {"json": "/id", "to": "x\"y"}}), USER.replace("12345678901234567890", "\"x\\\"y\"")),
         (json!({"set": {"json": "/id", "to": null}}), USER.replace("12345678901234567890", "null")),
-        (json!({"set": {"json": "/id", "to": {"a": [1, "x"]}}}), USER.replace("12345678901234567890", "{\"a\": [1,\"x\"] }")),
-        (json!({"set": {"json": "/id", "to": "{{ request.method }}"}}), USER.replace("12345678901234567890", "\"POST\"")),
+        (
+            json!({"set": {"json": "/id", "to": {"a": [1, "x"]}}}),
+            USER.replace("12345678901234567890", "{\"a\": [1,\"x\"] }"),
+        ),
+        (
+            json!({"set": {"json": "/id", "to": "{{ request.method }}"}}),
+            USER.replace("12345678901234567890", "\"POST\""),
+        ),
         (json!({"set": {"json": "/id", "to": "{{ 1 + 1 }}"}}), USER.replace("12345678901234567890", "2")),
         (json!({"set": {"json": "/id", "to": "{{ body.n }}"}}), USER.replace("12345678901234567890", "1.10")),
-        (json!({"set": {"json": "/id", "to": "{{ body.fullName }}!"}}), USER.replace("12345678901234567890", "\"Ann\u{e9}!\"")),
+        (
+            json!({"set": {"json": "/id", "to": "{{ body.fullName }}!"}}),
+            USER.replace("12345678901234567890", "\"Ann\u{e9}!\""),
+        ),
         (json!({"add": {"json": "/id", "to": 5}}), USER.to_owned()),
         (json!({"append": {"json": "/tags", "to": "c"}}), USER.replace("\"b\" ]", "\"b\", \"c\" ]")),
         (json!({"remove": {"json": "/n"}}), USER.replace(" \"n\": 1.10,", "")),
         (json!({"remove": {"json": "$.tags[*]"}}), USER.replace("[ \"a\", \"b\" ]", "[]")),
         (json!({"rename": {"json": "/fullName", "to": "name"}}), USER.replace("fullName", "name")),
-        (json!({"copy": {"from": {"json": "/n"}, "to": {"json": "/id"}}}), USER.replace("12345678901234567890", "1.10")),
-        (json!({"set": {"body": {"u": "{{ body.fullName }}", "n": "{{ body.n }}"}}}), "{\"n\": 1.10,\"u\": \"Ann\u{e9}\" }".to_owned()),
+        (
+            json!({"copy": {"from": {"json": "/n"}, "to": {"json": "/id"}}}),
+            USER.replace("12345678901234567890", "1.10"),
+        ),
+        (
+            json!({"set": {"body": {"u": "{{ body.fullName }}", "n": "{{ body.n }}"}}}),
+            "{\"n\": 1.10,\"u\": \"Ann\u{e9}\" }".to_owned(),
+        ),
         (json!({"set": {"body": "[{{ body.id }}]"}}), "[12345678901234567890]".to_owned()),
         (json!({"copy": {"from": {"json": "/tags"}, "to": "body"}}), "[ \"a\", \"b\" ]".to_owned()),
     ] {
@@ -95,7 +110,10 @@ fn what_no_rule_touches_passes() {
         Message::post("/", "{}").with("content-length", "2"),
         Message::post("/", "a=1").with("content-type", "application/x-www-form-urlencoded"),
         Message::post("/", "\0\0\0\0\x02{}").with("content-type", "application/grpc+json"),
-        Message::get("/").with("upgrade", "websocket").with("connection", "upgrade").with("content-type", "application/json"),
+        Message::get("/")
+            .with("upgrade", "websocket")
+            .with("connection", "upgrade")
+            .with("content-type", "application/json"),
         Message::request("CONNECT", "").with("content-type", "application/json").with_body("{}"),
         Message::post("/", "data: {}\n\n").with("content-type", "text/event-stream"),
     ];
@@ -106,8 +124,14 @@ fn what_no_rule_touches_passes() {
     let responses = [
         Message::response(200),
         Message::response(204),
-        Message::response(304).with("content-type", "application/json").with("content-length", "10").with("etag", "x"),
-        Message::response(101).with("upgrade", "websocket").with("content-type", "application/json").with_body("{}"),
+        Message::response(304)
+            .with("content-type", "application/json")
+            .with("content-length", "10")
+            .with("etag", "x"),
+        Message::response(101)
+            .with("upgrade", "websocket")
+            .with("content-type", "application/json")
+            .with_body("{}"),
         Message::response(200).with("content-type", "text/event-stream").with_body("data: {}\n\n"),
         Message::response(200).with("content-type", "application/x-ndjson").with_body("{}\n{}\n"),
     ];
@@ -152,7 +176,10 @@ fn trailers_stay_behind_a_changed_body() {
 fn whole_bodies_of_any_type() {
     let html = json!([{"set": {"body": "<p>{{ request.query.q }}</p>", "content_type": "text/html; charset=utf-8"}}]);
     let worker = Worker::<Transform>::new(&World::new(), json!({"rules": [{"response": html}]}));
-    let message = Message::response(200).with("content-type", "text/plain").with("content-length", "3").with_body("old");
+    let message = Message::response(200)
+        .with("content-type", "text/plain")
+        .with("content-length", "3")
+        .with_body("old");
     let outcome = worker.run(&Message::get("/?q=<b>%26"), &message);
     let answered = outcome.answer();
     assert_eq!(answered.text(), "<p>&lt;b&gt;&amp;</p>");
@@ -203,6 +230,9 @@ fn responses_are_asked_for_whole_and_readable() {
             .with("accept-encoding", "gzip, br, zstd")
     };
     let forwarded = request(&worker, &ask("/v1/users"));
-    assert_eq!((names(&forwarded.head), all(&forwarded, "accept-encoding")), (vec!["accept-encoding".to_owned()], vec!["gzip".to_owned()]));
+    assert_eq!(
+        (names(&forwarded.head), all(&forwarded, "accept-encoding")),
+        (vec!["accept-encoding".to_owned()], vec!["gzip".to_owned()])
+    );
     assert_eq!(request(&worker, &ask("/videos/1")), ask("/videos/1"));
 }

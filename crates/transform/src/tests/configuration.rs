@@ -28,9 +28,15 @@ fn response_refused(operation: Value, expected: &str) {
 #[test]
 fn documents() {
     for (document, expected) in [
-        (json!({}), "$: missing field \"rules\", expected one such as rules: [{request: [{set: {header: x-user-id, to: \"{{ path.id }}\"}}]}]"),
+        (
+            json!({}),
+            "$: missing field \"rules\", expected one such as rules: [{request: [{set: {header: x-user-id, to: \"{{ path.id }}\"}}]}]",
+        ),
         (json!({"rules": []}), "rules: found no rules, expected at least one"),
-        (json!({"rule": []}), "$: found unknown field \"rule\", expected one of \"rules\", \"body_limit\", \"json_types\", \"encoded_bodies\", \"allow_on_headers_stop_iteration\": did you mean \"rules\"?"),
+        (
+            json!({"rule": []}),
+            "$: found unknown field \"rule\", expected one of \"rules\", \"body_limit\", \"json_types\", \"encoded_bodies\", \"allow_on_headers_stop_iteration\": did you mean \"rules\"?",
+        ),
         (
             json!({"rules": [{"match": {"path": "/"}}]}),
             "rules[0]: found neither request nor response, expected operations, such as request: [{set: {header: x-user-id, to: \"{{ path.id }}\"}}]",
@@ -43,7 +49,10 @@ fn documents() {
             json!({"rules": [{"request": [{"set": {"method": "PUT"}}], "when": "response.status == 200"}]}),
             "rules[0].when: found a condition on the response beside operations on the request, expected operations on the response only, where a rule is for some responses",
         ),
-        (json!({"rules": [{"request": [{"set": {"method": "PUT"}}]}], "body_limit": "1GiB"}), "body_limit: found another size, expected 1B to 256MiB"),
+        (
+            json!({"rules": [{"request": [{"set": {"method": "PUT"}}]}], "body_limit": "1GiB"}),
+            "body_limit: found another size, expected 1B to 256MiB",
+        ),
         (
             json!({"rules": [{"request": [{"set": {"method": "PUT"}}]}], "encoded_bodies": "plain"}),
             "encoded_bodies: found \"plain\", expected one of \"keep\", \"identity\"",
@@ -119,7 +128,12 @@ fn operations() {
             "copy.from" => "path",
             place => place.split_once('.').unwrap().1,
         };
-        response_refused(operation, &format!(".{place}: found a {name} of the response, expected header, cookie, status, json or body: to write what the request held, use a template: {{{{ request.path }}}}"));
+        response_refused(
+            operation,
+            &format!(
+                ".{place}: found a {name} of the response, expected header, cookie, status, json or body: to write what the request held, use a template: {{{{ request.path }}}}"
+            ),
+        );
     }
 }
 
@@ -133,18 +147,30 @@ fn names() {
         (":scheme", "the proxy says how it was reached: this can't be changed"),
         ("content-length", "it says how the body is sent, and is kept right without a word"),
         ("Content-Encoding", "it says how the body is sent, and is kept right without a word"),
-        ("transfer-encoding", "it belongs to a single connection, and the proxy writes it (RFC 9110 section 7.6.1)"),
+        (
+            "transfer-encoding",
+            "it belongs to a single connection, and the proxy writes it (RFC 9110 section 7.6.1)",
+        ),
         ("connection", "it belongs to a single connection, and the proxy writes it (RFC 9110 section 7.6.1)"),
         ("upgrade", "it belongs to a single connection, and the proxy writes it (RFC 9110 section 7.6.1)"),
     ] {
-        request_refused(set(name), &format!(".set.header: found \"{name}\", expected another header field: {hint}"));
+        request_refused(
+            set(name),
+            &format!(".set.header: found \"{name}\", expected another header field: {hint}"),
+        );
     }
-    request_refused(set("a b"), ".set.header: found \"a b\", expected the name of a header field, such as x-user-id");
+    request_refused(
+        set("a b"),
+        ".set.header: found \"a b\", expected the name of a header field, such as x-user-id",
+    );
     request_refused(
         json!({"remove": {"header": ["x", "te"]}}),
         ".remove.header[1]: found \"te\", expected another header field: it belongs to a single connection, and the proxy writes it (RFC 9110 section 7.6.1)",
     );
-    request_refused(json!({"remove": {"query": ""}}), ".remove.query: found \"\", expected the decoded name of a query parameter, such as debug");
+    request_refused(
+        json!({"remove": {"query": ""}}),
+        ".remove.query: found \"\", expected the decoded name of a query parameter, such as debug",
+    );
     request_refused(
         json!({"remove": {"cookie": "a;b"}}),
         ".remove.cookie: found \"a;b\", expected the name of a cookie, such as session: letters, digits and !#$%&'*+-.^_`|~",
@@ -156,20 +182,62 @@ fn names() {
 #[test]
 fn values() {
     for (operation, expected) in [
-        (json!({"set": {"header": "x", "to": null}}), ".set.to: found null, expected a string, a number or a boolean: only places in a JSON body hold more"),
-        (json!({"set": {"header": "x", "to": {}}}), ".set.to: found an object, expected a string, a number or a boolean: only places in a JSON body hold more"),
-        (json!({"set": {"cookie": "x", "to": "a;b"}}), ".set.to: found \"a;b\", expected the value of a cookie, without ; and spaces around it"),
-        (json!({"set": {"method": "G T"}}), ".set.method: found \"G T\", expected a method such as PUT, other than CONNECT"),
-        (json!({"set": {"method": "CONNECT"}}), ".set.method: found \"CONNECT\", expected a method such as PUT, other than CONNECT"),
-        (json!({"set": {"host": "a/b"}}), ".set.host: found \"a/b\", expected a host such as api.internal or api.internal:8080"),
-        (json!({"set": {"path": "users"}}), ".set.path: found \"users\", expected an absolute path without a query, such as /v2/{rest...} or /users/{{ path.id }}: a path starts with /"),
-        (json!({"set": {"path": "/a?b=1"}}), ".set.path: found \"/a?b=1\", expected an absolute path without a query, such as /v2/{rest...} or /users/{{ path.id }}: set parameters of the query with query"),
-        (json!({"set": {"path": "/a b"}}), ".set.path: found \"/a b\", expected an absolute path without a query, such as /v2/{rest...} or /users/{{ path.id }}: percent-encode what can't stand in a path"),
-        (json!({"set": {"path": "/users/{id}"}}), ".set.path: found \"/users/{id}\", expected an absolute path without a query, such as /v2/{rest...} or /users/{{ path.id }}: write {{ path.id }} for one segment, or {id...} for several"),
-        (json!({"set": {"path": "/{rest"}}), ".set.path: found \"/{rest\", expected an absolute path without a query, such as /v2/{rest...} or /users/{{ path.id }}: a { is not closed"),
-        (json!({"set": {"body": "{a: 1}"}}), ".set.body: found \"{a: 1}\", expected JSON: expected a member name in quotes (at byte 1)"),
-        (json!({"set": {"body": {}, "content_type": "text/html"}}), ".set.body: found an object, expected a string: only bodies of JSON are written as JSON values"),
-        (json!({"set": {"body": "", "content_type": "html"}}), ".set.content_type: found \"html\", expected a media type, such as text/html; charset=utf-8"),
+        (
+            json!({"set": {"header": "x", "to": null}}),
+            ".set.to: found null, expected a string, a number or a boolean: only places in a JSON body hold more",
+        ),
+        (
+            json!({"set": {"header": "x", "to": {}}}),
+            ".set.to: found an object, expected a string, a number or a boolean: only places in a JSON body hold more",
+        ),
+        (
+            json!({"set": {"cookie": "x", "to": "a;b"}}),
+            ".set.to: found \"a;b\", expected the value of a cookie, without ; and spaces around it",
+        ),
+        (
+            json!({"set": {"method": "G T"}}),
+            ".set.method: found \"G T\", expected a method such as PUT, other than CONNECT",
+        ),
+        (
+            json!({"set": {"method": "CONNECT"}}),
+            ".set.method: found \"CONNECT\", expected a method such as PUT, other than CONNECT",
+        ),
+        (
+            json!({"set": {"host": "a/b"}}),
+            ".set.host: found \"a/b\", expected a host such as api.internal or api.internal:8080",
+        ),
+        (
+            json!({"set": {"path": "users"}}),
+            ".set.path: found \"users\", expected an absolute path without a query, such as /v2/{rest...} or /users/{{ path.id }}: a path starts with /",
+        ),
+        (
+            json!({"set": {"path": "/a?b=1"}}),
+            ".set.path: found \"/a?b=1\", expected an absolute path without a query, such as /v2/{rest...} or /users/{{ path.id }}: set parameters of the query with query",
+        ),
+        (
+            json!({"set": {"path": "/a b"}}),
+            ".set.path: found \"/a b\", expected an absolute path without a query, such as /v2/{rest...} or /users/{{ path.id }}: percent-encode what can't stand in a path",
+        ),
+        (
+            json!({"set": {"path": "/users/{id}"}}),
+            ".set.path: found \"/users/{id}\", expected an absolute path without a query, such as /v2/{rest...} or /users/{{ path.id }}: write {{ path.id }} for one segment, or {id...} for several",
+        ),
+        (
+            json!({"set": {"path": "/{rest"}}),
+            ".set.path: found \"/{rest\", expected an absolute path without a query, such as /v2/{rest...} or /users/{{ path.id }}: a { is not closed",
+        ),
+        (
+            json!({"set": {"body": "{a: 1}"}}),
+            ".set.body: found \"{a: 1}\", expected JSON: expected a member name in quotes (at byte 1)",
+        ),
+        (
+            json!({"set": {"body": {}, "content_type": "text/html"}}),
+            ".set.body: found an object, expected a string: only bodies of JSON are written as JSON values",
+        ),
+        (
+            json!({"set": {"body": "", "content_type": "html"}}),
+            ".set.content_type: found \"html\", expected a media type, such as text/html; charset=utf-8",
+        ),
     ] {
         request_refused(operation, expected);
     }
@@ -177,11 +245,16 @@ fn values() {
         let found = status.as_str().map_or_else(|| status.to_string(), str::to_owned);
         response_refused(
             json!({"set": {"status": status}}),
-            &format!(".set.status: found \"{found}\", expected a status from 200 to 599, but for 204, 205 and 304: the body of the response would be left over"),
+            &format!(
+                ".set.status: found \"{found}\", expected a status from 200 to 599, but for 204, 205 and 304: the body of the response would be left over"
+            ),
         );
     }
     for (operation, start) in [
-        (json!({"set": {"header": "x", "to": "{{ requst.path }}"}}), ".set.to: found the unknown variable \"requst\""),
+        (
+            json!({"set": {"header": "x", "to": "{{ requst.path }}"}}),
+            ".set.to: found the unknown variable \"requst\"",
+        ),
         (json!({"set": {"header": "x", "to": "{{ a"}}), ".set.to: "),
         (json!({"set": {"header": "x", "to": "a\r\nb"}}), ".set.to: "),
         (json!({"set": {"json": "user.name", "to": 1}}), ".set.json: "),
@@ -194,7 +267,8 @@ fn values() {
 
 #[test]
 fn remedies() {
-    let document = |on_error: Value| json!({"rules": [{"request": [{"set": {"method": "PUT"}}], "on_error": on_error}]});
+    let document =
+        |on_error: Value| json!({"rules": [{"request": [{"set": {"method": "PUT"}}], "on_error": on_error}]});
     let one = "pass, skip, error, or an error with its status, such as {error: 422}";
     for (on_error, expected) in [
         (json!("ignore"), ": found \"ignore\", expected pass, skip or error for all trouble, or an object with one of them for each kind".to_owned()),

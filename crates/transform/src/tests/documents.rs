@@ -68,5 +68,8 @@ fn the_schema_is_that_of_the_code() {
         std::fs::write(file, text).unwrap();
         return;
     }
-    assert!(text == SCHEMA, "config.schema.json is stale: run UPDATE_SCHEMAS=1 cargo test -p meshgate-transform");
+    assert!(
+        text == SCHEMA,
+        "config.schema.json is stale: run UPDATE_SCHEMAS=1 cargo test -p meshgate-transform"
+    );
 }

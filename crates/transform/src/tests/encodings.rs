@@ -14,7 +14,8 @@ fn encoded(coding: Coding, text: &str) -> Vec<u8> {
     }
 }
 
-const CODINGS: [(Coding, &str); 3] = [(Coding::Gzip, "gzip"), (Coding::Deflate, "deflate"), (Coding::Brotli, "br")];
+const CODINGS: [(Coding, &str); 3] =
+    [(Coding::Gzip, "gzip"), (Coding::Deflate, "deflate"), (Coding::Brotli, "br")];
 
 #[test]
 fn they_leave_as_they_came() {
@@ -72,10 +73,13 @@ fn bombs_are_over_the_limit() {
     let worker = on_request(json!([{"set": {"json": "/a", "to": 1}}]));
     let bomb = format!("\"{}\"", "a".repeat(10 << 20));
     let body = encode(Coding::Gzip, bomb.as_bytes()).unwrap();
-    let message = Message::post("/", body).with("content-type", "application/json").with("content-encoding", "gzip");
+    let message =
+        Message::post("/", body).with("content-type", "application/json").with("content-encoding", "gzip");
     let outcome = worker.run(&message, &Message::response(200));
     refused(&outcome, 413, "meshgate_transform_over_limit");
     let cut = encode(Coding::Gzip, b"{}").unwrap();
-    let cut = Message::post("/", &cut[..cut.len() - 3]).with("content-type", "application/json").with("content-encoding", "gzip");
+    let cut = Message::post("/", &cut[..cut.len() - 3])
+        .with("content-type", "application/json")
+        .with("content-encoding", "gzip");
     refused(&worker.run(&cut, &Message::response(200)), 415, "meshgate_transform_undecodable");
 }

@@ -118,14 +118,15 @@ fn cookies_of_requests() {
 
 #[test]
 fn cookies_of_responses() {
-    let message = Message::response(200)
-        .with("set-cookie", "s=1; Path=/; HttpOnly")
-        .with("set-cookie", "t=2");
+    let message =
+        Message::response(200).with("set-cookie", "s=1; Path=/; HttpOnly").with("set-cookie", "t=2");
     for (operation, expected) in [
         (json!({"set": {"cookie": "s", "to": "2"}}), &["s=2; Path=/; HttpOnly", "t=2"][..]),
         (json!({"set": {"cookie": "s", "to": "2", "attributes": "Secure"}}), &["s=2; Secure", "t=2"]),
-        (json!({"add": {"cookie": "u", "to": "3", "attributes": "Path=/; Secure"}}),
-            &["s=1; Path=/; HttpOnly", "t=2", "u=3; Path=/; Secure"]),
+        (
+            json!({"add": {"cookie": "u", "to": "3", "attributes": "Path=/; Secure"}}),
+            &["s=1; Path=/; HttpOnly", "t=2", "u=3; Path=/; Secure"],
+        ),
         (json!({"remove": {"cookie": "s"}}), &["t=2"]),
         (json!({"rename": {"cookie": "s", "to": "u"}}), &["u=1; Path=/; HttpOnly", "t=2"]),
         (json!({"keep": {"cookie": "t"}}), &["t=2"]),
@@ -146,7 +147,11 @@ fn path_method_host_and_status() {
     for (set, name, expected) in [
         (json!({"path": "/new"}), ":path", "/new?a=1&debug=1&b=%zz&a=2"),
         (json!({"path": "/v2/{rest...}"}), ":path", "/v2/users/7?a=1&debug=1&b=%zz&a=2"),
-        (json!({"path": "/{{ request.query.debug }}/{rest...}/x"}), ":path", "/1/users/7/x?a=1&debug=1&b=%zz&a=2"),
+        (
+            json!({"path": "/{{ request.query.debug }}/{rest...}/x"}),
+            ":path",
+            "/1/users/7/x?a=1&debug=1&b=%zz&a=2",
+        ),
         (json!({"method": "DELETE"}), ":method", "DELETE"),
         (json!({"host": "api.internal:8080"}), ":authority", "api.internal:8080"),
         (json!({"host": "{{ request.query.debug }}.example"}), ":authority", "1.example"),
@@ -201,7 +206,8 @@ fn only_what_differs_is_written() {
         ]}]}),
     );
     // Nothing changes, so nothing is written: a write would fail.
-    world.fail_next(meshgate_test_host::Operation::WriteHeaders, meshgate_policy::host::HostError::Status(10));
+    world
+        .fail_next(meshgate_test_host::Operation::WriteHeaders, meshgate_policy::host::HostError::Status(10));
     let forwarded = request(&worker, &sent());
     assert_eq!(forwarded, sent());
 }

@@ -5,6 +5,8 @@ mod configuration;
 mod documents;
 mod encodings;
 mod heads;
+#[cfg(not(target_arch = "wasm32"))]
+mod properties;
 mod transfers;
 mod troubles;
 

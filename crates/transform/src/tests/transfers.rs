@@ -17,7 +17,8 @@ fn sent() -> Message {
 }
 
 fn transfer(word: &str, from: &Value, to: &Value) -> Message {
-    let worker = holding(json!([{"match": {"path": "/users/{id}"}, "request": [{word: {"from": from, "to": to}}]}]));
+    let worker =
+        holding(json!([{"match": {"path": "/users/{id}"}, "request": [{word: {"from": from, "to": to}}]}]));
     request(&worker, &sent())
 }
 
@@ -39,12 +40,15 @@ fn between_any_two_places() {
         let header = transfer("copy", &from, &json!({"header": "x-to"}));
         assert_eq!(all(&header, "x-to"), [value], "{from}");
         let query = transfer("copy", &from, &json!({"query": "to"}));
-        let encoded = String::from_utf8(crate::parameters::set(b"", b"to", &[value.as_bytes().into()])).unwrap();
+        let encoded =
+            String::from_utf8(crate::parameters::set(b"", b"to", &[value.as_bytes().into()])).unwrap();
         assert_eq!(all(&query, ":path"), [format!("/users/a%2Fb?q=1%202&r=x&r=y&{encoded}")], "{from}");
         let cookie = transfer("copy", &from, &json!({"cookie": "to"}));
         assert_eq!(all(&cookie, "cookie"), [format!("c=k; to={value}")], "{from}");
-        let json: Value = serde_json::from_slice(&transfer("copy", &from, &json!({"json": "/to"})).body).unwrap();
-        let expected = if from.get("json").is_some() { serde_json::from_str(value).unwrap() } else { json!(value) };
+        let json: Value =
+            serde_json::from_slice(&transfer("copy", &from, &json!({"json": "/to"})).body).unwrap();
+        let expected =
+            if from.get("json").is_some() { serde_json::from_str(value).unwrap() } else { json!(value) };
         assert_eq!(json["to"], expected, "{from}");
         let body = transfer("copy", &from, &json!("body"));
         assert_eq!(body.text(), value, "{from}");
@@ -84,15 +88,20 @@ fn several_values() {
     ] {
         assert_eq!(all(&transfer("copy", &from, &to), name), expected, "{from} {to}");
     }
-    let body: Value =
-        serde_json::from_slice(&transfer("copy", &json!({"header": "x-many"}), &json!({"json": "/o/m"})).body).unwrap();
+    let body: Value = serde_json::from_slice(
+        &transfer("copy", &json!({"header": "x-many"}), &json!({"json": "/o/m"})).body,
+    )
+    .unwrap();
     assert_eq!(body["o"], json!({"a": 1, "m": ["1", "2"]}));
 }
 
 #[test]
 fn moves_take_away() {
     let moved = transfer("move", &json!({"header": "x-many"}), &json!({"query": "r"}));
-    assert_eq!((all(&moved, "x-many").len(), all(&moved, ":path")), (0, vec!["/users/a%2Fb?q=1%202&r=1&r=2".to_owned()]));
+    assert_eq!(
+        (all(&moved, "x-many").len(), all(&moved, ":path")),
+        (0, vec!["/users/a%2Fb?q=1%202&r=1&r=2".to_owned()])
+    );
     let moved = transfer("move", &json!({"query": "q"}), &json!({"json": "/q"}));
     assert_eq!(all(&moved, ":path"), ["/users/a%2Fb?r=x&r=y"]);
     assert!(moved.text().ends_with(r#","q":"1 2"}"#), "{}", moved.text());
@@ -106,7 +115,13 @@ fn moves_take_away() {
 
 #[test]
 fn what_is_not_there_changes_nothing() {
-    for from in [json!({"header": "x-none"}), json!({"json": "/none"}), json!({"json": "/z"}), json!({"capture": "none"}), json!({"query": "none"})] {
+    for from in [
+        json!({"header": "x-none"}),
+        json!({"json": "/none"}),
+        json!({"json": "/z"}),
+        json!({"capture": "none"}),
+        json!({"query": "none"}),
+    ] {
         assert_eq!(transfer("copy", &from, &json!({"header": "x-h"})), sent(), "{from}");
     }
     assert_eq!(transfer("move", &json!({"json": "/none"}), &json!({"json": "/s"})), sent());
@@ -127,8 +142,14 @@ fn head_and_body_see_each_other() {
     ]}]));
     let forwarded = json_request(&worker, r#"{"s":"1","n":5}"#);
     assert_eq!(forwarded.text(), r#"{"s":"1","a":["1","2"],"n":"new"}"#);
-    assert_eq!((all(&forwarded, "x-a"), all(&forwarded, "x-b")), (vec!["1".into(), "2".into()], vec!["5".to_owned()]));
-    assert_eq!((all(&forwarded, ":path"), all(&forwarded, "x-n")), (vec!["/?n=5".to_owned()], vec!["new".to_owned()]));
+    assert_eq!(
+        (all(&forwarded, "x-a"), all(&forwarded, "x-b")),
+        (vec!["1".into(), "2".into()], vec!["5".to_owned()])
+    );
+    assert_eq!(
+        (all(&forwarded, ":path"), all(&forwarded, "x-n")),
+        (vec!["/?n=5".to_owned()], vec!["new".to_owned()])
+    );
     assert_eq!(all(&forwarded, "x-body"), [r#"{"s":"1","a":["1","2"],"n":"new"}"#]);
 }
 

@@ -33,8 +33,18 @@ fn troubles() -> Vec<(&'static str, Value, Message, u16)> {
         ("invalid_json", set.clone(), post("{\"a\":}"), 400),
         ("wrong_type", json!({"append": {"json": "/s", "to": 1}}), post("{\"s\":1}"), 400),
         ("wrong_type", json!({"copy": {"from": {"json": "/o"}, "to": "host"}}), post("{\"o\":{}}"), 400),
-        ("wrong_type", json!({"copy": {"from": {"json": "/s"}, "to": {"header": "x"}}}), post("{\"s\":\"a\\nb\"}"), 400),
-        ("wrong_type", json!({"copy": {"from": {"json": "$.l[*]"}, "to": "path"}}), post("{\"l\":[\"a\",\"b\"]}"), 400),
+        (
+            "wrong_type",
+            json!({"copy": {"from": {"json": "/s"}, "to": {"header": "x"}}}),
+            post("{\"s\":\"a\\nb\"}"),
+            400,
+        ),
+        (
+            "wrong_type",
+            json!({"copy": {"from": {"json": "$.l[*]"}, "to": "path"}}),
+            post("{\"l\":[\"a\",\"b\"]}"),
+            400,
+        ),
         ("over_limit", set.clone(), post(&format!("{{\"s\":\"{}\"}}", "x".repeat(100))), 413),
         ("undecodable", set.clone(), post("{}").with("content-encoding", "zstd"), 415),
         ("undecodable", set.clone(), post("{}").with("content-encoding", "gzip"), 415),
@@ -83,7 +93,10 @@ fn an_operation_can_be_left_out() {
         let message = message.with(":path", "/?q=x");
         let (outcome, world) = run(&operation, &json!("skip"), &message);
         let forwarded = outcome.forwarded();
-        assert_eq!((all(forwarded, "x-before"), all(forwarded, "x-other")), (vec!["1".to_owned()], vec!["1".to_owned()]));
+        assert_eq!(
+            (all(forwarded, "x-before"), all(forwarded, "x-other")),
+            (vec!["1".to_owned()], vec!["1".to_owned()])
+        );
         // What does not fail is done all the same.
         let reads = matches!(name, "wrong_type" | "template");
         assert_eq!(forwarded.text().contains("after"), reads, "{name}: {forwarded:?}");
@@ -104,14 +117,21 @@ fn what_is_missing_is_skipped_unless_a_rule_says_otherwise() {
     ] {
         let (outcome, world) = run(&operation, &json!({}), &post("{}"));
         assert_eq!(outcome.forwarded().text(), "{\"after\":1}", "{operation}");
-        assert_eq!((world.metric("meshgate.transform.skipped"), world.metric("meshgate.transform.missing")), (0, 0));
+        assert_eq!(
+            (world.metric("meshgate.transform.skipped"), world.metric("meshgate.transform.missing")),
+            (0, 0)
+        );
         let (outcome, _) = run(&operation, &json!({"missing": "error"}), &post("{}"));
         refused(&outcome, 400, "meshgate_transform_missing");
         let (outcome, _) = run(&operation, &json!({"missing": "pass"}), &post("{}"));
         assert_eq!(*outcome.forwarded(), post("{}").with("x-other", "1"), "{operation}");
     }
     // A request without a body has no places.
-    let (outcome, _) = run(&json!({"set": {"json": "/a", "to": 1}}), &json!({"missing": "error"}), &Message::post("/", "").with("content-type", "application/json"));
+    let (outcome, _) = run(
+        &json!({"set": {"json": "/a", "to": 1}}),
+        &json!({"missing": "error"}),
+        &Message::post("/", "").with("content-type", "application/json"),
+    );
     refused(&outcome, 400, "meshgate_transform_missing");
 }
 
@@ -142,15 +162,16 @@ fn a_response_that_cannot_be_rewritten_does_not_reach_the_client() {
     // What its head tells already is answered in any case.
     let unknown = answer("{}").with("content-encoding", "zstd");
     refused(&worker.run(&Message::get("/"), &unknown), 502, "meshgate_transform_undecodable");
-    let long = Message::response(200).with("content-type", "application/json").with("content-length", "2000000").with_body("[]");
+    let long = Message::response(200)
+        .with("content-type", "application/json")
+        .with("content-length", "2000000")
+        .with_body("[]");
     refused(&worker.run(&Message::get("/"), &long), 502, "meshgate_transform_over_limit");
 }
 
 #[test]
 fn a_condition_without_an_answer() {
-    let rules = |on_error: Value| {
-        json!({"rules": [{"when": "request.query.q|int > 1", "request": [{"set": {"header": "x", "to": "1"}}], "on_error": on_error}]})
-    };
+    let rules = |on_error: Value| json!({"rules": [{"when": "request.query.q|int > 1", "request": [{"set": {"header": "x", "to": "1"}}], "on_error": on_error}]});
     let send = |on_error: Value| {
         let worker = Worker::<Transform>::new(&World::new(), rules(on_error));
         worker.run(&Message::get("/?q=x"), &Message::response(200))
@@ -163,7 +184,9 @@ fn a_condition_without_an_answer() {
 
 #[test]
 fn a_proxy_that_refuses_gets_nothing_past_a_rule() {
-    for operation in [Operation::ReadHeaders, Operation::WriteHeaders, Operation::ReadBody, Operation::WriteBody] {
+    for operation in
+        [Operation::ReadHeaders, Operation::WriteHeaders, Operation::ReadBody, Operation::WriteBody]
+    {
         let world = World::new();
         let rules = json!({"rules": [{"request": [{"set": {"json": "/a", "to": 1}}, {"set": {"header": "x", "to": "1"}}]}]});
         let worker = Worker::<Transform>::new(&world, rules);
@@ -179,7 +202,14 @@ fn hostile_bodies() {
     let worker = on_request(json!([{"set": {"json": "/a", "to": 1}}]));
     let deep = "[".repeat(100_000);
     let many = format!("{{{}}}", (0..1_000).map(|n| format!("\"a\":{n}")).collect::<Vec<_>>().join(","));
-    for (body, passes) in [(deep.as_str(), false), (many.as_str(), true), ("\u{feff}{}", true), ("{} {}", false), ("nul", false), ("\"\\ud800\"", false)] {
+    for (body, passes) in [
+        (deep.as_str(), false),
+        (many.as_str(), true),
+        ("\u{feff}{}", true),
+        ("{} {}", false),
+        ("nul", false),
+        ("\"\\ud800\"", false),
+    ] {
         let outcome = worker.run(&post(body), &Message::response(200));
         let result = outcome.status();
         assert_eq!(result == 200, passes, "{}: {outcome:?}", body.get(..20).unwrap_or(body));

@@ -30,6 +30,7 @@ mod render;
 mod sink;
 
 use std::fmt;
+use std::sync::Arc;
 
 use minijinja::{ErrorKind, Expression};
 
@@ -154,14 +155,16 @@ enum Piece {
     },
     For(Box<Loop>),
     Set {
-        name: Box<str>,
+        name: Arc<str>,
         value: Compiled,
     },
 }
 
 struct Loop {
     /// One name, or several for the parts of each item.
-    names: Vec<Box<str>>,
+    names: Vec<Arc<str>>,
+    /// The name `loop`, where the body or the filter has it.
+    round: Option<Arc<str>>,
     list: Compiled,
     filter: Option<Compiled>,
     body: Vec<Piece>,

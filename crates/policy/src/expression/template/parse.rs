@@ -20,6 +20,7 @@ pub(super) fn parse(source: &str, sink: Sink) -> Result<(Vec<Piece>, Needs), Exp
         sink,
         locals: Vec::new(),
         depth: 0,
+        names_loop: false,
         trim: false,
         json: Json::default(),
         needs: Needs::default(),
@@ -41,6 +42,8 @@ struct Parser<'a> {
     /// The variables that are set here, of outer blocks too.
     locals: Vec<&'a str>,
     depth: usize,
+    /// Whether an expression of the loop that is being read names `loop`.
+    names_loop: bool,
     /// Whether the tag before took the white space that follows.
     trim: bool,
     json: Json,
@@ -173,6 +176,7 @@ impl<'a> Parser<'a> {
         let outside = self.locals.len();
         self.locals.extend(&names);
         self.locals.push("loop");
+        let outer = std::mem::take(&mut self.names_loop);
         let filter = filter.map(|filter| self.compile(filter)).transpose()?;
         let before = self.json;
         let (body, end) = self.part(tag, &["else", "endfor"])?;
@@ -185,7 +189,9 @@ impl<'a> Parser<'a> {
             self.same_context(before, end)?;
         }
         let names = names.into_iter().map(Into::into).collect();
-        Ok(Piece::For(Box::new(Loop { names, list, filter, body, otherwise })))
+        let round = self.names_loop.then(|| "loop".into());
+        self.names_loop |= outer;
+        Ok(Piece::For(Box::new(Loop { names, round, list, filter, body, otherwise })))
     }
 
     /// `x in list`, `key, value in list if condition`.
@@ -261,6 +267,7 @@ impl<'a> Parser<'a> {
     fn compile(&mut self, part: Part<'a>) -> Result<Compiled, ExpressionError> {
         let expression = compile_part(part, &self.locals)?;
         self.needs = self.needs.or(Needs::of(&expression));
+        self.names_loop |= tokens(part.text).any(|(_, token)| token == Token::Name("loop"));
         let (at, _) = tokens(part.text).next().unwrap_or((0, Token::Text));
         let place = Place::of(self.source, part.start.saturating_add(at));
         Ok(Compiled { expression, exact: !computes(part.text), place })

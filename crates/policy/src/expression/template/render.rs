@@ -119,7 +119,9 @@ impl<'a> Render<'a> {
         let length = items.len();
         for (index, item) in items.into_iter().enumerate() {
             self.name_parts(looped, item)?;
-            self.set("loop", Value::from_object(Round { index, length }));
+            if let Some(name) = &looped.round {
+                self.set(name, Value::from_object(Round { index, length }));
+            }
             self.pieces(&looped.body)?;
             self.forget(outside);
         }
@@ -181,8 +183,8 @@ impl<'a> Render<'a> {
         Ok(value)
     }
 
-    fn set(&mut self, name: &str, value: Value) {
-        self.locals.push((Arc::from(name), with_numbers(value, true)));
+    fn set(&mut self, name: &Arc<str>, value: Value) {
+        self.locals.push((Arc::clone(name), with_numbers(value, true)));
         (self.exact, self.numbers) = (None, None);
     }
 

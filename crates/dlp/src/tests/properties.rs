@@ -1,0 +1,164 @@
+//! What holds for any body: chunks change nothing, JSON stays JSON, and what is not found stays byte for byte.
+
+#![cfg(not(target_arch = "wasm32"))]
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Pieces that bodies are made of: values that are found, in all kinds of writing, and what surrounds them.
+const PIECES: &[&str] = &[
+    "4111111111111111",
+    "4111 1111 1111 1111",
+    "4111-1111-1111-1111",
+    "\\u0034111111111111111",
+    "378282246310005",
+    "536-22-8726",
+    "ada@example.org",
+    "EMP-004711",
+    "falcon",
+    "10.20.30.40",
+    "AKIAQ3EGRT5XKZ7W2M4N",
+    "-----BEGIN PRIVATE KEY-----",
+    "41",
+    "1",
+    "-",
+    " ",
+    ", ",
+    ": ",
+    "a",
+    "card",
+    "password",
+    "\\n",
+    "\\\\",
+    "\\\"",
+    "\u{e9}",
+];
+
+fn document(action: &Value) -> Value {
+    json!({
+        "rules": [
+            {"find": ["payment", "us", "contact", "network", "secrets"], "in": ["request.body", "response.body"], "do": action},
+            {
+                "find": [{"regex": "EMP-[0-9]{6}", "name": "employee"}, {"words": "falcon"}],
+                "in": "response.body",
+                "do": action,
+            },
+        ],
+        "hmac_key": "a key of some length",
+    })
+}
+
+fn actions() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(json!("mask")),
+        Just(json!({"mask": {"keep_first": 2, "keep_last": 4}})),
+        Just(json!("replace")),
+        Just(json!({"replace": "a \"text\" \\ of mine"})),
+        Just(json!("hash")),
+        Just(json!("drop")),
+    ]
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(PIECES), 0..6).prop_map(|pieces| pieces.concat())
+}
+
+/// The text of a JSON document: strings as they may be written, and numbers that look like cards.
+fn json_text() -> impl Strategy<Value = String> {
+    let string = || text().prop_map(|text| format!("\"{text}\""));
+    let number = prop::sample::select(&["4111111111111111", "-378282246310005", "1", "-0.5e3", "536228726", "10.20"][..]);
+    let leaf = prop_oneof![
+        4 => string(),
+        2 => number.prop_map(str::to_owned),
+        1 => prop::sample::select(&["true", "null", "[]", "{}"][..]).prop_map(str::to_owned),
+    ];
+    let comma = prop::sample::select(&[",", ", ", " ,\n\t"][..]);
+    leaf.prop_recursive(3, 16, 4, move |inner| {
+        let members = prop::collection::vec((string(), prop::sample::select(&[":", " : "][..]), inner.clone()), 0..4);
+        prop_oneof![
+            (prop::collection::vec(inner, 0..4), comma.clone())
+                .prop_map(|(items, comma)| format!("[{}]", items.join(comma))),
+            (members, comma.clone()).prop_map(|(members, comma)| {
+                let members: Vec<_> =
+                    members.iter().map(|(name, colon, value)| format!("{name}{colon}{value}")).collect();
+                format!("{{{}}}", members.join(comma))
+            }),
+        ]
+    })
+}
+
+fn cuts(length: usize) -> impl Strategy<Value = Vec<usize>> {
+    prop::collection::vec(0..=length, 0..6).prop_map(|mut cuts| {
+        cuts.sort_unstable();
+        cuts
+    })
+}
+
+fn through(worker: &Worker<Dlp>, response: &Message, chunks: &Chunking) -> Vec<u8> {
+    let outcome = worker.begin().run_chunked(&Message::get("/"), &Chunking::WHOLE, response, chunks);
+    outcome.answer().body.clone()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn json_stays_json(text in json_text(), action in actions()) {
+        prop_assume!(serde_json::from_str::<Value>(&text).is_ok());
+        let worker = worker(&document(&action));
+        let got = through(&worker, &json_response(text.as_str()), &Chunking::WHOLE);
+        let valid = serde_json::from_slice::<Value>(&got);
+        prop_assert!(valid.is_ok(), "{}\n{}\n{:?}", text, String::from_utf8_lossy(&got), valid);
+        let same_length = action.as_str() == Some("mask") || action.get("mask").is_some();
+        prop_assert!(!same_length || got.len() == text.len());
+    }
+
+    #[test]
+    fn a_pattern_across_tokens_leaves_json_valid(
+        text in json_text(),
+        pattern in prop::sample::select(&["[^ ]{3,20}", ".{5}", "\"[a-z]{1,9}\":.{3}", "[0-9],", "\\],", "1"][..]),
+        action in actions(),
+    ) {
+        prop_assume!(serde_json::from_str::<Value>(&text).is_ok());
+        prop_assume!(action != json!("drop"));
+        let worker = worker(&json!({
+            "rules": [{"find": {"regex": pattern}, "in": "response.body", "do": action}],
+            "hmac_key": "a key of some length",
+        }));
+        let got = through(&worker, &json_response(text.as_str()), &Chunking::WHOLE);
+        let valid = serde_json::from_slice::<Value>(&got);
+        prop_assert!(valid.is_ok(), "{}\n{}\n{:?}", text, String::from_utf8_lossy(&got), valid);
+    }
+
+    #[test]
+    fn chunks_change_nothing(
+        (text, cuts) in prop_oneof![json_text(), text()].prop_flat_map(|text| {
+            let cuts = cuts(text.len());
+            (Just(text), cuts)
+        }),
+        kind in prop::sample::select(&["application/json", "text/plain", "application/x-www-form-urlencoded", "application/x-ndjson", "text/event-stream"][..]),
+        action in actions(),
+        known: bool,
+    ) {
+        let worker = worker(&document(&action));
+        let mut response = response(kind, text.as_str());
+        if !known {
+            response.head.remove("content-length");
+        }
+        let whole = through(&worker, &response, &Chunking::WHOLE);
+        for ending in [Ending::LastChunk, Ending::EmptyChunk, Ending::Trailers] {
+            let cut = through(&worker, &response, &Chunking::at(cuts.clone()).ending(ending));
+            prop_assert_eq!(String::from_utf8_lossy(&cut), String::from_utf8_lossy(&whole), "{:?} {}", ending, text);
+        }
+        let bytes = through(&worker, &response, &Chunking::bytes(text.as_bytes()));
+        prop_assert_eq!(bytes, whole);
+    }
+
+    #[test]
+    fn any_bytes_pass(body: Vec<u8>, kind in prop::sample::select(&["application/json", "text/plain"][..])) {
+        let worker = worker(&document(&json!("mask")));
+        let got = through(&worker, &response(kind, body.clone()), &Chunking::WHOLE);
+        prop_assert_eq!(got.len(), body.len());
+    }
+}

@@ -1,0 +1,301 @@
+//! Rules of a document, compiled.
+
+use meshgate_json::Path as JsonPath;
+use meshgate_policy::condition::Condition;
+use meshgate_policy::config::{ConfigError, OneOrMany, Path};
+use meshgate_policy::host::Side;
+use meshgate_policy::matching::Match;
+
+use crate::config::{From, NamesConfig, Operation, RenameConfig, RuleConfig, To, TransferConfig};
+use crate::place::{self, Access, Place};
+use crate::rule::{How, Needs, Op, Plan, Rule};
+
+impl Rule {
+    /// Compiles a rule.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn compile(config: RuleConfig, at: &Path) -> Result<Self, ConfigError> {
+        let RuleConfig { matches, when, request, response, on_error } = config;
+        if request.is_empty() && response.is_empty() {
+            let expected = "operations, such as request: [{set: {header: x-user-id, to: \"{{ path.id }}\"}}]";
+            return Err(ConfigError::at(at).found("neither request nor response").expected(expected));
+        }
+        if !request.is_empty() {
+            let only = "operations on the response only, where a rule is for some responses";
+            if matches.as_ref().is_some_and(Match::needs_response) {
+                let here = ConfigError::at(at.key("match").key("status"));
+                return Err(here.found("a status beside operations on the request").expected(only));
+            }
+            if when.as_ref().is_some_and(Condition::needs_response) {
+                let here = ConfigError::at(at.key("when"));
+                return Err(here
+                    .found("a condition on the response beside operations on the request")
+                    .expected(only));
+            }
+        }
+        let request = Plan::compile(request, Side::Request, &at.key("request"))?;
+        let response = Plan::compile(response, Side::Response, &at.key("response"))?;
+        Ok(Self { matches, when, on_error, request, response })
+    }
+}
+
+impl Plan {
+    fn compile(operations: Vec<Operation>, side: Side, at: &Path) -> Result<Self, ConfigError> {
+        let mut compiler = Compiler { side, plan: Self::default() };
+        for (index, operation) in operations.into_iter().enumerate() {
+            compiler.operation(operation, &at.index(index))?;
+            if compiler.plan.needs.holds && compiler.plan.holding.is_none() {
+                compiler.plan.holding = Some(index);
+            }
+        }
+        Ok(compiler.plan)
+    }
+}
+
+/// Compiles the operations of one side.
+pub(crate) struct Compiler {
+    pub(crate) side: Side,
+    plan: Plan,
+}
+
+impl Compiler {
+    fn operation(&mut self, operation: Operation, at: &Path) -> Result<(), ConfigError> {
+        match operation {
+            Operation::Set(config) => self.write(How::Set, config, &at.key("set")),
+            Operation::Add(config) => self.write(How::Add, config, &at.key("add")),
+            Operation::Append(config) => self.write(How::Append, config, &at.key("append")),
+            Operation::Remove(config) => self.remove(config, &at.key("remove")),
+            Operation::Rename(config) => self.rename(config, &at.key("rename")),
+            Operation::Copy(config) => self.transfer(config, false, &at.key("copy")),
+            Operation::Move(config) => self.transfer(config, true, &at.key("move")),
+            Operation::Keep(config) => self.keep(config, &at.key("keep")),
+        }
+    }
+
+    pub(crate) fn push(&mut self, op: Op, needs: Needs) {
+        self.plan.ops.push(op);
+        self.plan.needs = self.plan.needs.and(needs);
+    }
+
+    fn remove(&mut self, config: NamesConfig, at: &Path) -> Result<(), ConfigError> {
+        check_names(&config, at)?;
+        let NamesConfig { header, query, cookie, json } = config;
+        for (name, at) in names(header, at, "header") {
+            self.push(Op::Remove(place::header(&name, Access::Write, &at)?), Needs::default());
+        }
+        for (name, at) in names(query, at, "query") {
+            let place = place::query(&name, &at)?;
+            self.check(&place, &at)?;
+            self.push(Op::Remove(place), Needs { head: true, ..Needs::default() });
+        }
+        for (name, at) in names(cookie, at, "cookie") {
+            self.push(Op::Remove(place::cookie(&name, &at)?), Needs { head: true, ..Needs::default() });
+        }
+        for (name, at) in names(json, at, "json") {
+            let path = place::json(&name, &at)?;
+            refuse_root(&path, &at, "remove")?;
+            self.push(Op::Remove(Place::Json(path)), Needs { json: true, ..Needs::default() });
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, config: NamesConfig, at: &Path) -> Result<(), ConfigError> {
+        check_names(&config, at)?;
+        let NamesConfig { header, query, cookie, json } = config;
+        let head = Needs { head: true, ..Needs::default() };
+        if header.is_some() {
+            let names = names(header, at, "header");
+            let names = names.map(|(name, at)| place::header_name(&name, Access::Read, &at));
+            self.push(Op::KeepHeaders(names.collect::<Result<_, _>>()?), head);
+        }
+        if query.is_some() {
+            self.check(&Place::Query(Box::default()), &at.key("query"))?;
+            let names = names(query, at, "query").map(|(name, at)| place::query_name(&name, &at));
+            self.push(Op::KeepQuery(names.collect::<Result<_, _>>()?), head);
+        }
+        if cookie.is_some() {
+            let names = names(cookie, at, "cookie").map(|(name, at)| place::cookie_name(&name, &at));
+            self.push(Op::KeepCookies(names.collect::<Result<_, _>>()?), head);
+        }
+        if json.is_some() {
+            let root = place::json("", at)?;
+            let kept = names(json, at, "json").map(|(name, at)| place::json(&name, &at));
+            let kept = kept.collect::<Result<_, _>>()?;
+            self.push(Op::KeepJson { root, kept }, Needs { json: true, ..Needs::default() });
+        }
+        Ok(())
+    }
+
+    fn rename(&mut self, config: RenameConfig, at: &Path) -> Result<(), ConfigError> {
+        let RenameConfig { header, query, cookie, json, to } = config;
+        let given = [
+            ("header", header.is_some()),
+            ("query", query.is_some()),
+            ("cookie", cookie.is_some()),
+            ("json", json.is_some()),
+        ];
+        one_of(given.iter(), "header, query, cookie, json", at)?;
+        let to = to.ok_or_else(|| {
+            let found = given.iter().find(|(_, given)| *given).map_or("", |(name, _)| name);
+            let hint = format!("write rename: {{{found}: ..., to: the new name}}");
+            ConfigError::at(at).problem("missing field \"to\"").hint(hint)
+        })?;
+        let new = at.key("to");
+        if let Some(path) = json {
+            let from = place::json(&path, &at.key("json"))?;
+            refuse_root(&from, &at.key("json"), "rename")?;
+            if to.starts_with('/') || to.starts_with("$.") {
+                let hint = "to put it elsewhere write move: {from: {json: ...}, to: {json: ...}}";
+                return Err(ConfigError::at(&new)
+                    .value(&to)
+                    .expected("the new key of the member, not a path")
+                    .hint(hint));
+            }
+            self.push(Op::RenameJson(from, to.into()), Needs { json: true, ..Needs::default() });
+            return Ok(());
+        }
+        let to = if header.is_some() {
+            place::header(&to, Access::Write, &new)?
+        } else if query.is_some() {
+            place::query(&to, &new)?
+        } else {
+            place::cookie(&to, &new)?
+        };
+        let from = self.named(header, query, cookie, None, Access::Write, at)?;
+        self.check(&from, at)?;
+        self.push(Op::Rename(from, to), Needs { head: true, ..Needs::default() });
+        Ok(())
+    }
+
+    fn transfer(&mut self, config: TransferConfig, take: bool, at: &Path) -> Result<(), ConfigError> {
+        let (from_at, to_at) = (at.key("from"), at.key("to"));
+        let access = if take { Access::Write } else { Access::Read };
+        let from = match config.from {
+            From::Path => Place::Path,
+            From::Method => Place::Method,
+            From::Host => Place::Host,
+            From::Status => Place::Status,
+            From::Body => Place::Body,
+            From::Header(name) => place::header(&name, access, &from_at.key("header"))?,
+            From::Query(name) => place::query(&name, &from_at.key("query"))?,
+            From::Cookie(name) => place::cookie(&name, &from_at.key("cookie"))?,
+            From::Capture(name) => Place::Capture(name.into()),
+            From::Json(path) => Place::Json(place::json(&path, &from_at.key("json"))?),
+        };
+        let to = match config.to {
+            To::Path => Place::Path,
+            To::Method => Place::Method,
+            To::Host => Place::Host,
+            To::Status => Place::Status,
+            To::Body => Place::Body,
+            To::Header(name) => place::header(&name, Access::Write, &to_at.key("header"))?,
+            To::Query(name) => place::query(&name, &to_at.key("query"))?,
+            To::Cookie(name) => place::cookie(&name, &to_at.key("cookie"))?,
+            To::Json(path) => Place::Json(place::json(&path, &to_at.key("json"))?),
+        };
+        self.check(&from, &from_at)?;
+        self.check(&to, &to_at)?;
+        let is_fixed = |place: &Place| {
+            matches!(
+                place,
+                Place::Path | Place::Method | Place::Host | Place::Status | Place::Capture(_) | Place::Body
+            )
+        };
+        if take && is_fixed(&from) {
+            let error = ConfigError::at(&from_at).found("a place that can't be empty");
+            return Err(error.expected("header, query, cookie or json").hint("write copy"));
+        }
+        match (&from, &to) {
+            (Place::Body, Place::Json(_) | Place::Body) => {
+                let error = ConfigError::at(&from_at).found("the body, to write into the body");
+                return Err(error.expected("{json: \"\"}, which is the whole of a JSON body"));
+            }
+            (Place::Json(from), Place::Json(_)) if take => refuse_root(from, &from_at, "move")?,
+            (Place::Json(from), _) if take => refuse_root(from, &from_at, "move")?,
+            _ => {}
+        }
+        let needs = Needs {
+            head: !from.in_body() || !to.in_body(),
+            captures: matches!(from, Place::Capture(_)),
+            json: matches!(from, Place::Json(_)) || matches!(to, Place::Json(_)),
+            body: matches!(from, Place::Body) || matches!(to, Place::Body),
+            holds: from.in_body() && !to.in_body(),
+            ..Needs::default()
+        };
+        self.push(Op::Transfer { from, to, take }, needs);
+        Ok(())
+    }
+
+    pub(crate) fn named(
+        &self,
+        header: Option<String>,
+        query: Option<String>,
+        cookie: Option<String>,
+        json: Option<String>,
+        access: Access,
+        at: &Path,
+    ) -> Result<Place, ConfigError> {
+        if let Some(name) = header {
+            place::header(&name, access, &at.key("header"))
+        } else if let Some(name) = query {
+            let place = place::query(&name, &at.key("query"))?;
+            self.check(&place, &at.key("query"))?;
+            Ok(place)
+        } else if let Some(name) = cookie {
+            place::cookie(&name, &at.key("cookie"))
+        } else {
+            place::json(&json.unwrap_or_default(), &at.key("json")).map(Place::Json)
+        }
+    }
+
+    pub(crate) fn check(&self, place: &Place, at: &Path) -> Result<(), ConfigError> {
+        place::check_side(place, self.side, at)
+    }
+}
+
+/// Refuses what names no place, or several.
+pub(crate) fn one_of<'a>(
+    given: impl Iterator<Item = &'a (&'static str, bool)>,
+    all: &str,
+    at: &Path,
+) -> Result<(), ConfigError> {
+    let found: Vec<&str> = given.filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+    match found.as_slice() {
+        [_] => Ok(()),
+        [] => Err(ConfigError::at(at).found("no place").expected(format!("one of {all}"))),
+        several => {
+            let error = ConfigError::at(at).found(several.join(" and ")).expected("one of them");
+            Err(error.hint("write an operation for each"))
+        }
+    }
+}
+
+fn check_names(config: &NamesConfig, at: &Path) -> Result<(), ConfigError> {
+    let given = [
+        ("header", config.header.is_some()),
+        ("query", config.query.is_some()),
+        ("cookie", config.cookie.is_some()),
+        ("json", config.json.is_some()),
+    ];
+    one_of(given.iter(), "header, query, cookie, json", at)
+}
+
+/// The names with their places in the document.
+fn names(names: Option<OneOrMany<String>>, at: &Path, key: &str) -> impl Iterator<Item = (String, Path)> {
+    let at = at.key(key);
+    let names = names.map(OneOrMany::into_vec).unwrap_or_default();
+    let one = names.len() == 1;
+    names.into_iter().enumerate().map(move |(index, name)| {
+        let at = if one { at.clone() } else { at.index(index) };
+        (name, at)
+    })
+}
+
+fn refuse_root(path: &JsonPath, at: &Path, word: &str) -> Result<(), ConfigError> {
+    if matches!(path.as_str(), "" | "$") {
+        let error = ConfigError::at(at).value(path.as_str());
+        return Err(error.expected(format!("a place in the body to {word}, not all of it")));
+    }
+    Ok(())
+}

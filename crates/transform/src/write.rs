@@ -1,0 +1,220 @@
+//! Operations that write a value, compiled.
+
+use meshgate_policy::config::{ConfigError, Path};
+use meshgate_policy::expression::template::Sink;
+use meshgate_policy::headers::HeaderValue;
+use meshgate_policy::host::Side;
+use meshgate_policy::media_type::MediaTypePattern;
+
+use crate::compile::{Compiler, one_of};
+use crate::config::WriteConfig;
+use crate::literal::Literal;
+use crate::place::{Access, Place};
+use crate::rule::{How, Needs, Op};
+use crate::text::{PathText, Text};
+use crate::{cookies, target};
+
+impl Compiler {
+    pub(crate) fn write(&mut self, how: How, config: WriteConfig, at: &Path) -> Result<(), ConfigError> {
+        let word = match how {
+            How::Set => "set",
+            How::Add => "add",
+            How::Append => "append",
+        };
+        let WriteConfig {
+            header,
+            query,
+            cookie,
+            attributes,
+            json,
+            to,
+            path,
+            method,
+            host,
+            status,
+            body,
+            content_type,
+        } = config;
+        let named = [
+            ("header", header.is_some()),
+            ("query", query.is_some()),
+            ("cookie", cookie.is_some()),
+            ("json", json.is_some()),
+        ];
+        let alone = [
+            ("path", path.is_some()),
+            ("method", method.is_some()),
+            ("host", host.is_some()),
+            ("status", status.is_some()),
+            ("body", body.is_some()),
+        ];
+        one_of(
+            named.iter().chain(&alone),
+            "header, query, cookie, json, path, method, host, status, body",
+            at,
+        )?;
+        let is_alone = alone.iter().any(|(_, given)| *given);
+        if is_alone && how != How::Set {
+            let found = alone.iter().find(|(_, given)| *given).map_or("", |(name, _)| name);
+            let expected = match how {
+                How::Append => "header, query or json: only they can have several values",
+                _ => "header, query, cookie or json: only they can be missing",
+            };
+            return Err(ConfigError::at(at)
+                .found(format!("{word} with {found}"))
+                .expected(expected)
+                .hint("write set"));
+        }
+        if how == How::Append && cookie.is_some() {
+            let expected = "header, query or json: only they can have several values";
+            return Err(ConfigError::at(at).found("append with cookie").expected(expected).hint("write set"));
+        }
+        if is_alone && to.is_some() {
+            let found = alone.iter().find(|(_, given)| *given).map_or("", |(name, _)| name);
+            let hint = format!("write {word}: {{{found}: ...}}");
+            return Err(ConfigError::at(at.key("to"))
+                .found(format!("to beside {found}"))
+                .expected("nothing")
+                .hint(hint));
+        }
+        if attributes.is_some() && (cookie.is_none() || self.side == Side::Request) {
+            let error = ConfigError::at(at.key("attributes")).found("attributes");
+            return Err(error.expected("them only beside a cookie of a response"));
+        }
+        if content_type.is_some() && body.is_none() {
+            let error = ConfigError::at(at.key("content_type")).found("content_type without body");
+            return Err(error
+                .expected("it only beside body")
+                .hint("write set: {header: content-type, to: ...}"));
+        }
+        if let Some(body) = body {
+            return self.write_body(&body, content_type.as_deref(), at);
+        }
+        if let Some(source) = path {
+            self.check(&Place::Path, &at.key("path"))?;
+            let path = PathText::compile(&source, &at.key("path"))?;
+            let templates = path.templates().map(Needs::template).fold(Needs::default(), Needs::and);
+            let captures = path.has_captures();
+            // What a template of a body says is known only once the head would be gone.
+            let needs = Needs { head: true, captures, holds: templates.json, ..templates };
+            self.push(Op::WritePath(path), needs);
+            return Ok(());
+        }
+        let single = |text: Literal| (text, true);
+        let (to, value, is_alone) = if let Some(method) = method {
+            (Place::Method, single(Literal::String(method)), "method")
+        } else if let Some(host) = host {
+            (Place::Host, single(Literal::String(host)), "host")
+        } else if let Some(status) = status {
+            (Place::Status, single(status), "status")
+        } else {
+            let to = to.ok_or_else(|| {
+                let found = named.iter().find(|(_, given)| *given).map_or("", |(name, _)| name);
+                let hint = format!("write {word}: {{{found}: ..., to: the value}}");
+                ConfigError::at(at).problem("missing field \"to\"").hint(hint)
+            })?;
+            let place = self.named(header, query, cookie, json, Access::Write, at)?;
+            (place, (to, false), "to")
+        };
+        let (literal, _) = value;
+        self.check(&to, &at.key(is_alone))?;
+        let value = compile_value(&literal, &to, &at.key(is_alone))?;
+        if let Some(attributes) = &attributes
+            && !cookies::is_value(attributes.replace(';', "").trim().as_bytes())
+        {
+            let error = ConfigError::at(at.key("attributes")).value(attributes);
+            return Err(error.expected("attributes of a cookie, such as Path=/; Secure; HttpOnly"));
+        }
+        let base = Needs::text(&value);
+        let needs = if to.in_body() {
+            Needs { json: true, ..base }
+        } else {
+            let reads = how == How::Add
+                || !matches!(to, Place::Header(_) | Place::Method | Place::Host | Place::Status);
+            Needs { head: base.head || reads, holds: base.json, ..base }
+        };
+        self.push(Op::Write { how, to, value, attributes: attributes.map(Into::into) }, needs);
+        Ok(())
+    }
+
+    fn write_body(
+        &mut self,
+        body: &Literal,
+        content_type: Option<&str>,
+        at: &Path,
+    ) -> Result<(), ConfigError> {
+        let content_type = content_type.unwrap_or("application/json");
+        let here = at.key("content_type");
+        let wrong = || {
+            let error = ConfigError::at(&here).value(content_type);
+            error.expected("a media type, such as text/html; charset=utf-8")
+        };
+        let is = |pattern: &str| {
+            MediaTypePattern::new(pattern).is_some_and(|pattern| pattern.matches(content_type.as_bytes()))
+        };
+        if !is("*/*") {
+            return Err(wrong());
+        }
+        let sink = if is("application/json") || is("*/*+json") {
+            Sink::Json
+        } else if is("text/html") {
+            Sink::Html
+        } else if is("application/xml") || is("text/xml") || is("*/*+xml") {
+            Sink::Xml
+        } else {
+            Sink::Text
+        };
+        let at = at.key("body");
+        let source = match body {
+            // The text of a body, not a JSON string.
+            Literal::String(text) => text.clone(),
+            other if sink == Sink::Json => other.json_template(),
+            other => {
+                let error = ConfigError::at(&at).found(other.kind()).expected("a string");
+                return Err(error.hint("only bodies of JSON are written as JSON values"));
+            }
+        };
+        let value = Text::compile(&source, sink, &at)?;
+        if let (Sink::Json, Some(text)) = (sink, value.literal())
+            && let Err(error) = meshgate_json::validate(text, &meshgate_json::Limits::default())
+        {
+            let error = ConfigError::at(&at).value(&source).expected("JSON").hint(error.to_string());
+            return Err(error);
+        }
+        let content_type = HeaderValue::new(content_type.as_bytes().to_vec()).map_err(|_| wrong())?;
+        let base = Needs::text(&value);
+        let is_json = sink == Sink::Json;
+        self.push(Op::WriteBody { value, content_type, is_json }, Needs { head: true, body: true, ..base });
+        Ok(())
+    }
+}
+
+/// Compiles a value for a place, and checks it if it is always the same.
+fn compile_value(value: &Literal, to: &Place, at: &Path) -> Result<Text, ConfigError> {
+    if let Place::Json(_) = to {
+        return Text::compile(&value.json_template(), Sink::Json, at);
+    }
+    let text = value.text().ok_or_else(|| {
+        let error = ConfigError::at(at).found(value.kind()).expected("a string, a number or a boolean");
+        error.hint("only places in a JSON body hold more")
+    })?;
+    let sink = if matches!(to, Place::Header(_)) { Sink::Header } else { Sink::Text };
+    let compiled = Text::compile(&text, sink, at)?;
+    let Some(literal) = compiled.literal() else { return Ok(compiled) };
+    let (is_valid, expected) = match to {
+        Place::Method => (target::is_method(literal), "a method such as PUT, other than CONNECT"),
+        Place::Host => (target::is_host(literal), "a host such as api.internal or api.internal:8080"),
+        Place::Status => (
+            target::is_status(literal),
+            "a status from 200 to 599, but for 204, 205 and 304: the body of the response would be left over",
+        ),
+        Place::Cookie(_) => {
+            (cookies::is_value(literal), "the value of a cookie, without ; and spaces around it")
+        }
+        Place::Header(_) => {
+            (HeaderValue::new(literal).is_ok(), "the value of a header field, without control characters")
+        }
+        _ => (true, ""),
+    };
+    if is_valid { Ok(compiled) } else { Err(ConfigError::at(at).value(&text).expected(expected)) }
+}
