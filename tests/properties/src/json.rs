@@ -46,8 +46,22 @@ pub fn any_edits(bytes: &[u8]) {
             Err(error) => return assert!(error.is_limit(), "{error}"),
         }
     }
-    assert_eq!(String::from_utf8_lossy(&edited.text), String::from_utf8_lossy(&text));
+    // New members have the white space of others, which may be gone after the edits before.
+    assert_eq!(compact(&edited.text), compact(&text));
     assert_eq!(edited.outcomes.iter().map(|outcome| format!("{outcome:?}")).collect::<Vec<_>>(), outcomes);
+}
+
+/// The text without white space between its tokens.
+fn compact(text: &[u8]) -> String {
+    let (mut compact, mut in_string, mut escaped) = (Vec::new(), false, false);
+    for &byte in text {
+        if in_string || !b" \t\r\n".contains(&byte) {
+            compact.push(byte);
+        }
+        in_string ^= byte == b'"' && !escaped;
+        escaped = in_string && byte == b'\\' && !escaped;
+    }
+    String::from_utf8_lossy(&compact).into_owned()
 }
 
 /// Accepted if `serde_json` accepts it.

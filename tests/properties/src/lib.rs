@@ -6,9 +6,13 @@
 
 mod coding;
 mod config;
+mod detect;
+mod exchange;
 mod input;
 mod json;
 mod json_path;
+mod json_stream;
+mod template;
 
 /// A property.
 pub type Property = fn(&[u8]);
@@ -17,8 +21,14 @@ pub type Property = fn(&[u8]);
 pub const ALL: &[(&str, Property)] = &[
     ("coding", coding::any_body),
     ("config", config::any_document),
+    ("detect", detect::any_text),
+    ("dlp", exchange::any_dlp),
+    ("error_response", exchange::any_error_response),
     ("json", json::any_edits),
     ("json_path", json_path::any_path),
+    ("json_stream", json_stream::any_stream),
+    ("template", template::any_template),
+    ("transform", exchange::any_transform),
 ];
 
 /// The property of this name.

@@ -1,0 +1,115 @@
+//! Requests and responses that pass a policy.
+//!
+//! The bytes are a configuration document, an empty line, a request line (`POST /path`) and header fields, an empty line, and a
+//! body. The response has the same fields and the same body.
+
+use meshgate_dlp::Dlp;
+use meshgate_errors::Errors;
+use meshgate_json::{Limits, validate};
+use meshgate_policy::headers::{HeaderName, HeaderValue};
+use meshgate_policy::policy::Policy;
+use meshgate_test_host::{Chunking, Client, Ending, Message, Outcome, Worker, World};
+use meshgate_transform::Transform;
+
+use crate::input;
+
+/// What comes out does not depend on how bodies are cut.
+pub fn any_transform(bytes: &[u8]) {
+    let Some(case) = Case::new(bytes) else { return };
+    case.run::<Transform>();
+}
+
+/// The same, and what was JSON still is.
+pub fn any_dlp(bytes: &[u8]) {
+    let Some(case) = Case::new(bytes) else { return };
+    let Some(outcome) = case.run::<Dlp>() else { return };
+    let is_json = |body: &[u8]| validate(body, &Limits::default()).is_ok();
+    let sent = &case.response;
+    let is_plain = sent.head.all("content-type").eq([b"application/json"])
+        && sent.head.all("content-encoding").next().is_none();
+    if !is_plain || !is_json(&sent.body) {
+        return;
+    }
+    for got in outcome.upstream.iter().chain(answer(&outcome)) {
+        assert!(!got.complete || got.body.is_empty() || is_json(&got.body), "{:?} became {:?}", sent, got);
+    }
+}
+
+/// The same for errors and the answers that take their place.
+pub fn any_error_response(bytes: &[u8]) {
+    let Some(case) = Case::new(bytes) else { return };
+    case.run::<Errors>();
+}
+
+/// What stands in the bytes.
+struct Case<'a> {
+    document: &'a str,
+    request: Message,
+    response: Message,
+    cuts: Vec<usize>,
+}
+
+impl<'a> Case<'a> {
+    fn new(bytes: &'a [u8]) -> Option<Self> {
+        let (document, rest) = input::split(bytes);
+        let (head, body) = input::split(rest);
+        let mut lines = head.lines();
+        let (method, target) = lines.next()?.split_once(' ')?;
+        let is_target = HeaderValue::new(target.as_bytes()).is_ok();
+        if HeaderName::new(method).is_err() || !is_target || !target.starts_with('/') {
+            return None;
+        }
+        let mut request = Message::post(target, body);
+        request.head.set(":method", method);
+        let mut response = Message::response(200).with_body(body);
+        for line in lines {
+            let (name, value) = line.split_once(": ")?;
+            if name == ":status" {
+                let status: u16 = value.parse().ok().filter(|status| (200..600).contains(status))?;
+                response.head.set(":status", status.to_string());
+                continue;
+            }
+            // Envoy passes on no other names and values.
+            if HeaderName::new(name).is_err() || HeaderValue::new(value.as_bytes()).is_err() {
+                return None;
+            }
+            request.head.add(name, value);
+            response.head.add(name, value);
+        }
+        let mut cuts: Vec<_> =
+            input::pieces(body, bytes.len() as u64).iter().map(|piece| piece.len()).collect();
+        let mut at = 0;
+        for cut in &mut cuts {
+            at += *cut;
+            *cut = at;
+        }
+        Some(Self { document, request, response, cuts })
+    }
+
+    /// What comes out, if the document is right.
+    fn run<P: Policy>(&self) -> Option<Outcome> {
+        let run = |chunking: &Chunking| {
+            let world = World::new();
+            world.allow_on_headers_stop_iteration(self.document.contains("allow_on_headers_stop_iteration"));
+            let worker = Worker::<P>::load(&world, self.document).ok()?;
+            Some(worker.begin().run_chunked(&self.request, chunking, &self.response, chunking))
+        };
+        let whole = run(&Chunking::WHOLE)?;
+        // Templates that make random numbers differ from run to run.
+        if !self.document.contains("uuid") {
+            let pieces = Chunking::at(self.cuts.clone());
+            for chunking in [&pieces, &pieces.clone().ending(Ending::EmptyChunk)] {
+                let again = run(chunking).expect("it was taken before");
+                assert_eq!(again, whole, "{chunking:?}");
+            }
+        }
+        Some(whole)
+    }
+}
+
+fn answer(outcome: &Outcome) -> Option<&Message> {
+    match &outcome.client {
+        Client::Answer(message) => Some(message),
+        Client::Nothing | Client::Reset => None,
+    }
+}

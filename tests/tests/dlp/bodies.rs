@@ -1,0 +1,187 @@
+//! Bodies that pass while they are looked into: of any size, in any pieces, and byte for byte where nothing is found.
+
+use std::time::Duration;
+
+use meshgate_e2e::{Config, Envoy, Listener, RawConnection, RawUpstream, Reply, json};
+
+use crate::support::*;
+
+fn card_json(card: &str) -> String {
+    format!(r#"{{"id":1,"card":"{card}","note":"\u00e9\n"}}"#)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cards_are_masked_both_ways_and_in_both_versions() {
+    let document = cards(json!(["request.body", "response.body"]), mask());
+    for envoy in [start(document.clone()).await, start_http2(document.clone()).await] {
+        for client in [envoy.http1(), envoy.http2()] {
+            let request = client.post("/").header("content-type", "application/json");
+            let response =
+                request.body(card_json(CARD)).upstream(json!({ "status": 200 })).send().await.unwrap();
+            assert_eq!(response.status, 200);
+            let got = envoy.upstream().requests().pop().unwrap();
+            assert_eq!(got.text(), card_json(MASKED));
+
+            let reply = reply("application/json").body(card_json(CARD));
+            let response = get(&client, &envoy, reply).await;
+            assert_eq!(response.text(), card_json(MASKED));
+            let length = card_json(CARD).len().to_string();
+            assert_eq!(response.header("content-length"), Some(length.as_str()), "masks keep the length");
+        }
+        assert_well(&envoy).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pieces_and_trailers_make_no_difference() {
+    let document = cards(json!(["request.body", "response.body"]), mask());
+    for envoy in [start(document.clone()).await, start_http2(document.clone()).await] {
+        for client in [envoy.http1(), envoy.http2()] {
+            for (body, expected) in [
+                (card_json(CARD), card_json(MASKED)),
+                (format!("card: {CARD}"), format!("card: {MASKED}")),
+                ("no card, 4111".to_owned(), "no card, 4111".to_owned()),
+            ] {
+                let pieces: Vec<String> = body.chars().map(String::from).collect();
+                let reply =
+                    reply("application/json").chunks(pieces.clone()).chunk_delay(Duration::from_millis(1));
+                let response = get(&client, &envoy, reply.clone()).await;
+                assert_eq!(response.text(), expected);
+                let response = get(&client, &envoy, reply.trailer("x-end", "1")).await;
+                assert_eq!((response.text(), response.trailers.get("x-end")), (expected.as_str(), Some("1")));
+
+                envoy.upstream().respond(Reply::status(200));
+                let post = || client.post("/").header("content-type", "application/json");
+                let request = post().chunks(pieces.clone(), Duration::from_millis(1));
+                assert_eq!(request.send().await.unwrap().status, 200);
+                let got = envoy.upstream().requests().pop().unwrap();
+                assert_eq!(got.text(), expected);
+                let trailers = post().body(body.clone()).trailer("x-end", "1");
+                assert_eq!(trailers.send().await.unwrap().status, 200, "{body}");
+                let got = envoy.upstream().requests().pop().unwrap();
+                assert_eq!((got.text(), got.trailers.get("x-end")), (expected.as_str(), Some("1")));
+            }
+        }
+        assert_well(&envoy).await;
+    }
+}
+
+/// 20 MiB of JSON with numbers and words in it, and no card.
+fn large() -> String {
+    let mut body = String::from("[");
+    let mut number = 1_u64;
+    while body.len() < 20 << 20 {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let record = json!({ "id": number >> 40, "name": format!("user {}", number % 977), "tags": ["a", "b"], "at": 1.5 });
+        body.push_str(&record.to_string());
+        body.push(',');
+    }
+    body.push_str("null]");
+    body
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_mebibytes_pass_byte_for_byte_and_are_never_held() {
+    let body = large();
+    let listener = listener(cards(json!(["request.body", "response.body"]), mask())).buffer_limit(128 << 10);
+    let envoy = Envoy::start(listener).await.unwrap();
+    for client in [envoy.http1(), envoy.http2()] {
+        let response = get(&client, &envoy, reply("application/json").body(body.clone())).await;
+        assert!(response.body == body, "{} bytes", response.body.len());
+        let chunked = reply("application/json").chunks([body.clone()]).trailer("x-end", "1");
+        let response = get(&client, &envoy, chunked).await;
+        assert!(response.body == body && response.trailers.get("x-end") == Some("1"));
+
+        envoy.upstream().respond(Reply::status(200));
+        envoy.upstream().forget_requests();
+        let post = client.post("/").header("content-type", "application/json").body(body.clone());
+        assert_eq!(post.send().await.unwrap().status, 200);
+        assert!(envoy.upstream().requests().pop().unwrap().body == body);
+        envoy.upstream().forget_requests();
+    }
+    let with_card = body.replacen("\"user 0\"", &format!("\"{CARD}\""), 1_000);
+    assert!(with_card.contains(CARD));
+    let response = get(&envoy.http1(), &envoy, reply("application/json").body(with_card.clone())).await;
+    assert!(response.text() == with_card.replace(CARD, MASKED));
+    assert_well(&envoy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_are_not_there_are_not_waited_for() {
+    let envoy = start(cards(json!(["request.body", "response.body"]), mask())).await;
+    for client in [envoy.http1(), envoy.http2()] {
+        for status in [204, 304] {
+            let reply =
+                Reply::status(status).header("content-type", "application/json").header("etag", "\"a\"");
+            let response = get(&client, &envoy, reply).await;
+            assert_eq!((response.status, response.header("etag")), (status, Some("W/\"a\"")));
+            assert!(response.body.is_empty());
+        }
+        envoy.upstream().respond(reply("application/json").header("content-length", "46"));
+        let response = client.request("HEAD", "/").send().await.unwrap();
+        assert_eq!((response.status, response.header("content-length")), (200, Some("46")));
+        let response = get(&client, &envoy, reply("application/json").body("")).await;
+        assert_eq!((response.status, response.text()), (200, ""));
+        let empty =
+            client.post("/").header("content-type", "application/json").body("").send().await.unwrap();
+        assert_eq!(empty.status, 200);
+    }
+    assert_well(&envoy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_pass_one_by_one() {
+    let envoy = start(cards(json!("response.body"), mask())).await;
+    for client in [envoy.http1(), envoy.http2()] {
+        let (mut sender, reply) = reply("text/event-stream").stream();
+        envoy.upstream().respond(reply);
+        let mut response = client.get("/").open().await.unwrap();
+        for card in [CARD, "none", CARD] {
+            let event = format!("data: {{\"card\":\"{card}\"}}\n\n");
+            sender.send_data(event.clone().into()).await.unwrap();
+            let mut got = Vec::new();
+            while got.len() < event.len() {
+                got.extend(response.chunk().await.unwrap().expect("an event"));
+            }
+            assert_eq!(String::from_utf8(got).unwrap(), event.replace(CARD, MASKED));
+        }
+        drop(sender);
+        assert_eq!(response.chunk().await.unwrap(), None);
+    }
+    assert_well(&envoy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_text_is_left_alone() {
+    let envoy = start_http2(cards(json!(["request.body", "response.body"]), mask())).await;
+    let client = envoy.http2();
+    let bytes: Vec<u8> = (0..=255).chain(CARD.bytes()).chain(0..=255).collect();
+    for kind in ["application/grpc", "application/grpc+json", "application/octet-stream", "image/png"] {
+        let answer = reply(kind).body(bytes.clone()).trailer("grpc-status", "0");
+        envoy.upstream().respond(answer);
+        let post = client.post("/svc/Method").header("content-type", kind).header("te", "trailers");
+        let response = post.body(bytes.clone()).send().await.unwrap();
+        assert_eq!(response.body, bytes, "{kind}");
+        assert_eq!(response.trailers.get("grpc-status"), Some("0"));
+        assert_eq!(envoy.upstream().requests().pop().unwrap().body, bytes);
+    }
+    assert_eq!(envoy.stat("wasmcustom.meshgate.dlp.bodies.other_type").await.unwrap(), 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_of_a_websocket_are_left_alone() {
+    let upstream = RawUpstream::upgrade("websocket").await.unwrap();
+    let listener = Listener::new()
+        .filter(dlp(cards(json!(["request.body", "response.body"]), mask())))
+        .upgrades(&["websocket"]);
+    let envoy = Envoy::start(Config::from(listener).upstream(upstream.addr())).await.unwrap();
+    let mut client = RawConnection::open(envoy.addr()).await.unwrap();
+    let request = "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    client.write(request).await.unwrap();
+    let head = client.read_until("\r\n\r\n").await.unwrap();
+    assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+    for frame in [CARD, "two"] {
+        client.write(frame).await.unwrap();
+        assert_eq!(client.read_until(frame).await.unwrap(), frame.as_bytes());
+    }
+}

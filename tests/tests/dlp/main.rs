@@ -1,0 +1,8 @@
+//! The `dlp` filter on a real Envoy, as its README specifies it: what clients, upstreams and logs see.
+
+mod blocking;
+mod bodies;
+mod encoded;
+mod hostile;
+mod places;
+mod support;

@@ -1,0 +1,9 @@
+//! The `error_response` filter on a real Envoy, as its README specifies it: what clients, upstreams and logs see.
+
+mod bodies;
+mod config;
+mod direct;
+mod formats;
+mod hostile;
+mod origins;
+mod support;
