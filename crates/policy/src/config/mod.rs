@@ -67,13 +67,17 @@ pub struct Options<'a> {
     pub examples: &'a [(&'a str, &'a str)],
 }
 
-/// Reads a configuration document as Envoy hands it over: one JSON object in UTF-8.
+/// Reads a configuration document as Envoy hands it over: one JSON object in UTF-8. No bytes at all are a document without
+/// fields, if `T` needs none: that is what Envoy hands over for a plugin without `configuration`, and for an empty `Struct`.
 ///
 /// # Errors
 /// The first thing that is wrong, in the order of the document: no document, more than [`MAX_SIZE`], not UTF-8, not
 /// JSON, deeper than [`MAX_DEPTH`], not an object, a repeated key, or not what `T` says.
 pub fn load<T: DeserializeOwned>(bytes: &[u8], options: &Options<'_>) -> Result<T, ConfigError> {
-    read(&tree::parse(bytes)?, options)
+    match tree::parse(bytes)? {
+        Some(document) => read(&document, options),
+        None => read(&Node::Object(Vec::new()), options).map_err(|_| tree::no_document()),
+    }
 }
 
 /// Reads a document that something else has parsed, such as the CLI's YAML. Its parser refuses repeated keys, because a

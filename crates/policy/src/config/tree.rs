@@ -106,8 +106,14 @@ pub(super) fn characters(text: &str) -> String {
     }
 }
 
-/// Parses a document: JSON in UTF-8.
-pub(super) fn parse(bytes: &[u8]) -> Result<Node, ConfigError> {
+/// Where a document is needed and there is none.
+pub(super) fn no_document() -> ConfigError {
+    let hint = "the policy has no configuration";
+    ConfigError::at(Path::root()).found("an empty document").expected("a JSON object").hint(hint)
+}
+
+/// Parses a document: JSON in UTF-8. `None` if there is nothing in it.
+pub(super) fn parse(bytes: &[u8]) -> Result<Option<Node>, ConfigError> {
     let here = ConfigError::at(Path::root());
     if bytes.len() > MAX_SIZE {
         let found = format!("a document of {} bytes", bytes.len());
@@ -125,13 +131,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Node, ConfigError> {
         ConfigError::at(Path::root()).found(found).expected("JSON in UTF-8")
     })?;
     if text.trim().is_empty() {
-        let hint = "the policy has no configuration";
-        return Err(here.found("an empty document").expected("a JSON object").hint(hint));
+        return Ok(None);
     }
     let mut json = serde_json::Deserializer::from_str(text);
     let parsed = NodeSeed { depth: 0 }.deserialize(&mut json);
     let parsed = parsed.and_then(|node| json.end().map(|()| node));
-    parsed.map_err(|error| if error.is_data() { too_deep() } else { syntax_error(&error, text) })
+    parsed.map(Some).map_err(|error| if error.is_data() { too_deep() } else { syntax_error(&error, text) })
 }
 
 /// Takes a document that is parsed already.
