@@ -28,9 +28,11 @@ impl Default for Caps {
 
 impl Caps {
     pub(crate) fn check_ratio(&self, encoded: u64, decoded: u64) -> Result<(), DecodeError> {
-        if decoded > FLOOR && decoded > encoded.saturating_mul(u64::from(self.ratio)) {
-            return Err(DecodeError::Ratio { cap: self.ratio });
-        }
-        Ok(())
+        if decoded > self.allowed(encoded) { Err(DecodeError::Ratio { cap: self.ratio }) } else { Ok(()) }
+    }
+
+    /// How much may come of so many encoded bytes.
+    pub(crate) fn allowed(&self, encoded: u64) -> u64 {
+        encoded.saturating_mul(u64::from(self.ratio)).max(FLOOR)
     }
 }

@@ -125,7 +125,10 @@ impl Decoder {
     }
 
     fn push_piece(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        let mut count = Count { decoded: &mut self.decoded, cap: self.caps.size };
+        // At the end of this stride the ratio is looked at: what is over it then is over it now. Without this a stride of br
+        // could become any number of bytes first.
+        let stride_end = self.encoded.next_multiple_of(STRIDE as u64);
+        let mut count = Count { decoded: &mut self.decoded, caps: self.caps, encoded: stride_end };
         match &mut self.state {
             State::Identity => {
                 out.extend_from_slice(piece);
@@ -169,13 +172,21 @@ impl fmt::Debug for Decoder {
 /// How much has been decoded, of how much.
 struct Count<'a> {
     decoded: &'a mut u64,
-    cap: usize,
+    caps: Caps,
+    /// At least as many bytes as it was decoded from.
+    encoded: u64,
 }
 
 impl Count<'_> {
     fn add(&mut self, bytes: usize) -> Result<(), DecodeError> {
         *self.decoded = self.decoded.saturating_add(bytes as u64);
-        if *self.decoded > self.cap as u64 { Err(DecodeError::Size { cap: self.cap }) } else { Ok(()) }
+        // Of two caps that are both passed in one step, the lower one was passed first, however long the step was.
+        let size = Err(DecodeError::Size { cap: self.caps.size });
+        match self.caps.check_ratio(self.encoded, *self.decoded) {
+            Ok(()) if *self.decoded > self.caps.size as u64 => size,
+            Err(_) if self.caps.size as u64 <= self.caps.allowed(self.encoded) => size,
+            result => result,
+        }
     }
 }
 

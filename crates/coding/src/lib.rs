@@ -2,7 +2,7 @@
 //!
 //! A body that is encoded has to be decoded before anything in it can be found or changed. Whoever sends it decides what
 //! it decodes to, so a decoder has [`Caps`], and ends with an error for whatever is not exactly one body: one that is cut
-//! short, one with something behind it, one whose checksum is wrong. Whole bodies go through [`decode`] and [`encode`],
+//! short, one with something behind it, one whose checksum is wrong. Whole bodies go through [`decode()`] and [`encode()`],
 //! those that pass in pieces through [`Decoder`] and [`Encoder`]; the bytes are the same however they are cut.
 //!
 //! | coding | decoded | encoded |

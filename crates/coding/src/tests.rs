@@ -194,7 +194,11 @@ fn bodies_that_grow_too_much_are_refused() {
             assert_eq!(error(Caps { size: 8 << 20, ratio: 100 }, size), Err(DecodeError::Ratio { cap: 100 }));
             assert_eq!(error(Caps { size: 4 << 20, ratio: u32::MAX }, size), Ok(4 << 20));
         }
-        // An error comes before the memory is taken.
+        // An error comes before the memory is taken, whichever cap it is.
+        let mut decoded = Vec::new();
+        let error = Decoder::new(coding, Caps { size: usize::MAX, ratio: 100 }).push(&encoded, &mut decoded);
+        assert_eq!(error, Err(DecodeError::Ratio { cap: 100 }));
+        assert!(decoded.capacity() < 1 << 20, "{coding:?}: {}", decoded.capacity());
         let mut decoder = Decoder::new(coding, Caps { size: 1 << 20, ratio: u32::MAX });
         let mut decoded = Vec::new();
         assert!(decoder.push(&encoded, &mut decoded).unwrap_err().is_cap());
