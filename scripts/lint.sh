@@ -19,6 +19,7 @@ for module; do
 done
 
 check 'format' cargo fmt --all --check
+check 'format, fuzz targets' cargo fmt --manifest-path fuzz/Cargo.toml --check
 check 'panics and unsafe' scripts/lint-panics
 check 'clippy, native' cargo clippy -q --workspace --all-targets -- -D warnings
 # With the crates of this workspace that they are made of.

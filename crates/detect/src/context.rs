@@ -31,7 +31,76 @@ pub(crate) enum Hint {
 }
 
 /// Names of numbers that are not about a person.
-pub(crate) const NUMBERS: &[&str] = &["amount", "asset", "barcode", "batch", "build", "bytes", "checksum", "commit", "correlation", "count", "created", "date", "digest", "duration", "ean", "elapsed", "epoch", "etag", "gtin", "guid", "hash", "imei", "index", "isbn", "issn", "lat", "latitude", "length", "lng", "lon", "longitude", "millis", "ms", "nanos", "nonce", "ns", "offset", "order", "orderid", "page", "parcel", "port", "price", "product", "random", "revision", "seed", "sequence", "serial", "sha", "shipment", "size", "sku", "snowflake", "span", "ticket", "time", "timestamp", "total", "trace", "tracking", "transaction", "ts", "txn", "upc", "updated", "uuid", "version"];
+pub(crate) const NUMBERS: &[&str] = &[
+    "amount",
+    "asset",
+    "barcode",
+    "batch",
+    "build",
+    "bytes",
+    "checksum",
+    "commit",
+    "correlation",
+    "count",
+    "created",
+    "date",
+    "digest",
+    "duration",
+    "ean",
+    "elapsed",
+    "epoch",
+    "etag",
+    "gtin",
+    "guid",
+    "hash",
+    "imei",
+    "index",
+    "isbn",
+    "issn",
+    "lat",
+    "latitude",
+    "length",
+    "lng",
+    "lon",
+    "longitude",
+    "millis",
+    "ms",
+    "nanos",
+    "nonce",
+    "ns",
+    "offset",
+    "order",
+    "orderid",
+    "page",
+    "parcel",
+    "port",
+    "price",
+    "product",
+    "random",
+    "revision",
+    "seed",
+    "sequence",
+    "serial",
+    "sha",
+    "shipment",
+    "size",
+    "sku",
+    "snowflake",
+    "span",
+    "ticket",
+    "time",
+    "timestamp",
+    "total",
+    "trace",
+    "tracking",
+    "transaction",
+    "ts",
+    "txn",
+    "upc",
+    "updated",
+    "uuid",
+    "version",
+];
 
 impl Context {
     /// A kind that is sure without.
@@ -82,7 +151,8 @@ impl Names {
 /// The text in front of a value in the same string, and the name of that string.
 fn names(before: &[u8]) -> (&[u8], Option<&[u8]>) {
     let near = before.len().saturating_sub(STRING);
-    let opener = before.iter().skip(near).rposition(|byte| is_opener(*byte)).map(|at| near.saturating_add(at));
+    let opener =
+        before.iter().skip(near).rposition(|byte| is_opener(*byte)).map(|at| near.saturating_add(at));
     let Some((rest, [opener, prose @ ..])) = opener.and_then(|at| before.split_at_checked(at)) else {
         return (last(before, PROSE), None);
     };
@@ -98,16 +168,21 @@ fn names(before: &[u8]) -> (&[u8], Option<&[u8]>) {
 
 /// What a string, a field or a line begins with.
 fn is_opener(byte: u8) -> bool {
-    const OPENERS: [bool; 256] = {
-        let mut openers = [false; 256];
-        let mut bytes: &[u8] = b"\"'`=,[{(&;<>|\n\r\t";
-        while let [byte, rest @ ..] = bytes {
-            openers[*byte as usize] = true;
-            bytes = rest;
-        }
-        openers
-    };
-    OPENERS.get(usize::from(byte)).copied().unwrap_or_default()
+    // Of the first 64 bytes a bit each: a text of nothing but candidates is looked at with this again and again.
+    const LOW: u64 = bits(b"\"'=,(&;<>\n\r\t");
+    match byte {
+        0..64 => LOW >> byte & 1 == 1,
+        _ => matches!(byte, b'[' | b'{' | b'|' | b'`'),
+    }
+}
+
+const fn bits(mut bytes: &[u8]) -> u64 {
+    let mut bits = 0;
+    while let [byte, rest @ ..] = bytes {
+        bits |= 1_u64.unbounded_shl(*byte as u32);
+        bytes = rest;
+    }
+    bits
 }
 
 /// The name of the value that begins after `before`: `"name": `, `name=`, or that of the array around it.
@@ -139,7 +214,8 @@ fn quoted(before: &[u8], quote: u8) -> &[u8] {
 }
 
 fn bare(before: &[u8]) -> &[u8] {
-    let name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'[' | b']' | b'$');
+    let name =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'[' | b']' | b'$');
     let open = before.iter().rposition(|byte| !name(byte)).map_or(0, |at| at.saturating_add(1));
     before.get(open..).unwrap_or_default()
 }

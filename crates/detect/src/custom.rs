@@ -87,8 +87,8 @@ pub(crate) struct Custom {
 }
 
 enum Walker {
-    Pattern(dense::DFA<Vec<u32>>),
-    Words { words: contiguous::NFA, whole: bool },
+    Pattern(Box<dense::DFA<Vec<u32>>>),
+    Words { words: Box<contiguous::NFA>, whole: bool },
 }
 
 impl Custom {
@@ -128,7 +128,7 @@ impl Custom {
             )
             .build_from_nfa(&nfa)
             .map_err(|_| PatternError::TooBig)?;
-        Ok(Self::new(Walker::Pattern(dfa)))
+        Ok(Self::new(Walker::Pattern(Box::new(dfa))))
     }
 
     pub fn dictionary<W: AsRef<[u8]>>(
@@ -150,7 +150,7 @@ impl Custom {
             .ascii_case_insensitive(options.ignore_case)
             .build(&words)
             .map_err(|_| PatternError::TooBig)?;
-        Ok(Self::new(Walker::Words { words, whole: options.whole_words }))
+        Ok(Self::new(Walker::Words { words: Box::new(words), whole: options.whole_words }))
     }
 
     fn new(walker: Walker) -> Self {
@@ -223,7 +223,12 @@ fn walk_pattern(dfa: &dense::DFA<Vec<u32>>, text: &Text<'_>, start: usize) -> Re
 }
 
 /// The longest word that begins at `start`.
-fn walk_words(words: &contiguous::NFA, whole: bool, text: &Text<'_>, start: usize) -> Result<Option<usize>, Cut> {
+fn walk_words(
+    words: &contiguous::NFA,
+    whole: bool,
+    text: &Text<'_>,
+    start: usize,
+) -> Result<Option<usize>, Cut> {
     let anchored = aho_corasick::Anchored::Yes;
     let Ok(mut state) = words.start_state(anchored) else { return Ok(None) };
     let mut found = None;

@@ -156,9 +156,7 @@ impl Decoded {
                     let begin = decoded.text.len();
                     decoded.text.extend_from_slice(escape.bytes());
                     copied = found.saturating_add(escape.length);
-                    decoded
-                        .marks
-                        .push(Mark { decoded: begin..decoded.text.len(), raw: found..copied });
+                    decoded.marks.push(Mark { decoded: begin..decoded.text.len(), raw: found..copied });
                     copied
                 }
                 None if !end && may_go_on(window, found, syntax, backslashes) => {

@@ -30,12 +30,7 @@ impl Finding {
     /// them.
     pub fn chars<'a>(&self, window: &'a [u8], syntax: Syntax) -> Chars<'a> {
         let end = self.range.end.min(window.len());
-        Chars {
-            window: window.get(..end).unwrap_or_default(),
-            syntax,
-            at: self.range.start,
-            pending: None,
-        }
+        Chars { window: window.get(..end).unwrap_or_default(), syntax, at: self.range.start, pending: None }
     }
 }
 

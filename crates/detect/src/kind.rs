@@ -109,9 +109,7 @@ impl UnknownKind {
         let last = |name: &'static str| name.rsplit('.').next().unwrap_or(name);
         let near = |known: &'static str| strsim::jaro_winkler(known, name);
         let similar = names().find(|known| last(known) == name).or_else(|| {
-            names()
-                .max_by(|one, other| near(one).total_cmp(&near(other)))
-                .filter(|known| near(known) > 0.8)
+            names().max_by(|one, other| near(one).total_cmp(&near(other))).filter(|known| near(known) > 0.8)
         });
         Self { name: name.to_owned(), similar }
     }

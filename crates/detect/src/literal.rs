@@ -93,7 +93,8 @@ impl<T> Literals<T> {
     /// How long the end of `text` is in which a literal may have begun that a value begins with. (One that is a name of a value
     /// may be cut off: its value comes later.)
     pub fn tail(&self, text: &[u8]) -> usize {
-        let literals = || self.buckets.iter().flatten().map(|(literal, _)| literal).filter(|literal| !literal.fold);
+        let literals =
+            || self.buckets.iter().flatten().map(|(literal, _)| literal).filter(|literal| !literal.fold);
         let longest = literals().map(|literal| literal.text.len()).max().unwrap_or(0);
         let begun = |length: &usize| {
             let end = text.get(text.len().saturating_sub(*length)..).unwrap_or_default();
@@ -151,9 +152,11 @@ impl<T> Literals<T> {
         let low_bits = u8x16::splat(0x0f);
         let mut all = u8x16::splat(0xff);
         for ((low, high), by) in self.tables.iter().zip(from..) {
-            let bytes = window.get(by..).and_then(|rest| rest.first_chunk::<16>()).copied().unwrap_or_default();
+            let bytes =
+                window.get(by..).and_then(|rest| rest.first_chunk::<16>()).copied().unwrap_or_default();
             let bytes = u8x16::new(bytes);
-            all &= low.shuffle_zeroing(bytes & low_bits) & high.shuffle_zeroing(bytes.unbounded_shr_scalar(4));
+            all &=
+                low.shuffle_zeroing(bytes & low_bits) & high.shuffle_zeroing(bytes.unbounded_shr_scalar(4));
         }
         all
     }

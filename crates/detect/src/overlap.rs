@@ -37,9 +37,11 @@ fn keep_strongest(cluster: &[Finding], kept: &mut Vec<Finding>) {
     known.sort_by_key(|finding| Reverse(strength(finding)));
     for finding in known {
         let mine = kept.get(from..).unwrap_or_default();
-        let place = from.saturating_add(mine.partition_point(|other| other.range.start < finding.range.start));
+        let place =
+            from.saturating_add(mine.partition_point(|other| other.range.start < finding.range.start));
         // Those kept do not overlap each other, so only neighbours can be in the way.
-        let before = place.checked_sub(1).filter(|before| *before >= from).and_then(|before| kept.get(before));
+        let before =
+            place.checked_sub(1).filter(|before| *before >= from).and_then(|before| kept.get(before));
         let free = before.is_none_or(|before| before.range.end <= finding.range.start)
             && kept.get(place).is_none_or(|after| finding.range.end <= after.range.start);
         if free {

@@ -139,13 +139,7 @@ impl Scanner {
 
     /// Finds the values in one whole text whose name is known: the value of a header, a cookie, a query parameter, a JSON
     /// member. Otherwise as [`Scanner::scan`].
-    pub fn scan_value(
-        &self,
-        value: &[u8],
-        key: Option<&[u8]>,
-        syntax: Syntax,
-        findings: &mut Vec<Finding>,
-    ) {
+    pub fn scan_value(&self, value: &[u8], key: Option<&[u8]>, syntax: Syntax, findings: &mut Vec<Finding>) {
         self.scan_named(value, 0, true, syntax, key, findings);
     }
 
@@ -210,7 +204,14 @@ impl Pass<'_> {
         for (id, kind, custom) in &scanner.customs {
             let (id, kind) = (*id, *kind);
             let cut = custom.each(&self.text, self.from, |start, end| {
-                self.findings.push(Finding { id, kind, range: start..end, confidence: 100, escaped: false, sample: false });
+                self.findings.push(Finding {
+                    id,
+                    kind,
+                    range: start..end,
+                    confidence: 100,
+                    escaped: false,
+                    sample: false,
+                });
             });
             self.undecided = self.undecided.min(cut.unwrap_or(usize::MAX));
         }

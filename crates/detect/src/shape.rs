@@ -129,11 +129,23 @@ impl Around {
             Shape::NineDigits => self.word_start() & digits(0, 9) & !word(9),
             Shape::TenDigits => self.word_start() & digits(0, 10) & !(word(10) & word(11)),
             Shape::ThreeTwoFour => {
-                self.word_start() & digits(0, 3) & separator(3) & digits(4, 2) & separator(6) & digits(7, 4) & !word(11)
+                self.word_start()
+                    & digits(0, 3)
+                    & separator(3)
+                    & digits(4, 2)
+                    & separator(6)
+                    & digits(7, 4)
+                    & !word(11)
             }
             Shape::TwoSeven => self.word_start() & digits(0, 2) & separator(2) & digits(3, 7) & !word(10),
             Shape::ThreeThreeFour => {
-                self.word_start() & digits(0, 3) & separator(3) & digits(4, 3) & separator(7) & digits(8, 4) & !word(12)
+                self.word_start()
+                    & digits(0, 3)
+                    & separator(3)
+                    & digits(4, 3)
+                    & separator(7)
+                    & digits(8, 4)
+                    & !word(12)
             }
             Shape::AreaInParentheses => block.open & digits(1, 3) & self.ahead(4, |classes| classes.close),
             Shape::Plus => block.plus & digits(1, 1),

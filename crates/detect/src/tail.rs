@@ -14,11 +14,11 @@ pub(crate) fn of_shape(shape: Shape, text: &[u8]) -> usize {
         Shape::FourDigits => digits(text, 3),
         Shape::NineDigits => digits(text, 8),
         Shape::TenDigits => digits(text, 9),
-        Shape::ThreeTwoFour => groups(text, 10),
-        Shape::TwoSeven => groups(text, 9),
+        Shape::ThreeTwoFour => form(text, b"111-11-1111"),
+        Shape::TwoSeven => form(text, b"11-1111111"),
         // A 1 may stand before these two.
-        Shape::ThreeThreeFour => groups(text, 13),
-        Shape::AreaInParentheses => groups(text, 6),
+        Shape::ThreeThreeFour => form(text, b"111-111-1111").max(form(text, b"1-111-111-1111")),
+        Shape::AreaInParentheses => form(text, b"(111)").max(form(text, b"1-(111)")),
         Shape::Plus => run(text, 1, |byte| byte == b'+'),
         Shape::TwoLettersTwoDigits => {
             let word = run(text, 4, crate::text::is_word);
@@ -43,12 +43,18 @@ fn digits(text: &[u8], most: usize) -> usize {
     if digits <= most { digits } else { 0 }
 }
 
-/// Digits with separators between them, from the first digit or parenthesis on.
-fn groups(text: &[u8], most: usize) -> usize {
-    let length = run(text, most, |byte| byte.is_ascii_digit() || b" -.()".contains(&byte));
-    let end = text.get(text.len().saturating_sub(length)..).unwrap_or_default();
-    let before = end.iter().take_while(|byte| !byte.is_ascii_digit() && **byte != b'(').count();
-    length.saturating_sub(before)
+/// What begins as `form` does, in which 1 is any digit and `-` any separator.
+fn form(text: &[u8], form: &[u8]) -> usize {
+    let alike = |byte: &u8, form: &u8| match form {
+        b'1' => byte.is_ascii_digit(),
+        b'-' => matches!(byte, b' ' | b'-' | b'.'),
+        _ => byte == form,
+    };
+    let begins = |length: &usize| {
+        let end = text.get(text.len().saturating_sub(*length)..).unwrap_or_default();
+        end.len() == *length && end.iter().zip(form).all(|(byte, form)| alike(byte, form))
+    };
+    (1..=form.len()).rev().find(begins).unwrap_or(0)
 }
 
 /// What follows the last `://`, if it may all be a user with a password.

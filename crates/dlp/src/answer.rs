@@ -66,7 +66,7 @@ fn problem(status: u16, detail: &str, details: &'static str) -> Reply {
     Problem::new(status, title(status)).detail(detail).reply(details)
 }
 
-/// The reason phrases of RFC 9110 section 15; of RFC 7725 for 451.
+/// The reason phrases of RFC 9110 section 15; of RFC 7725 for 451; and for others what it comes to.
 const fn title(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
@@ -80,7 +80,6 @@ const fn title(status: u16) -> &'static str {
         500 => "Internal Server Error",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
-        400..500 => "Request Refused",
-        _ => "Response Withheld",
+        _ => "Blocked",
     }
 }

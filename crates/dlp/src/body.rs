@@ -11,7 +11,7 @@ use crate::kind::Kind;
 use crate::metrics;
 use crate::place::Place;
 use crate::report::Report;
-use crate::stream::{Form, Hold, MAX_KEPT, Step, Stream};
+use crate::stream::{Form, Hold, MAX_KEPT, Records, Step, Stream};
 use crate::{Dlp, answer, whole};
 
 /// How much of an encoded body is decoded at once: what it becomes may be a thousand times as much.
@@ -108,14 +108,16 @@ impl Body {
     /// Begins to look into a body. Returns how its bytes are to come.
     pub fn begin(dlp: &Dlp, plan: Plan) -> (Self, BodyMode) {
         let Plan { side, rules, kind, from, to, length, whole, holds_head, hold } = plan;
+        let quotes = dlp.rules.need_quotes(rules);
         let (mode, reads) = if whole {
             let limit = dlp.bodies.max_held;
             (Mode::Whole, BodyMode::Whole { limit, hold_head: holds_head })
         } else if from == Coding::Identity {
-            (Mode::Stream(Stream::new(false)), BodyMode::Window { limit: usize::MAX })
+            (Mode::Stream(Stream::new(false, quotes)), BodyMode::Window { limit: usize::MAX })
         } else {
             let codec = Box::new(Codec::new(from, to, dlp.bodies.max_ratio));
-            let mode = Mode::Recode { stream: Stream::new(true), codec, out: Vec::new(), passed: false };
+            let mode =
+                Mode::Recode { stream: Stream::new(true, quotes), codec, out: Vec::new(), passed: false };
             (mode, BodyMode::Window { limit: usize::MAX })
         };
         (Self { side, rules, kind, form: None, from, to, mode, seen: 0, left: length, hold }, reads)
@@ -170,7 +172,7 @@ impl Body {
         };
         let place = Place::body(side);
         let Some(scanner) = dlp.rules.scanner(place) else { return Ok(Next::Continue) };
-        let mut inspection = Inspection { dlp, rules: self.rules, place, report };
+        let mut inspection = Inspection { dlp, rules: self.rules, place, report, quotes: None };
         let step = match &mut self.mode {
             Mode::Stream(stream) => stream.push(bytes, end, hold, form, scanner, &mut inspection)?,
             Mode::Recode { stream, codec, out, passed } => {
@@ -197,7 +199,7 @@ impl Body {
                     }
                 } else if !stream.keeps() {
                     let complete = codec.is_complete();
-                    out.extend(codec.encode(&[], complete, form.lines)?);
+                    out.extend(codec.encode(&[], complete, form.records == Records::Events)?);
                 }
                 let holds = match hold {
                     Hold::Nothing => false,
@@ -276,7 +278,7 @@ impl Body {
         let form = self.kind.form(&text);
         let place = Place::body(self.side);
         let Some(scanner) = dlp.rules.scanner(place) else { return Ok(Next::Continue) };
-        let mut inspection = Inspection { dlp, rules: self.rules, place, report };
+        let mut inspection = Inspection { dlp, rules: self.rules, place, report, quotes: None };
         let changed = whole::inspect(&text, form, scanner, &mut inspection)?;
         dlp.metrics.body(host, metrics::Body::Scanned);
         if self.from == self.to {

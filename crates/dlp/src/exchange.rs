@@ -235,10 +235,9 @@ impl DlpExchange {
         let host = RefCell::new(host);
         let roll = || self.roll(&host);
         for (index, rule) in dlp.rules.rules.iter().enumerate().filter(|(_, rule)| rule.places.on(side)) {
-            if let Some(matches) = &rule.matches {
-                if !matches.holds(&Input { request: &head, response, roll: &roll }) {
-                    continue;
-                }
+            let input = Input { request: &head, response, roll: &roll };
+            if !rule.matches.as_ref().is_none_or(|matches| matches.holds(&input)) {
+                continue;
             }
             if let Some(when) = &rule.when {
                 let scope = match &mut scope {

@@ -39,7 +39,7 @@ fn parameters(text: &[u8], places: &[usize]) -> Vec<Range<usize>> {
     for parameter in query::parameters(text) {
         let range = parameter.range;
         let next = places.partition_point(|place| *place < range.start);
-        if !places.get(next).is_some_and(|place| *place < range.end) {
+        if places.get(next).is_none_or(|place| *place >= range.end) {
             continue;
         }
         let range = match text.get(range.end) {
@@ -57,9 +57,7 @@ fn parameters(text: &[u8], places: &[usize]) -> Vec<Range<usize>> {
 
 /// Adds a range to some that are in order, and joins what touches.
 fn merge(ranges: &mut Vec<Range<usize>>, range: Range<usize>) {
-    while let Some(last) = ranges.pop_if(|last| range.start <= last.start) {
-        drop(last);
-    }
+    while ranges.pop_if(|last| range.start <= last.start).is_some() {}
     match ranges.last_mut() {
         Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
         _ => ranges.push(range),
@@ -291,7 +289,7 @@ mod tests {
 
         /// The same on values.
         fn without(value: &Value) -> Value {
-            let goes = |value: &Value| *value == Value::from("X");
+            let goes = |value: &Value| *value == "X";
             match value {
                 Value::Array(items) => items.iter().filter(|item| !goes(item)).map(without).collect(),
                 Value::Object(members) => Value::Object(
@@ -308,7 +306,7 @@ mod tests {
         proptest! {
             #[test]
             fn what_is_left_is_json_without_the_fields(value in value(), pretty: bool) {
-                prop_assume!(value != Value::from("X"));
+                prop_assume!(value != "X");
                 let text = if pretty { format!("{value:#}") } else { value.to_string() };
                 let left = dropped(&text, Sink::Json);
                 let left: Value = serde_json::from_str(&left).map_err(|error| TestCaseError::fail(format!("{text} {left} {error}")))?;

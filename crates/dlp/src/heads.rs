@@ -249,7 +249,8 @@ impl Heads<'_> {
         };
         let mut edits = Vec::new();
         if found {
-            let mut inspection = Inspection { dlp: self.dlp, rules: self.rules, place, report: self.report, quotes: None };
+            let mut inspection =
+                Inspection { dlp: self.dlp, rules: self.rules, place, report: self.report, quotes: None };
             inspection.edits(text, Around::field(sink, name), &mut findings, &mut edits)?;
         }
         self.findings = findings;

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use meshgate_detect::Finding;
+use meshgate_detect::{Finding, Kind};
 
 use crate::Dlp;
 use crate::action::Action;
@@ -102,11 +102,14 @@ impl<'a> Inspection<'a> {
                 return Err(Blocked { status });
             }
             // What two detectors found is dealt with once: what is left of the second by its own rule.
-            let start = finding.range.start.max(done);
+            finding.range.start = finding.range.start.max(done);
+            if finding.kind == Kind::REGEX {
+                finding.range = whole_characters(window, &finding.range);
+            }
+            let start = finding.range.start;
             if start >= finding.range.end {
                 continue;
             }
-            finding.range.start = start;
             done = finding.range.end;
             let Some(target) = target_of(finding).and_then(|target| dlp.rules.targets.get(target)) else {
                 continue;
@@ -164,6 +167,24 @@ fn target_of(finding: &Finding) -> Option<usize> {
     usize::try_from(finding.id).ok()
 }
 
+/// The range without the parts of characters of UTF-8 at its ends: expressions are about bytes.
+fn whole_characters(text: &[u8], range: &Range<usize>) -> Range<usize> {
+    let bytes = text.get(range.clone()).unwrap_or_default();
+    let before = bytes.iter().take(3).take_while(|byte| matches!(byte, 0x80..0xc0)).count();
+    let rest = bytes.get(before..).unwrap_or_default();
+    let lead = rest.iter().rev().take(3).position(|byte| *byte >= 0xc0);
+    let cut = lead.map_or(0, |behind| {
+        let place = rest.len().saturating_sub(behind).saturating_sub(1);
+        let length = match rest.get(place) {
+            Some(0xf0..) => 4,
+            Some(0xe0..) => 3,
+            _ => 2,
+        };
+        if behind.saturating_add(1) < length { behind.saturating_add(1) } else { 0 }
+    });
+    range.start.saturating_add(before)..range.end.saturating_sub(cut)
+}
+
 /// A text with edits, which are in order and don't overlap.
 pub fn splice(text: &[u8], edits: &[Edit]) -> Vec<u8> {
     let mut spliced = Vec::with_capacity(text.len());
@@ -175,4 +196,28 @@ pub fn splice(text: &[u8], edits: &[Edit]) -> Vec<u8> {
     }
     spliced.extend_from_slice(text.get(done..).unwrap_or_default());
     spliced
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn parts_of_characters_stay() {
+        let text = "a\u{e9}b\u{20ac}\u{1f600}".as_bytes();
+        for (range, expected) in [
+            (0..text.len(), 0..text.len()),
+            (0..2, 0..1),
+            (1..3, 1..3),
+            (2..6, 3..4),
+            (2..7, 3..7),
+            (4..10, 4..7),
+            (5..6, 6..6),
+            (8..11, 11..11),
+        ] {
+            assert_eq!(whole_characters(text, &range), expected, "{range:?}");
+        }
+    }
 }

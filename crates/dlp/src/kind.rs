@@ -5,7 +5,7 @@ use meshgate_policy::media_type::MediaTypePattern;
 
 use crate::config::BodiesConfig;
 use crate::sink::Sink;
-use crate::stream::Form;
+use crate::stream::{Form, Records};
 
 /// The media types that are looked into by default.
 const DEFAULT_TYPES: [&str; 15] = [
@@ -72,9 +72,9 @@ impl Kind {
         match self {
             Self::Known(form) => form,
             Self::Unknown if matches!(body.first(), Some(b'{' | b'[' | b'"')) => {
-                Form { sink: Sink::Json, lines: false }
+                Form { sink: Sink::Json, records: Records::One }
             }
-            Self::Unknown => Form { sink: Sink::Text, lines: false },
+            Self::Unknown => Form { sink: Sink::Text, records: Records::One },
         }
     }
 }
@@ -83,15 +83,14 @@ impl Kind {
 fn form(content_type: &[u8]) -> Form {
     let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     let essence = essence.to_ascii_lowercase();
-    let lines = |sink| Form { sink, lines: true };
-    let whole = |sink| Form { sink, lines: false };
+    let whole = |sink| Form { sink, records: Records::One };
     match essence.as_slice() {
-        b"text/event-stream" => lines(Sink::Json),
+        b"text/event-stream" => Form { sink: Sink::Json, records: Records::Events },
         b"application/x-ndjson"
         | b"application/ndjson"
         | b"application/jsonl"
         | b"application/x-jsonlines"
-        | b"application/json-seq" => lines(Sink::Json),
+        | b"application/json-seq" => Form { sink: Sink::Json, records: Records::Lines },
         b"application/x-www-form-urlencoded" => whole(Sink::Url),
         b"application/json" | b"text/json" | b"application/graphql" => whole(Sink::Json),
         b"text/html" | b"text/xml" | b"application/xml" => whole(Sink::Markup),

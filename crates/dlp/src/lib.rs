@@ -113,7 +113,7 @@ impl Policy for Dlp {
     fn compile(mut config: Config, setup: &mut dyn Setup) -> Result<Self, ConfigError> {
         let bodies = Bodies::compile(&config.bodies)?;
         let (log, filter_state) = (config.log, config.filter_state);
-        let shown = (log || filter_state).then(|| config.hmac_key.as_ref()).flatten();
+        let shown = config.hmac_key.as_ref().filter(|_| log || filter_state);
         let shown = shown.and_then(|key| Tokens::new(key.as_bytes()));
         config.rules.iter_mut().for_each(|rule| rule.shadow |= config.shadow);
         let rules = Rules::compile(config)?;

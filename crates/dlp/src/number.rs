@@ -72,11 +72,6 @@ impl Quotes {
     pub fn shift(&mut self, gone: usize) {
         self.at = self.at.saturating_sub(gone);
     }
-
-    /// A document begins here.
-    pub fn restart(&mut self, at: usize) {
-        *self = Self { at, ..Self::default() };
-    }
 }
 
 /// Whether these bytes can be a number, or a part of one.

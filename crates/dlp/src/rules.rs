@@ -139,9 +139,8 @@ impl Rules {
         let custom = |target: &Target| matches!(target.kind, Kind::REGEX | Kind::DICTIONARY);
         let looked_for = self.targets.iter().filter(|target| custom(target));
         let custom = looked_for.fold(0_u64, |rules, target| rules | target.rules);
-        self.of(set).any(|(index, rule)| {
-            rule.enforces() && (rule.action.needs_quotes() || custom >> index & 1 == 1)
-        })
+        self.of(set)
+            .any(|(index, rule)| rule.enforces() && (rule.action.needs_quotes() || custom >> index & 1 == 1))
     }
 
     /// The rules of a set, in order, with their places in the list.
@@ -330,10 +329,7 @@ impl Targets {
     }
 
     /// A scanner for each place. Places that look for the same share one.
-    fn scanners(
-        &self,
-        rules: &[Rule],
-    ) -> Result<[Option<Rc<Scanner>>; Place::ALL.len()], ConfigError> {
+    fn scanners(&self, rules: &[Rule]) -> Result<[Option<Rc<Scanner>>; Place::ALL.len()], ConfigError> {
         let mut known: Vec<(Vec<usize>, Rc<Scanner>)> = Vec::new();
         let mut scanners = [const { None }; Place::ALL.len()];
         for (place, scanner) in Place::ALL.into_iter().zip(&mut scanners) {

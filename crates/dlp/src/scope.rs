@@ -16,7 +16,7 @@ pub struct Scopes {
 /// The values that one rule is for.
 #[derive(Debug)]
 enum Scope {
-    /// Those in these ranges, in order.
+    /// Those in these ranges, in order and apart from each other.
     Values(Vec<Range<usize>>),
     /// All: the document is broken, so that nobody knows what a reader makes of it. A rule is not evaded by that.
     All,
@@ -34,7 +34,7 @@ impl Scopes {
             let edits: Vec<_> = paths.iter().map(|path| Edit { path, action: Action::Get }).collect();
             let scope = match edit(text, &edits, &Limits::default()) {
                 Ok(edited) => {
-                    Scope::Values(edited.outcomes.iter().flat_map(|outcome| ranges(text, outcome)).collect())
+                    Scope::Values(apart(edited.outcomes.iter().flat_map(|outcome| ranges(text, outcome))))
                 }
                 Err(_) => Scope::All,
             };
@@ -47,11 +47,27 @@ impl Scopes {
     pub fn cover(&self, rule: usize, at: usize) -> bool {
         let scope = self.rules.iter().find(|(known, _)| *known == rule).map(|(_, scope)| scope);
         match scope {
-            Some(Scope::Values(ranges)) => ranges.iter().any(|range| range.contains(&at)),
+            Some(Scope::Values(ranges)) => {
+                let next = ranges.partition_point(|range| range.end <= at);
+                ranges.get(next).is_some_and(|range| range.start <= at)
+            }
             Some(Scope::All) => true,
             None => false,
         }
     }
+}
+
+/// The same places in order, each once: paths may lead to a value and to what it is in. There may be as many of them as
+/// there are findings, so that looking at all of them for each finding would be quadratic.
+fn apart(ranges: impl Iterator<Item = Range<usize>>) -> Vec<Range<usize>> {
+    let mut ranges: Vec<_> = ranges.collect();
+    ranges.sort_unstable_by_key(|range| range.start);
+    ranges.dedup_by(|next, last| {
+        let inside = next.start < last.end;
+        last.end = if inside { last.end.max(next.end) } else { last.end };
+        inside
+    });
+    ranges
 }
 
 /// Where in a text the values are that were got from it.
@@ -65,5 +81,22 @@ fn ranges(text: &[u8], outcome: &Outcome<'_>) -> Vec<Range<usize>> {
     match outcome {
         Outcome::Got(values) => values.iter().filter_map(|value| range(value.as_bytes())).collect(),
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn places_are_found_once_and_in_order() {
+        let ranges = apart([8..9, 0..5, 5..7, 1..2, 3..4].into_iter());
+        assert_eq!(ranges, [0..5, 5..7, 8..9]);
+        let scopes = Scopes { rules: vec![(3, Scope::Values(ranges))] };
+        let covered: Vec<usize> = (0..12).filter(|at| scopes.cover(3, *at)).collect();
+        assert_eq!(covered, [0, 1, 2, 3, 4, 5, 6, 8]);
+        assert!(!scopes.cover(2, 0));
     }
 }

@@ -9,11 +9,15 @@
 use meshgate_detect::{Finding, LOOKBEHIND, Scanner};
 
 use crate::inspect::{Around, Blocked, Edit, Inspection, splice};
+use crate::number::Quotes;
 use crate::sink::Sink;
 
 /// How much of a body is kept in the proxy's buffer to wait for what follows. A value that is cut by the border of a part is
 /// much shorter, so what is kept longer is a text that never decides; then its end is kept in memory.
 pub const MAX_KEPT: usize = 64 << 10;
+
+/// What was not decided is scanned again once this part of it has come on top.
+const RESCAN: usize = 4;
 
 /// A body on its way.
 #[derive(Default)]
@@ -28,6 +32,12 @@ pub struct Stream {
     taken: usize,
     /// What passes is never what came, because it is decoded.
     recodes: bool,
+    /// What is in strings of the JSON document, from the beginning of the record; `None`: it does not take to know.
+    quotes: Option<Quotes>,
+    /// How the record is written that is not complete, where each is for itself.
+    sink: Option<Sink>,
+    /// A scan makes no sense before there are so many bytes in the window, unless something ends.
+    scan_at: usize,
     /// Up to where in the window it is decided what becomes of it.
     decided: usize,
     /// What is to change of what is at hand, in the window.
@@ -74,14 +84,25 @@ pub enum Hold {
 pub struct Form {
     /// What is put into it.
     pub sink: Sink,
-    /// Whether each line is a record of its own.
-    pub lines: bool,
+    /// What it consists of.
+    pub records: Records,
+}
+
+/// The texts that a body consists of, each of which is looked into for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Records {
+    /// All of it is one.
+    One,
+    /// Lines.
+    Lines,
+    /// Lines of an event stream (HTML, section 9.2.5): the data of an event may be JSON or not.
+    Events,
 }
 
 impl Stream {
-    /// A body that passes as it came, or decoded.
-    pub fn new(recodes: bool) -> Self {
-        Self { recodes, ..Self::default() }
+    /// A body that passes as it came, or decoded (`recodes`). `quotes`: it takes to know what is in strings of JSON.
+    pub fn new(recodes: bool, quotes: bool) -> Self {
+        Self { recodes, quotes: quotes.then(Quotes::default), ..Self::default() }
     }
 
     /// Takes the next bytes. `end`: there are no more. `hold`: what may wait in the proxy.
@@ -127,29 +148,45 @@ impl Stream {
         inspection: &mut Inspection<'_>,
     ) -> Result<(), Blocked> {
         while self.decided < self.window.len() {
-            let line = form.lines.then(|| self.end_of_line()).flatten();
-            let (Some(text), ends) =
-                (self.window.get(self.record..line.unwrap_or(self.window.len())), end || line.is_some())
-            else {
-                break;
+            let line = if form.records == Records::One { None } else { self.end_of_line() };
+            let ends = end || line.is_some();
+            let Some(text) = self.window.get(self.record..line.unwrap_or(self.window.len())) else { break };
+            let sink = match (form.records, self.sink) {
+                (Records::Events, None) => match event_sink(text, ends) {
+                    Some(sink) => *self.sink.insert(sink),
+                    None => break,
+                },
+                (Records::Events, Some(sink)) => sink,
+                (Records::One | Records::Lines, _) => form.sink,
             };
+            if !ends && self.window.len() < self.scan_at {
+                break;
+            }
             let from = self.decided.saturating_sub(self.record);
-            let mut decided = scanner.scan(text, from, ends, form.sink.syntax(), &mut self.findings);
+            let mut decided = scanner.scan(text, from, ends, sink.syntax(), &mut self.findings);
             if !ends {
                 decided = settle(text.len(), decided, &mut self.findings);
             }
             let first = self.edits.len();
-            let around = Around::field(form.sink, None);
-            inspection.edits(text, around, &mut self.findings, &mut self.edits)?;
+            inspection.quotes = self.quotes.filter(|_| sink == Sink::Json);
+            inspection.edits(text, Around::field(sink, None), &mut self.findings, &mut self.edits)?;
+            if inspection.quotes.is_some() {
+                self.quotes = inspection.quotes;
+            }
             for edit in self.edits.iter_mut().skip(first) {
                 edit.range =
                     edit.range.start.saturating_add(self.record)..edit.range.end.saturating_add(self.record);
             }
             self.decided = self.record.saturating_add(decided);
-            match line {
-                Some(line) => (self.record, self.decided) = (line, line),
-                None => break,
+            if let Some(line) = line {
+                (self.record, self.decided, self.sink) = (line, line, None);
+                self.quotes = self.quotes.map(|_| Quotes::default());
+                continue;
             }
+            // What is not decided is scanned again: not for each byte that comes, or it would be in vain too often.
+            let undecided = self.window.len().saturating_sub(self.decided);
+            self.scan_at = self.window.len().saturating_add(undecided / RESCAN);
+            break;
         }
         Ok(())
     }
@@ -176,12 +213,31 @@ impl Stream {
         self.edits.clear();
         // What was passed on is context for what follows.
         let gone = self.decided.saturating_sub(LOOKBEHIND).max(self.record.min(self.decided));
+        if let Some(quotes) = &mut self.quotes {
+            let text = self.window.get(self.record..).unwrap_or_default();
+            quotes.in_string(text, self.decided.saturating_sub(self.record));
+            quotes.shift(gone.saturating_sub(self.record));
+        }
         self.window.drain(..gone.min(self.window.len()));
+        self.scan_at = self.scan_at.saturating_sub(gone);
         self.record = self.record.saturating_sub(gone);
         self.start = self.decided.saturating_sub(gone);
         self.decided = self.start;
         self.taken = kept;
         step
+    }
+}
+
+/// How the data of an event is written, by the beginning of its line; `None`: that is not there yet.
+fn event_sink(line: &[u8], ends: bool) -> Option<Sink> {
+    const DATA: &[u8] = b"data:";
+    let Some(data) = line.strip_prefix(DATA) else {
+        return (ends || !DATA.starts_with(line)).then_some(Sink::Text);
+    };
+    match data.trim_ascii_start().first() {
+        Some(b'{' | b'[' | b'"') => Some(Sink::Json),
+        Some(_) => Some(Sink::Text),
+        None => ends.then_some(Sink::Text),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::inspect::{Around, Blocked, Edit, Inspection, splice};
 use crate::number::Quotes;
 use crate::scope::Scopes;
 use crate::sink::Sink;
-use crate::stream::Form;
+use crate::stream::{Form, Records};
 
 /// Looks into a body; `None`: it stays as it is.
 ///
@@ -22,7 +22,7 @@ pub fn inspect(
     let mut edits: Vec<Edit> = Vec::new();
     let mut findings = Vec::new();
     let mut start = 0_usize;
-    let records = text.split_inclusive(|byte| form.lines && *byte == b'\n');
+    let records = text.split_inclusive(|byte| form.records != Records::One && *byte == b'\n');
     for record in records {
         scanner.scan(record, 0, true, form.sink.syntax(), &mut findings);
         if !findings.is_empty() {

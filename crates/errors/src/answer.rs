@@ -185,7 +185,8 @@ impl Answer {
         self.describe(&mut problem, status, occasion);
 
         let formats = self.formats.as_deref().unwrap_or(formats);
-        let grpc = occasion.is_grpc();
+        // Where the request was not read, the response tells.
+        let grpc = occasion.is_grpc() || grpc_status.is_some();
         let representation = choose(formats, &occasion.accept());
         let body = if grpc {
             problem.message().as_bytes().to_vec()

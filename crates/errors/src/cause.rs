@@ -1,10 +1,10 @@
 //! Where a response comes from, and why: what the proxy says about it.
 //!
-//! While the head of a response passes, Envoy knows its `response.code_details` and `response.flags` already (seen on 1.36 to
+//! While the head of a response passes, Envoy knows its `response.code_details` and `response.flags` already (seen on
 //! 1.40 for answers of the router, of other filters, of direct responses and of upstreams). Of the request nothing can be
 //! read any more by then.
 
-use meshgate_policy::host::{Host, HostError};
+use meshgate_policy::host::Host;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -30,17 +30,11 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// Asks the proxy: two properties.
-    ///
-    /// # Errors
-    /// The proxy refused.
-    pub fn read(host: &mut dyn Host) -> Result<Self, HostError> {
-        let details = host.property(&["response", "code_details"])?.unwrap_or_default();
-        let flags = host.property(&["response", "flags"])?.unwrap_or_default();
-        Ok(Self {
-            details: String::from_utf8_lossy(&details).into_owned(),
-            flags: Flags::from_property(&flags),
-        })
+    /// Asks the proxy: two properties. What it does not tell is empty.
+    pub fn read(host: &mut dyn Host) -> Self {
+        let mut property = |name| host.property(&["response", name]).ok().flatten().unwrap_or_default();
+        let (details, flags) = (property("code_details"), property("flags"));
+        Self { details: String::from_utf8_lossy(&details).into_owned(), flags: Flags::from_property(&flags) }
     }
 
     /// Who made the response. What the proxy does not explain is its own: an upstream's response always has its details.

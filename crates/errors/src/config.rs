@@ -51,6 +51,11 @@ pub struct Config {
     #[serde(default = "request_id_header")]
     pub request_id_header: String,
 
+    /// Header fields that routes and virtual hosts add to responses (`response_headers_to_add`, in Istio `headers.response`).
+    /// Envoy adds them to the answer once more, so they are not kept from the response.
+    #[serde(default)]
+    pub route_headers: Vec<String>,
+
     /// Which replaced errors get a line in the proxy's log, with the request's id, and with all that the client is not told.
     #[serde(default)]
     pub log: LogErrors,

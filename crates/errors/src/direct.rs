@@ -9,12 +9,12 @@ use meshgate_policy::matching::Match;
 use meshgate_policy::media_type::MediaTypePattern;
 
 use crate::answer::{Answer, Base};
-use crate::catalogue;
 use crate::compile::{self, Allowed};
 use crate::config::{DirectConfig, RedirectConfig, StaticConfig};
 use crate::format::{Document, Format};
 use crate::metrics::Event;
 use crate::occasion::Occasion;
+use crate::reason;
 
 const CONTENT_TYPE: HeaderName = HeaderName::constant("content-type");
 const LOCATION: HeaderName = HeaderName::constant("location");
@@ -126,7 +126,7 @@ impl Direct {
                 None => Some((unfit(occasion, formats), Event::TemplateFailed)),
             },
             Action::Error { status, answer } => {
-                let (title, detail) = catalogue::of_status(*status);
+                let (title, detail) = reason::of_status(*status);
                 let problem = Document {
                     kind: "about:blank".into(),
                     title: title.into(),
@@ -150,7 +150,7 @@ impl Direct {
 
 /// The answer where an address can't be made from what the client sent.
 fn unfit(occasion: &mut Occasion<'_>, formats: &[Format]) -> Reply {
-    let (title, _) = catalogue::of_status(400);
+    let (title, _) = reason::of_status(400);
     let problem = Document {
         kind: "about:blank".into(),
         title: title.into(),

@@ -21,6 +21,7 @@ use crate::format::Document;
 use crate::grpc::GrpcStatus;
 use crate::metrics::Event;
 use crate::occasion::{Occasion, is_grpc};
+use crate::reason;
 use crate::report;
 
 const GRPC_STATUS: HeaderName = HeaderName::constant("grpc-status");
@@ -30,6 +31,8 @@ pub struct ErrorsExchange {
     policy: Rc<Errors>,
     /// The head of the request: while the response passes, the proxy shows it no more.
     request: Option<Headers>,
+    /// The response is an error that must not pass unseen.
+    failing: bool,
 }
 
 impl fmt::Debug for ErrorsExchange {
@@ -40,7 +43,7 @@ impl fmt::Debug for ErrorsExchange {
 
 impl ErrorsExchange {
     pub(crate) fn new(policy: Rc<Errors>) -> Self {
-        Self { policy, request: None }
+        Self { policy, request: None, failing: false }
     }
 }
 
@@ -72,6 +75,7 @@ impl Exchange for ErrorsExchange {
         if !self.policy.looks_at(status) && grpc_status.is_none() {
             return Ok(Next::Continue);
         }
+        self.failing = status >= 500;
         let request = self.request.take().unwrap_or_default();
         Ok(match self.policy.replace(host, &request, status, grpc_status)? {
             Some(reply) => Next::Reply(Box::new(reply)),
@@ -79,12 +83,13 @@ impl Exchange for ErrorsExchange {
         })
     }
 
-    /// Nothing here protects anything: what can't be decided passes, unless a request is to be answered.
+    /// What can't be decided passes, but for what may say too much, and for requests that are to be answered here.
     fn failed(&mut self, side: Side, _part: Part, _error: HostError) -> Next {
-        match side {
-            Side::Request if self.policy.answers_requests() => Next::Reply(Box::new(Reply::internal_error())),
-            Side::Request | Side::Response => Next::Continue,
-        }
+        let answers = match side {
+            Side::Request => self.policy.answers_requests(),
+            Side::Response => self.failing,
+        };
+        if answers { Next::Reply(Box::new(Reply::internal_error())) } else { Next::Continue }
     }
 }
 
@@ -123,7 +128,7 @@ impl Errors {
         grpc_status: Option<GrpcStatus>,
     ) -> Result<Option<Reply>, HostError> {
         let response = host.headers(Map::ResponseHeaders)?;
-        let cause = Cause::read(host)?;
+        let cause = Cause::read(host);
         let origin = cause.origin();
         let found = catalogue::find(&cause).filter(|_| origin == Origin::Gateway);
         // What Envoy would have answered had the client not spoken gRPC.
@@ -164,7 +169,7 @@ impl Errors {
             problem: self.problem(status, found.map(|(kind, _)| kind), &mut occasion),
             grpc_status,
             retry_after: None,
-            fields: fields::kept(&response, origin, &answer.keep, &answer.remove),
+            fields: fields::kept(&response, origin, &answer.keep, &[&answer.remove, &self.route_headers]),
             details: match (origin, found) {
                 (Origin::Upstream, _) => "via_upstream",
                 (Origin::Gateway, Some((_, Some(details)))) => details,
@@ -228,7 +233,7 @@ impl Errors {
                 ..Document::default()
             },
             None => {
-                let (title, detail) = catalogue::of_status(status);
+                let (title, detail) = reason::of_status(status);
                 Document {
                     kind: "about:blank".into(),
                     title: title.into(),

@@ -3,6 +3,10 @@
 //! A reply of a filter begins with no fields at all, so what stays is added again. Of the proxy's own answers all stays that
 //! does not describe the old body: other filters put there what clients need (challenges, CORS, rate limits). Of an
 //! upstream's only what is known to be for clients: any other field may tell what stands behind the proxy.
+//!
+//! What routes and virtual hosts add to responses Envoy adds to a reply as well, before what the filter says, and whatever
+//! its append action: kept from the response it would be there twice. A filter can't tell such fields from others, so the
+//! configuration names them (`route_headers`).
 
 use meshgate_policy::headers::{HeaderName, HeaderValue, Headers};
 
@@ -81,7 +85,7 @@ pub fn kept(
     response: &Headers,
     origin: Origin,
     keep: &[HeaderName],
-    remove: &[HeaderName],
+    remove: &[&[HeaderName]],
 ) -> Vec<(HeaderName, HeaderValue<'static>)> {
     let listed = |names: &[HeaderName], name: &str| names.iter().any(|known| known.as_str() == name);
     let stays = |name: &str| {
@@ -92,7 +96,9 @@ pub fn kept(
                     || FOR_CLIENTS_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
             }
         };
-        !REPLACED.contains(&name) && !listed(remove, name) && (usual || listed(keep, name))
+        !REPLACED.contains(&name)
+            && !remove.iter().any(|names| listed(names, name))
+            && (usual || listed(keep, name))
     };
     response
         .iter()
@@ -136,7 +142,7 @@ mod tests {
         ]);
         let list =
             |names: &[&str]| names.iter().map(|name| HeaderName::new(name).unwrap()).collect::<Vec<_>>();
-        let kept = kept(&response, origin, &list(keep), &list(remove));
+        let kept = kept(&response, origin, &list(keep), &[&list(remove)]);
         kept.into_iter().map(|(name, _)| name.as_str().to_owned()).collect()
     }
 

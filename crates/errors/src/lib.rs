@@ -30,6 +30,7 @@ mod grpc;
 mod maintenance;
 mod metrics;
 mod occasion;
+mod reason;
 mod report;
 mod rule;
 mod schedule;
@@ -73,6 +74,7 @@ pub struct Errors {
     include: Vec<Included>,
     request_id_header: HeaderName,
     timestamp: Template,
+    route_headers: Vec<HeaderName>,
     log: LogErrors,
     lines: Budget,
     rules: Vec<Rule>,
@@ -118,6 +120,11 @@ impl Policy for Errors {
         let timestamp = Template::new("{{ now }}", Sink::Text)
             .map_err(|error| ConfigError::at(&root).problem(error.to_string()))?;
 
+        let path = root.key("route_headers");
+        let route_headers = config.route_headers.iter().enumerate();
+        let route_headers = route_headers.map(|(index, name)| compile::header_name(name, &path.index(index)));
+        let route_headers = route_headers.collect::<Result<_, _>>()?;
+
         let path = root.key("rules");
         let rules = config.rules.into_iter().enumerate();
         let rules = rules.map(|(index, rule)| Rule::compile(rule, &type_base, &path.index(index)));
@@ -151,6 +158,7 @@ impl Policy for Errors {
             include: config.include,
             request_id_header,
             timestamp,
+            route_headers,
             log: config.log,
             lines: Budget::default(),
             beyond_errors: rules.iter().any(|rule| (200..400).any(|status| rule.matches.has_status(status))),

@@ -73,3 +73,17 @@ fn text(host: &mut dyn Host, path: &[&str]) -> String {
     let text = host.property(path).ok().flatten().unwrap_or_default();
     String::from_utf8_lossy(&text).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn a_second_has_so_many_lines() {
+        let budget = Budget::default();
+        let taken = |second| (0..1_000).filter(|_| budget.take(second)).count();
+        assert_eq!((taken(7), taken(7), taken(8)), (100, 0, 100));
+    }
+}

@@ -20,8 +20,19 @@ pub(crate) fn special(block: &[u8; BLOCK]) -> u32 {
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 #[inline(always)]
 pub(crate) fn special(block: &[u8; BLOCK]) -> u32 {
-    block
-        .iter()
-        .rev()
-        .fold(0, |bits, &byte| (bits << 1) | u32::from((byte == b'"') | (byte == b'\\') | (byte < 0x20)))
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    const LOW: u64 = !HIGH;
+    // The highest bit of each byte that is zero: no byte carries into the next.
+    let zero = |bytes: u64| !((bytes & LOW).wrapping_add(LOW) | bytes) & HIGH;
+    let half = |bytes: [u8; 8]| {
+        let bytes = u64::from_le_bytes(bytes);
+        let quote = zero(bytes ^ u64::from_ne_bytes([b'"'; 8]));
+        let backslash = zero(bytes ^ u64::from_ne_bytes([b'\\'; 8]));
+        let control = zero(bytes & u64::from_ne_bytes([0xE0; 8]));
+        // Gathers the highest bits in the highest byte, in their order.
+        ((quote | backslash | control) >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+    };
+    let [a, b, c, d, e, f, g, h, second @ ..] = *block;
+    let bits = half([a, b, c, d, e, f, g, h]) | (half(second) << 8);
+    u32::try_from(bits).unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 //! JSON edited in place: scanning, paths, and splices that leave every other byte alone.
 //!
-//! A gateway that changes one value of a body has no use for a tree of all the others. [`edit`] scans the text once,
+//! A gateway that changes one value of a body has no use for a tree of all the others. [`edit()`] scans the text once,
 //! walks only where a [`Path`] can lead, and replaces ranges of bytes: number text, the order of members, white space,
 //! repeated names and escapes of the rest go out as they came. [`validate`] is the scanner alone, [`Node`] reads values
 //! where they stand, and [`stream`] follows a text that passes in chunks.

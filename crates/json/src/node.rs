@@ -68,8 +68,8 @@ impl<'a> Node<'a> {
         Raw::scanned(Cow::Borrowed(self.text))
     }
 
-    /// What a string stands for; nothing of another kind. Half of a surrogate pair alone becomes U+FFFD; bytes that are no
-    /// UTF-8 stay.
+    /// What a string stands for; nothing of another kind. Half of a surrogate pair alone becomes U+FFFD; bytes that are
+    /// no UTF-8 stay.
     pub fn string(&self) -> Option<Cow<'a, [u8]>> {
         match self.text {
             [b'"', inside @ .., b'"'] => Some(string::decode(inside)),

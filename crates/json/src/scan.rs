@@ -1,7 +1,8 @@
 //! The scanner: one pass over a text that checks the grammar of RFC 8259 and keeps nothing but its place.
 //!
-//! It does not recurse: the containers that are open are one bit each. It checks everything but the encoding of strings,
-//! see [`string`](crate::string). A byte order mark before the value is passed over, as RFC 8259, section 8.1, allows.
+//! It does not recurse: the containers that are open are one bit each. It checks everything but the encoding of
+//! strings, see [`string`]. A byte order mark before the value is passed over, as RFC 8259, section 8.1,
+//! allows.
 
 #[cfg(test)]
 mod tests;

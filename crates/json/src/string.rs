@@ -60,7 +60,8 @@ fn escape(text: &[u8], at: usize) -> Result<usize, JsonError> {
     }
 }
 
-/// Whether the inside of a valid string (without its quotes) stands for `plain`; `escaped` if there may be escapes in it.
+/// Whether the inside of a valid string (without its quotes) stands for `plain`; `escaped` if there may be escapes in
+/// it.
 #[inline]
 pub(crate) fn is(inside: &[u8], escaped: bool, plain: &[u8]) -> bool {
     if escaped { *decode(inside) == *plain } else { inside == plain }

@@ -31,8 +31,8 @@ const MEANINGFUL: &[u8] = b"{}[]\",:\\0123456789-+.eEtfnu \n\t";
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
 
-    /// Edits of a text do what the same edits of a tree do, one after the other; what is left of the text is left as it was: number
-    /// texts, escapes, order, repeated names.
+    /// Edits of a text do what the same edits of a tree do, one after the other; what is left of the text is left as it
+    /// was: number texts, escapes, order, repeated names.
     #[test]
     fn edits_of_text_are_edits_of_the_tree(
         tree in document(),
@@ -111,8 +111,8 @@ proptest! {
         assert_agrees_with_serde(&text)?;
     }
 
-    /// What a stream reports does not depend on how it is cut, and is what stands in the document: each string, number and
-    /// word, in order, and the paths that select it.
+    /// What a stream reports does not depend on how it is cut, and is what stands in the document: each string, number
+    /// and word, in order, and the paths that select it.
     #[test]
     fn streams_are_documents_whatever_their_chunks(
         trees in prop::collection::vec(document(), 1..3),
@@ -230,7 +230,8 @@ fn leaves(document: Node<'_>, selected: &[std::ops::Range<*const u8>], found: &m
 
 fn assert_agrees_with_serde(text: &[u8]) -> Result<(), TestCaseError> {
     let ours = validate(text, &Limits::default());
-    // It takes no UTF-8 faults, no half of a surrogate pair, no number beyond a double, no byte order mark; all others are the same.
+    // It takes no UTF-8 faults, no half of a surrogate pair, no number beyond a double, no byte order mark; all others
+    // are the same.
     let lenient = std::str::from_utf8(text).is_err()
         || text.windows(2).any(|pair| pair == b"\\u")
         || text.contains(&b'e')

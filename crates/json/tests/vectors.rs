@@ -114,8 +114,8 @@ fn assert_same(selector: &str, found: &[Value], expected: &[Value]) {
     assert_eq!(sorted(found), sorted(expected), "{selector:?}");
 }
 
-/// JSON Patch (RFC 6902), where its operations are our actions: not where an element is inserted, nor where a missing parent
-/// is an error there and made here.
+/// JSON Patch (RFC 6902), where its operations are our actions: not where an element is inserted, nor where a missing
+/// parent is an error there and made here.
 #[test]
 fn json_patch() {
     let mut done = 0;

@@ -109,6 +109,7 @@ mod tests {
     use super::*;
     use crate::head::RequestHead;
     use crate::headers::Headers;
+    use crate::host::Timestamp;
     use crate::matching::Match;
     use minijinja::Value;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
@@ -228,6 +229,30 @@ mod tests {
                 "{source}"
             );
         }
+    }
+
+    #[test]
+    fn bodies_and_times_are_seen_where_they_are_set() {
+        let mut scope = scope();
+        for source in ["body.price > 1", "not body.price", "now.unix > 0"] {
+            assert_eq!(holds(source, &scope), None, "{source}");
+        }
+        scope.set_body(
+            br#"{"price": 1.10, "big": 10000000000000000000000000001, "tags": ["a"], "nil": null}"#,
+        );
+        scope.set_now(Timestamp::from_nanos(2_000_000_000));
+        for (source, expected) in [
+            ("body.price > 1 and body.price < 1.2 and body.price == 1.1", Some(true)),
+            ("body.big > 10000000000000000000000000000", Some(true)),
+            ("body.price|int == 1 and body.price is number", Some(true)),
+            ("'a' in body.tags and body.nil is none and body.nope is undefined", Some(true)),
+            ("body.nope.deeper == 1", None),
+            ("now.unix == 2 and now.date == '1970-01-01'", Some(true)),
+        ] {
+            assert_eq!(holds(source, &scope), expected, "{source}");
+        }
+        let needs = Condition::new("body.a or consumer.name or now.unix").unwrap();
+        assert!(needs.needs_body() && needs.needs_consumer() && !needs.needs_response() && needs.needs().now);
     }
 
     #[test]

@@ -28,11 +28,9 @@ static OF_ONE_BODY: [HeaderName; 7] = [
 /// Removes from a head what will not be true of another body.
 ///
 /// The `etag` goes as well, strong or weak: it is the upstream's name for what the upstream sent, and a cache that keeps it
-/// would go on serving what an older configuration made of that.
+/// would go on serving what an older configuration made of that. What operations have written stays.
 pub fn forget_body(draft: &mut Draft<'_>, keep_length: bool) {
-    for name in OF_ONE_BODY.iter().filter(|name| !keep_length || **name != CONTENT_LENGTH) {
-        draft.drop_field(name);
-    }
+    draft.forget(OF_ONE_BODY.iter().filter(|name| !keep_length || **name != CONTENT_LENGTH));
 }
 
 /// Whether what follows a head is no body that ever ends, or one that is not the message's own: an upgraded connection, a
@@ -45,17 +43,20 @@ pub fn is_stream(side: Side, head: &Headers, request: Option<&Headers>) -> bool 
         head.all("content-type").any(starts)
     };
     let connects = request.is_some_and(|request| request.first(":method") == Some(b"CONNECT"));
-    let upgrades = |headers: &Headers| headers.first("upgrade").is_some();
-    let switches = side == Side::Response && head.first(":status") == Some(b"101");
-    is("application/grpc")
-        || is("text/event-stream")
-        || connects
-        || switches
-        || match side {
-            Side::Request => upgrades(head),
-            // Whether the upstream went along is said by its status.
-            Side::Response => false,
-        }
+    let switches = match side {
+        Side::Request => is_upgrade(head),
+        // Whether the upstream went along is said by its status.
+        Side::Response => head.first(":status") == Some(b"101"),
+    };
+    is("application/grpc") || is("text/event-stream") || connects || switches
+}
+
+/// Whether a request is for another protocol on its connection (RFC 9110 section 7.8). One that has a body of its own is a
+/// request like any other: an upstream may leave the upgrade alone and read the body.
+fn is_upgrade(head: &Headers) -> bool {
+    let has_body = head.first("transfer-encoding").is_some()
+        || head.first("content-length").is_some_and(|length| length != b"0");
+    head.first("upgrade").is_some() && !has_body
 }
 
 /// Whether the body is of one of the types that are JSON.

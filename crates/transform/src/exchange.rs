@@ -14,6 +14,7 @@ use crate::Transform;
 use crate::brotli;
 use crate::config::EncodedBodies;
 use crate::content::{self, CONTENT_ENCODING, CONTENT_LENGTH};
+use crate::head::Draft;
 use crate::known::Known;
 use crate::metrics::Event;
 use crate::negotiation;
@@ -123,12 +124,12 @@ impl TransformExchange {
         let mut known = Known::new(side, request, response);
         let (mut active, needs) = match self.active(host, policy, &mut known)? {
             Ok(active) => active,
-            Err(refused) => return Ok(refused),
+            Err(reply) => return Ok(Outcome::Refused(reply)),
         };
         let negotiates = side == Side::Request && policy.reads_response_body;
         if active.is_empty() {
             if negotiates {
-                let mut draft = crate::head::Draft::new(side, head);
+                let mut draft = Draft::new(side, head);
                 negotiation::prepare(&mut draft, policy, &known, &|index| self.chance.known(index));
                 draft.write(host)?;
             }
@@ -159,7 +160,6 @@ impl TransformExchange {
         if reads && policy.holds_heads {
             return Ok(Outcome::Reads(Waiting { head: None, coding, is_json, active, rest: Left::All }));
         }
-        let mut without = Vec::new();
         loop {
             let mut run = Run::new(&policy.rules, &known, body.clone(), is_json, policy.largest());
             let result = run.rules(&active);
@@ -168,12 +168,10 @@ impl TransformExchange {
                 Ok(steps) => steps,
                 Err(Stop::Without(rule)) => {
                     active.retain(|index| *index != rule);
-                    without.push(rule);
                     continue;
                 }
                 Err(Stop::Refuse(trouble, status)) => {
-                    policy.metrics.count(host, Event::Trouble(trouble));
-                    return Ok(refuse(host, policy, side, trouble, status));
+                    return Ok(Outcome::Refused(refuse(host, policy, side, trouble, status)));
                 }
             };
             let changes_body = reads && !steps.is_empty();
@@ -194,13 +192,12 @@ impl TransformExchange {
     }
 
     /// The rules that hold for a message, and what they need; or the answer to it.
-    #[allow(clippy::type_complexity, reason = "two ways to end, and what the host refused")]
     fn active(
         &self,
         host: &mut dyn Host,
         policy: &Transform,
         known: &mut Known<'_>,
-    ) -> Result<Result<(Vec<usize>, Needs), Outcome>, HostError> {
+    ) -> Result<Result<Active, Box<Reply>>, HostError> {
         let side = known.side;
         let mut active = Vec::new();
         let mut needs = Needs::default();
@@ -213,20 +210,16 @@ impl TransformExchange {
             // A condition on the body is asked when the body is there.
             if let Some(when) = rule.when.as_ref().filter(|when| !when.needs_body()) {
                 learn(known, host, true, when.needs_consumer())?;
-                let holds = known.holds(rule).or_else(|trouble| {
-                    policy.metrics.count(host, Event::Trouble(trouble));
-                    match rule.on_error.remedy(trouble) {
-                        Remedy::Error(status) => Err(refuse(host, policy, side, trouble, status)),
-                        Remedy::Skip | Remedy::Pass => {
-                            policy.metrics.count(host, Event::Passed);
-                            Ok(false)
-                        }
-                    }
-                });
-                match holds {
+                match known.holds(rule).map_err(|trouble| (trouble, rule.on_error.remedy(trouble))) {
                     Ok(true) => {}
                     Ok(false) => continue,
-                    Err(refused) => return Ok(Err(refused)),
+                    Err((trouble, Remedy::Error(status))) => {
+                        return Ok(Err(refuse(host, policy, side, trouble, status)));
+                    }
+                    Err((trouble, Remedy::Skip | Remedy::Pass)) => {
+                        count(host, policy, &[Note::Passed(trouble)]);
+                        continue;
+                    }
                 }
             }
             active.push(index);
@@ -267,7 +260,7 @@ impl TransformExchange {
         };
         known.body = text.as_deref().ok().filter(|text| needs.sees_body && !text.is_empty());
         let mut without = Vec::new();
-        let (run, changed) = loop {
+        let run = loop {
             let mut run = Run::new(&policy.rules, &known, body.clone(), waiting.is_json, policy.largest());
             let result = match &waiting.rest {
                 Left::All => run.rules(&active).map(drop),
@@ -275,23 +268,17 @@ impl TransformExchange {
             };
             count(host, &policy, &run.notes);
             match result {
-                Ok(()) => {
-                    let changed = run.changed;
-                    break (run, changed);
-                }
+                Ok(()) => break run,
                 Err(Stop::Without(rule)) => {
                     active.retain(|index| *index != rule);
                     without.push(rule);
                 }
                 Err(Stop::Refuse(trouble, status)) => {
-                    policy.metrics.count(host, Event::Trouble(trouble));
-                    if let Outcome::Refused(reply) = refuse(host, &policy, side, trouble, status) {
-                        return Ok(Next::Reply(reply));
-                    }
+                    return Ok(Next::Reply(refuse(host, &policy, side, trouble, status)));
                 }
             }
         };
-        let Run { mut draft, body, .. } = run;
+        let Run { mut draft, body, changed, .. } = run;
         let new = match body {
             Body::Here(text) if changed => Some(text),
             _ => None,
@@ -338,6 +325,9 @@ impl TransformExchange {
     }
 }
 
+/// The rules that hold, and what they need.
+type Active = (Vec<usize>, Needs);
+
 /// What became of a head.
 enum Outcome {
     Done,
@@ -347,11 +337,11 @@ enum Outcome {
 
 /// Learns what templates ask for.
 fn learn(known: &mut Known<'_>, host: &mut dyn Host, scope: bool, consumer: bool) -> Result<(), HostError> {
-    if scope && known.now.is_none() {
-        known.now = Some(host.now());
+    if scope && !known.has_time() {
+        known.set_now(host.now());
     }
-    if consumer && known.consumer.is_none() {
-        known.consumer = consumer::read(host)?;
+    if consumer && !known.asked_consumer() {
+        known.set_consumer(consumer::read(host)?);
     }
     Ok(())
 }
@@ -383,9 +373,10 @@ fn refuse(
     side: Side,
     trouble: Trouble,
     status: Option<u16>,
-) -> Outcome {
+) -> Box<Reply> {
+    policy.metrics.count(host, Event::Trouble(trouble));
     policy.metrics.count(host, Event::Refused);
-    Outcome::Refused(Box::new(trouble.reply(side, status)))
+    Box::new(trouble.reply(side, status))
 }
 
 fn count(host: &mut dyn Host, policy: &Transform, notes: &[Note]) {

@@ -264,6 +264,17 @@ impl<'a> Draft<'a> {
         self.replace_pseudo(&PATH, target)
     }
 
+    /// Removes those of some fields that arrived and that no operation has touched.
+    pub fn forget(&mut self, names: impl Iterator<Item = &'a HeaderName> + Clone) {
+        for (arrived, _) in self.original.into_iter().flat_map(Headers::iter) {
+            if let Some(name) = names.clone().find(|name| name.as_str().as_bytes() == arrived)
+                && !self.touched.iter().any(|touched| *touched.name == *name)
+            {
+                self.replace(Cow::Borrowed(name), Vec::new());
+            }
+        }
+    }
+
     /// Removes all lines of a field, if there are any.
     pub fn drop_field(&mut self, name: &'a HeaderName) {
         if self.lines(name.as_str()).next().is_some() {

@@ -21,10 +21,10 @@ pub struct Known<'a> {
     pub request: Option<&'a Headers>,
     /// The head of the response, once there is one.
     pub response: Option<&'a Headers>,
-    /// Who was authenticated, where a template asks.
-    pub consumer: Option<Consumer>,
-    /// The time, where there is a template.
-    pub now: Option<Timestamp>,
+    /// Who was authenticated, once somebody asked.
+    consumer: Option<Option<Consumer>>,
+    /// The time, once somebody asked.
+    now: Option<Timestamp>,
     /// The body as it arrived, decoded, where a template or condition asks.
     pub body: Option<&'a [u8]>,
     scope: OnceCell<Scope>,
@@ -44,6 +44,34 @@ impl<'a> Known<'a> {
             scope: OnceCell::new(),
             with_body: RefCell::new(None),
         }
+    }
+
+    /// Whether templates can see the time.
+    pub const fn has_time(&self) -> bool {
+        self.now.is_some()
+    }
+
+    /// Shows the time to templates.
+    pub fn set_now(&mut self, now: Timestamp) {
+        self.now = Some(now);
+        self.forget_scopes();
+    }
+
+    /// Whether it is known who was authenticated, if anybody.
+    pub const fn asked_consumer(&self) -> bool {
+        self.consumer.is_some()
+    }
+
+    /// Shows who was authenticated to templates.
+    pub fn set_consumer(&mut self, consumer: Option<Consumer>) {
+        self.consumer = Some(consumer);
+        self.forget_scopes();
+    }
+
+    /// What was made for conditions did not have what was learnt since.
+    fn forget_scopes(&mut self) {
+        self.scope.take();
+        self.with_body.take();
     }
 
     /// The head of the message that is rewritten.
@@ -101,7 +129,7 @@ impl<'a> Known<'a> {
             if let Some(response) = self.response {
                 scope.set_response(response);
             }
-            if let Some(consumer) = &self.consumer {
+            if let Some(Some(consumer)) = &self.consumer {
                 scope.set_consumer(consumer.to_value());
             }
             if let Some(now) = self.now {

@@ -245,8 +245,10 @@ impl<'a> Run<'a> {
         {
             return Ok(Ok(()));
         }
-        if self.body == Body::Absent {
-            return Ok(Err(Trouble::Missing));
+        match self.body {
+            Body::Absent => return Ok(Err(Trouble::Missing)),
+            Body::Unusable(trouble) => return Ok(Err(trouble)),
+            _ => {}
         }
         let mut take_from = None;
         let value = match operation {

@@ -28,8 +28,8 @@ const NOT_IN_PATHS: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b':')
     .remove(b'@');
 
-/// A path that an upstream reads in one way only: absolute, with everything encoded that is no character of a path, `?` and
-/// `#` among it.
+/// A path that an upstream reads in one way only: absolute, with everything encoded that is no character of a path, such as
+/// `?`, `#` and a `%` that begins no escape.
 ///
 /// # Errors
 /// [`Trouble::WrongType`] if it has a segment `.` or `..`, encoded or not, or a `\`.
@@ -41,8 +41,13 @@ pub fn path(text: &[u8]) -> Result<Vec<u8>, Trouble> {
     if !text.starts_with(b"/") {
         path.push(b'/');
     }
-    for part in percent_encode(text, NOT_IN_PATHS) {
-        path.extend_from_slice(part.as_bytes());
+    for (at, byte) in text.iter().enumerate() {
+        let escape = at.saturating_add(1)..at.saturating_add(3);
+        let is_escape = || text.get(escape).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        match *byte {
+            b'%' if !is_escape() => path.extend_from_slice(b"%25"),
+            byte => path.extend(percent_encode(&[byte], NOT_IN_PATHS).flat_map(str::bytes)),
+        }
     }
     // `//host` is an authority where a path is read as a reference (RFC 3986 section 4.2).
     if path.starts_with(b"//") { Err(Trouble::WrongType) } else { Ok(path) }
@@ -88,6 +93,7 @@ mod tests {
             ("/a\r\nb\0", Some("/a%0D%0Ab%00")),
             ("/caf\u{e9}/%C3%A9", Some("/caf%C3%A9/%C3%A9")),
             ("/a!$&'()*+,;=:@~._-", Some("/a!$&'()*+,;=:@~._-")),
+            ("/100%/%zz/%4/%", Some("/100%25/%25zz/%254/%25")),
             ("/a/../b", None),
             ("/a/%2e%2E/b", None),
             ("/a/./b", None),

@@ -88,19 +88,24 @@ impl<'a> Case<'a> {
 
     /// What comes out, if the document is right.
     fn run<P: Policy>(&self) -> Option<Outcome> {
+        let world = World::new();
+        world.allow_on_headers_stop_iteration(self.document.contains("allow_on_headers_stop_iteration"));
+        let worker = Worker::<P>::load(&world, self.document).ok()?;
         let run = |chunking: &Chunking| {
-            let world = World::new();
-            world.allow_on_headers_stop_iteration(self.document.contains("allow_on_headers_stop_iteration"));
-            let worker = Worker::<P>::load(&world, self.document).ok()?;
-            Some(worker.begin().run_chunked(&self.request, chunking, &self.response, chunking))
+            world.seed(1);
+            let mut outcome = worker.begin().run_chunked(&self.request, chunking, &self.response, chunking);
+            // How much of a request passes before it is refused is a matter of its pieces.
+            if let Some(upstream) = outcome.upstream.as_mut().filter(|upstream| !upstream.complete) {
+                upstream.body.clear();
+            }
+            outcome
         };
-        let whole = run(&Chunking::WHOLE)?;
+        let whole = run(&Chunking::WHOLE);
         // Templates that make random numbers differ from run to run.
         if !self.document.contains("uuid") {
             let pieces = Chunking::at(self.cuts.clone());
             for chunking in [&pieces, &pieces.clone().ending(Ending::EmptyChunk)] {
-                let again = run(chunking).expect("it was taken before");
-                assert_eq!(again, whole, "{chunking:?}");
+                assert_eq!(run(chunking), whole, "{chunking:?}");
             }
         }
         Some(whole)

@@ -39,28 +39,40 @@ use std::path::Path;
 use std::time::Duration;
 
 use meshgate_e2e::{Client, Config, Envoy, Listener, Reply, Response, Value, json, lua};
+use tokio::task::JoinSet;
 
 use case::{Case, Seen, Upstream};
-use page::{Example, blocks, pages, read};
+use page::{Example, Page, blocks, pages, read};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_example_answers_what_it_says() {
-    for page in pages() {
-        let examples = page.examples();
-        let page = page.path.display();
-        assert!(!examples.is_empty(), "{page} has no examples");
-        for example in examples {
-            assert!(!example.cases.is_empty(), "{page}: an example without requests");
-            let mut wrong = differences(&example).await;
-            // A limit of two a second lets one more through if this machine stalls for half of one.
-            for _ in 0..2 {
-                if !wrong.is_empty() {
-                    wrong = differences(&example).await;
-                }
-            }
-            assert!(wrong.is_empty(), "{page}:\n{}", wrong.join("\n"));
-        }
+    // Page beside page: an Envoy takes its time to start.
+    let mut pages: JoinSet<_> = pages().into_iter().map(wrong_examples).collect();
+    let mut wrong = Vec::new();
+    while let Some(page) = pages.join_next().await {
+        wrong.extend(page.unwrap());
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What a page says that is not true.
+async fn wrong_examples(page: Page) -> Vec<String> {
+    let examples = page.examples();
+    let page = page.path.display();
+    assert!(!examples.is_empty(), "{page} has no examples");
+    let mut all = Vec::new();
+    for example in examples {
+        assert!(!example.cases.is_empty(), "{page}: an example without requests");
+        let mut wrong = differences(&example).await;
+        // A limit of two a second lets one more through if this machine stalls for half of one.
+        for _ in 0..2 {
+            if !wrong.is_empty() {
+                wrong = differences(&example).await;
+            }
+        }
+        all.extend(wrong.into_iter().map(|wrong| format!("{page}: {wrong}")));
+    }
+    all
 }
 
 /// A configuration of a kind that is not known here would not be run.

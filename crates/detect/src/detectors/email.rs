@@ -29,7 +29,8 @@ fn verify(text: &Text<'_>, at: usize) -> Verdict {
 /// Where the local part before the `@` begins.
 fn local(text: &Text<'_>, at: usize) -> Option<usize> {
     let before = text.bytes.get(..at)?;
-    let length = before.iter().rev().take(LOCAL.saturating_add(1)).take_while(|byte| is_local(**byte)).count();
+    let length =
+        before.iter().rev().take(LOCAL.saturating_add(1)).take_while(|byte| is_local(**byte)).count();
     let run = before.get(at.checked_sub(length)?..)?;
     // Punctuation in front belongs to the text around it.
     let trimmed = run.iter().take_while(|byte| !byte.is_ascii_alphanumeric() && **byte != b'_').count();
@@ -57,7 +58,6 @@ fn domain(text: &Text<'_>, start: usize, from: usize) -> Result<Option<Match>, C
         is_label(label)
     });
     let good = domain.len() <= DOMAIN && others > 0 && sound && is_top_level(last);
-    // What another `@` follows is a part of something else: user@host@relay.
     Ok(good.then(|| Match::new(start..end, 90)))
 }
 
@@ -69,6 +69,17 @@ fn is_label(label: &[u8]) -> bool {
     (1..=63).contains(&label.len()) && !label.starts_with(b"-") && !label.ends_with(b"-")
 }
 
+/// Whether this can be a top-level domain. There are too many to list, and more each year; names of files are the ones to tell
+/// apart (`logo@2x.png`).
 fn is_top_level(label: &[u8]) -> bool {
-    (2..=24).contains(&label.len()) && label.iter().all(u8::is_ascii_alphabetic)
+    let file = FILES.iter().any(|extension| label.eq_ignore_ascii_case(extension.as_bytes()));
+    let letters = label.iter().all(u8::is_ascii_alphabetic) || label.starts_with(b"xn--");
+    (2..=24).contains(&label.len()) && letters && !file
 }
+
+/// Endings of files that are no top-level domains.
+const FILES: &[&str] = &[
+    "avif", "bmp", "conf", "css", "csv", "exe", "gif", "gz", "htm", "html", "ico", "ini", "jar", "java",
+    "jpeg", "jpg", "js", "json", "jsx", "lock", "log", "map", "mjs", "pdf", "php", "png", "svg", "tar",
+    "tgz", "tiff", "toml", "ts", "tsx", "ttf", "txt", "wasm", "webm", "webp", "woff", "xml", "yaml", "yml",
+];

@@ -11,7 +11,7 @@ use crate::text::{Cut, Match, Text, Verdict};
 pub(super) const GENERIC: Detector = Detector {
     name: "secrets.generic",
     description: "password, token or key under a name that says so",
-    confidence: (30, 90),
+    confidence: (40, 90),
     rank: 20,
     shapes: &[],
     literals: &[
@@ -46,13 +46,52 @@ pub(super) const AWS_SECRET: Detector = Detector {
 };
 
 /// Names of what people choose, and of what machines draw.
-const PASSWORDS: &[&str] = &["password", "passwd", "passwort", "pwd", "passphrase", "userpassword", "dbpassword"];
+const PASSWORDS: &[&str] =
+    &["password", "passwd", "passwort", "pwd", "passphrase", "userpassword", "dbpassword"];
 const TOKENS: &[&str] = &[
-    "secret", "secrets", "token", "tokens", "apikey", "apitoken", "accesskey", "secretkey", "privatekey", "signingkey",
-    "authorization", "credential", "credentials", "clientsecret", "accesstoken", "refreshtoken", "authtoken", "bearer",
+    "secret",
+    "secrets",
+    "token",
+    "tokens",
+    "apikey",
+    "apitoken",
+    "accesskey",
+    "secretkey",
+    "privatekey",
+    "signingkey",
+    "authorization",
+    "credential",
+    "credentials",
+    "clientsecret",
+    "accesstoken",
+    "refreshtoken",
+    "authtoken",
+    "bearer",
 ];
 /// Words that make a name one of something else.
-const NOT: &[&str] = &["cancel", "continuation", "count", "max", "min", "next", "pad", "page", "prev", "previous", "public", "stop", "sync", "type"];
+const NOT: &[&str] = &[
+    "cancel",
+    "continuation",
+    "count",
+    "max",
+    "min",
+    "next",
+    "pad",
+    "page",
+    "prev",
+    "previous",
+    "public",
+    "stop",
+    "sync",
+    "type",
+];
+
+/// What is said of passwords: in forms, and where one is refused.
+const SAID: &[&str] = &[
+    "blank", "changed", "correct", "disabled", "empty", "enabled", "expired", "forgotten", "hashed", "hidden",
+    "incorrect", "invalid", "mismatch", "missing", "optional", "password", "plain", "required", "reset", "secret", "short",
+    "strong", "text", "unchanged", "unset", "updated", "valid", "weak", "wrong",
+];
 
 /// The most of a name on either side of its literal, of what is between a name and its value, and of a value; what goes on beyond
 /// is cut off there.
@@ -60,7 +99,14 @@ const NAME: usize = 32;
 const VALUE: usize = 4 * 1024;
 
 /// What a value must be, given its name; as a confidence.
-type Judge = fn(&Words, &[u8]) -> Option<u8>;
+type Judge = fn(&Words, &[u8], Quoted) -> Option<u8>;
+
+/// Whether a value is all that is in its quotes, or under its name; or perhaps the first word of a sentence.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quoted {
+    Yes,
+    No,
+}
 
 fn found(text: &Text<'_>, place: usize, judge: Judge) -> Verdict {
     let Some(key) = name(text, place) else { return Verdict::No };
@@ -112,23 +158,27 @@ fn value(
     let end = match quote {
         Some(quote) => text.run(start, VALUE, |byte| byte != quote && !matches!(byte, b'\n' | b'\r'))?,
         None => text.run(start, VALUE, |byte| {
-            !matches!(byte, 0..=b' ' | b'"' | b'\'' | b'`' | b',' | b';' | b'&' | b'<' | b'>' | b')' | b'}' | b']')
+            !matches!(
+                byte,
+                0..=b' ' | b'"' | b'\'' | b'`' | b',' | b';' | b'&' | b'<' | b'>' | b')' | b'}' | b']'
+            )
         })?,
     };
+    let quoted = if quote.is_some() { Quoted::Yes } else { Quoted::No };
     let value = text.slice(start..end);
     // JSON in a JSON string: a backslash before the closing quote.
     let escapes = value.iter().rev().take_while(|byte| **byte == b'\\').count();
     let value = value.get(..value.len().saturating_sub(escapes)).unwrap_or_default();
     let name = Words::new(text.slice(key));
     let end = start.saturating_add(value.len());
-    Ok(judge(&name, value).map(|confidence| Match::new(start..end, confidence)))
+    Ok(judge(&name, value, quoted).map(|confidence| Match::new(start..end, confidence)))
 }
 
 /// Judges a whole text by the name that the caller gave.
 fn whole(key: &[u8], text: &Text<'_>, judge: Judge) -> Option<Match> {
     let start = after_scheme(text, 0).ok()?;
     let value = text.bytes.get(start..)?;
-    let confidence = judge(&Words::new(key), value)?;
+    let confidence = judge(&Words::new(key), value, Quoted::Yes)?;
     Some(Match::new(start..text.bytes.len(), confidence))
 }
 
@@ -142,15 +192,19 @@ fn after_scheme(text: &Text<'_>, start: usize) -> Result<usize, Cut> {
     Ok(start)
 }
 
-fn generic(name: &Words, value: &[u8]) -> Option<u8> {
+fn generic(name: &Words, value: &[u8], quoted: Quoted) -> Option<u8> {
     if name.any(NOT) || is_placeholder(value) {
         return None;
     }
     if name.ends_with(PASSWORDS) {
         let sound = (4..=128).contains(&value.len()) && !value.iter().any(u8::is_ascii_whitespace);
-        // A word in small letters is as often a label or a message.
-        let word = value.iter().all(u8::is_ascii_lowercase);
-        return sound.then_some(if word { 40 } else { 70 });
+        let word = value.iter().all(u8::is_ascii_alphabetic);
+        let said = SAID.iter().any(|word| value.eq_ignore_ascii_case(word.as_bytes()));
+        return sound.then_some(match (word, quoted) {
+            (false, _) => 70,
+            (true, Quoted::Yes) if !said => 55,
+            (true, _) => 40,
+        });
     }
     if !name.ends_with(TOKENS) || value.len() < 12 || value.iter().any(|byte| !byte.is_ascii_graphic()) {
         return None;
@@ -165,7 +219,7 @@ fn generic(name: &Words, value: &[u8]) -> Option<u8> {
     }
 }
 
-fn aws_secret(name: &Words, value: &[u8]) -> Option<u8> {
+fn aws_secret(name: &Words, value: &[u8], _: Quoted) -> Option<u8> {
     let named = name.ends_with(&["secretaccesskey", "secretkey", "awssecret"]);
     let base64 = value.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'));
     (named && value.len() == 40 && base64 && entropy(value) > 3.8).then_some(95)

@@ -173,7 +173,9 @@ fn parts(structure: &str) -> impl Iterator<Item = (usize, u8)> {
 fn between<'a>(text: &Text<'a>, at: usize) -> Result<Option<&'a [u8]>, Cut> {
     Ok(match text.at(at)? {
         Some(b' ' | b'-') => Some(text.slice(at..at.saturating_add(1))),
-        Some(0xc2) if text.at(at.saturating_add(1))? == Some(0xa0) => Some(text.slice(at..at.saturating_add(2))),
+        Some(0xc2) if text.at(at.saturating_add(1))? == Some(0xa0) => {
+            Some(text.slice(at..at.saturating_add(2)))
+        }
         _ => None,
     })
 }

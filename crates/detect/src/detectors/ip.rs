@@ -10,13 +10,16 @@ use crate::text::{Cut, Match, Text, Verdict, is_word};
 pub(super) const IP: Detector = Detector {
     name: "network.ip",
     description: "IPv4 or IPv6 address; private and local ones with low confidence",
-    confidence: (5, 99),
+    confidence: (35, 99),
     rank: 35,
     shapes: &[Shape::Dotted, Shape::Colons],
     literals: &[],
     context: Context {
         raise: &["addr", "clientip", "forwarded", "host", "ip", "ipaddr", "ipaddress", "ips", "remoteaddr"],
-        lower: &["build", "chapter", "firmware", "oid", "release", "revision", "section", "semver", "ver", "version", "versions"],
+        lower: &[
+            "build", "chapter", "firmware", "oid", "release", "revision", "section", "semver", "ver",
+            "version", "versions",
+        ],
     },
     named: None,
     verify: |text, place| match text.bytes.get(place) {
@@ -56,7 +59,9 @@ fn quad(text: &Text<'_>, start: usize) -> Result<Option<Match>, Cut> {
     }
     match text.at(at)? {
         Some(byte) if is_word(byte) => return Ok(None),
-        Some(b'.') if matches!(text.at(at.saturating_add(1))?, Some(byte) if is_word(byte)) => return Ok(None),
+        Some(b'.') if matches!(text.at(at.saturating_add(1))?, Some(byte) if is_word(byte)) => {
+            return Ok(None);
+        }
         _ => {}
     }
     let confidence = match parts {
@@ -104,6 +109,8 @@ fn groups(text: &Text<'_>, start: usize, is_part: impl Fn(u8) -> bool) -> Result
     let digits = whole.iter().any(u8::is_ascii_digit);
     let confidence = match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, _] => return Ok(None),
+        // IPv4 in IPv6.
+        [0, 0, 0, 0, 0, 0xffff, ..] => 75,
         [0xfe80..=0xfebf | 0xfc00..=0xfdff, ..] => 40,
         _ if groups < 3 || !digits => 40,
         _ => 75,

@@ -43,10 +43,13 @@ pub(crate) struct Detector {
     /// What the value's key and the words before it say.
     pub context: Context,
     /// For kinds that a name alone tells: judges a whole text by its name.
-    pub named: Option<fn(&[u8], &Text<'_>) -> Option<Match>>,
+    pub named: Option<Named>,
     /// Tells whether there is a value at a shape or literal that begins at an offset.
     pub verify: fn(&Text<'_>, usize) -> Verdict,
 }
+
+/// Judges a whole text by its name.
+pub(crate) type Named = fn(&[u8], &Text<'_>) -> Option<Match>;
 
 /// All detectors, pack by pack.
 pub(crate) const TABLE: &[&Detector] = &[

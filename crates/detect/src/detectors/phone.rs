@@ -8,12 +8,28 @@ use crate::text::{Cut, Match, Text, Verdict, is_word};
 pub(super) const PHONE: Detector = Detector {
     name: "contact.phone",
     description: "phone number: international with +, or North American; ten bare digits only where the context says so",
-    confidence: (5, 99),
+    confidence: (30, 99),
     rank: 30,
     shapes: &[Shape::Plus, Shape::ThreeThreeFour, Shape::AreaInParentheses, Shape::TenDigits],
     literals: &[],
     context: Context {
-        raise: &["call", "cell", "cellphone", "contact", "fax", "mobile", "mobilephone", "msisdn", "phone", "phonenumber", "phones", "sms", "tel", "telephone", "whatsapp"],
+        raise: &[
+            "call",
+            "cell",
+            "cellphone",
+            "contact",
+            "fax",
+            "mobile",
+            "mobilephone",
+            "msisdn",
+            "phone",
+            "phonenumber",
+            "phones",
+            "sms",
+            "tel",
+            "telephone",
+            "whatsapp",
+        ],
         lower: NUMBERS,
     },
     named: None,
@@ -137,7 +153,7 @@ fn nanp(text: &Text<'_>, start: usize) -> Result<Option<Match>, Cut> {
                     *kept = byte;
                 }
                 group = group.saturating_add(1);
-                at = after;
+                at = if text.at(after)? == Some(b'(') { after.saturating_add(1) } else { after };
             }
             _ => break,
         }
@@ -150,13 +166,16 @@ fn nanp(text: &Text<'_>, start: usize) -> Result<Option<Match>, Cut> {
     let base = match (groups, separators) {
         ([10 | 11, 0, 0, 0], _) => 20,
         ([3, 3, 4, 0], [b')', ..]) => 70,
-        ([3, 3, 4, 0], [first, second, ..]) | ([1, 3, 3, 4], [_, first, second, _]) => match (first, second) {
-            (b'-', b'-') => 60,
-            (b'.', b'.') => 50,
-            (b' ', b' ') => 45,
-            (b' ', b'-') => 45,
-            _ => return Ok(None),
-        },
+        ([3, 3, 4, 0], [first, second, ..]) | ([1, 3, 3, 4], [_, first, second, _]) => {
+            match (first, second) {
+                (b')', b'-' | b' ' | b'.') => 70,
+                (b'-', b'-') => 60,
+                (b'.', b'.') => 50,
+                (b' ', b' ') => 45,
+                (b' ', b'-') => 45,
+                _ => return Ok(None),
+            }
+        }
         _ => return Ok(None),
     };
     let joined = |byte: Option<u8>| matches!(byte, Some(b'-' | b'.'));
@@ -169,7 +188,9 @@ fn nanp(text: &Text<'_>, start: usize) -> Result<Option<Match>, Cut> {
     }
     match text.at(at)? {
         Some(byte) if is_word(byte) => return Ok(None),
-        next if joined(next) && matches!(text.at(at.saturating_add(1))?, Some(b'0'..=b'9')) => return Ok(None),
+        next if joined(next) && matches!(text.at(at.saturating_add(1))?, Some(b'0'..=b'9')) => {
+            return Ok(None);
+        }
         _ => {}
     }
     Ok(is_area(number.first_chunk()).then(|| Match::new(start..at, base)))

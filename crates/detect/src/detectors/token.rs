@@ -35,7 +35,14 @@ pub(super) const GITHUB: Detector = Detector {
     confidence: (40, 99),
     rank: 90,
     shapes: &[],
-    literals: &[exact("ghp_"), exact("gho_"), exact("ghu_"), exact("ghs_"), exact("ghr_"), exact("github_pat_")],
+    literals: &[
+        exact("ghp_"),
+        exact("gho_"),
+        exact("ghu_"),
+        exact("ghs_"),
+        exact("ghr_"),
+        exact("github_pat_"),
+    ],
     context: Context::NONE,
     named: None,
     verify: |text, start| Verdict::of(start, github(text, start)),
@@ -59,7 +66,17 @@ pub(super) const SLACK: Detector = Detector {
     confidence: (95, 95),
     rank: 90,
     shapes: &[],
-    literals: &[exact("xoxa-"), exact("xoxb-"), exact("xoxe"), exact("xoxo-"), exact("xoxp-"), exact("xoxr-"), exact("xoxs-"), exact("xapp-"), exact("hooks.slack.com/services/")],
+    literals: &[
+        exact("xoxa-"),
+        exact("xoxb-"),
+        exact("xoxe"),
+        exact("xoxo-"),
+        exact("xoxp-"),
+        exact("xoxr-"),
+        exact("xoxs-"),
+        exact("xapp-"),
+        exact("hooks.slack.com/services/"),
+    ],
     context: Context::NONE,
     named: None,
     verify: |text, start| Verdict::of(start, slack(text, start)),
@@ -103,7 +120,8 @@ fn aws(text: &Text<'_>, start: usize) -> Result<Option<Match>, Cut> {
     let found = body(text, start, 4, (16, 16), |byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9'))?;
     Ok(found.map(|(body, end)| {
         // Ids are base32; the one that the manuals show is not.
-        let plain = !body.ends_with(b"EXAMPLE") && body.iter().all(|byte| !matches!(byte, b'0' | b'1' | b'8' | b'9'));
+        let plain =
+            !body.ends_with(b"EXAMPLE") && body.iter().all(|byte| !matches!(byte, b'0' | b'1' | b'8' | b'9'));
         Match::new(start..end, if plain { 95 } else { 45 })
     }))
 }
@@ -146,7 +164,9 @@ fn slack(text: &Text<'_>, start: usize) -> Result<Option<Match>, Cut> {
         let skip = b"hooks.slack.com/services/".len();
         let found = body(text, start, skip, (20, 128), |byte| byte.is_ascii_alphanumeric() || byte == b'/')?;
         return Ok(found
-            .filter(|(body, _)| body.starts_with(b"T") && body.iter().filter(|byte| **byte == b'/').count() == 2)
+            .filter(|(body, _)| {
+                body.starts_with(b"T") && body.iter().filter(|byte| **byte == b'/').count() == 2
+            })
             .map(|(_, end)| Match::new(start..end, 95)));
     }
     let skip = if text.has(start, b"xapp-")? {

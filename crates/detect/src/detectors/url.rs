@@ -29,7 +29,8 @@ pub(crate) fn ends_user_info(byte: u8) -> bool {
 }
 
 /// What stands for a password in documentation and templates.
-const PLACEHOLDERS: &[&[u8]] = &[b"password", b"pass", b"passwd", b"pwd", b"secret", b"xxx", b"xxxx", b"xxxxx"];
+const PLACEHOLDERS: &[&[u8]] =
+    &[b"password", b"pass", b"passwd", b"pwd", b"secret", b"xxx", b"xxxx", b"xxxxx"];
 
 /// Where the password before the `@` begins.
 fn password(text: &Text<'_>, at: usize) -> Option<usize> {
@@ -44,7 +45,8 @@ fn password(text: &Text<'_>, at: usize) -> Option<usize> {
                 let (scheme, userinfo) = before.split_at_checked(index.checked_add(1)?)?;
                 let [.., letter, b':', b'/', b'/'] = scheme else { return None };
                 let password = before.get(usize::checked_add(colon?, 1)?..)?;
-                let sound = letter.is_ascii_alphanumeric() && userinfo.len() <= USER_INFO && !password.is_empty();
+                let sound =
+                    letter.is_ascii_alphanumeric() && userinfo.len() <= USER_INFO && !password.is_empty();
                 return at.checked_sub(password.len()).filter(|_| sound);
             }
             // The first one ends the user.

@@ -11,12 +11,22 @@ use crate::text::{Cut, Match, Text, Verdict, is_word};
 pub(super) const SSN: Detector = Detector {
     name: "us.ssn",
     description: "US social security number; nine bare digits only where the context says so",
-    confidence: (5, 99),
+    confidence: (25, 99),
     rank: 60,
     shapes: &[Shape::ThreeTwoFour, Shape::NineDigits],
     literals: &[],
     context: Context {
-        raise: &["social", "socialsecurity", "socialsecuritynumber", "socsec", "ssn", "ssns", "taxid", "taxpayer", "tin"],
+        raise: &[
+            "social",
+            "socialsecurity",
+            "socialsecuritynumber",
+            "socsec",
+            "ssn",
+            "ssns",
+            "taxid",
+            "taxpayer",
+            "tin",
+        ],
         lower: NUMBERS,
     },
     named: None,
@@ -26,7 +36,7 @@ pub(super) const SSN: Detector = Detector {
 pub(super) const ITIN: Detector = Detector {
     name: "us.itin",
     description: "US individual taxpayer identification number",
-    confidence: (5, 99),
+    confidence: (25, 99),
     rank: 59,
     shapes: &[Shape::ThreeTwoFour, Shape::NineDigits],
     literals: &[],
@@ -38,11 +48,14 @@ pub(super) const ITIN: Detector = Detector {
 pub(super) const EIN: Detector = Detector {
     name: "us.ein",
     description: "US employer identification number, where the context says so",
-    confidence: (5, 75),
+    confidence: (40, 75),
     rank: 58,
     shapes: &[Shape::TwoSeven, Shape::NineDigits],
     literals: &[],
-    context: Context { raise: &["ein", "employer", "fein", "irs", "taxid", "taxpayer", "tin"], lower: NUMBERS },
+    context: Context {
+        raise: &["ein", "employer", "fein", "irs", "taxid", "taxpayer", "tin"],
+        lower: NUMBERS,
+    },
     named: None,
     verify: |text, start| Verdict::of(start, verify(text, start, ein)),
 };
@@ -94,12 +107,16 @@ fn verify(
     };
     // A part of a longer row of digits: of a card or phone number, of a date.
     let joins = |byte: Option<u8>| matches!(byte, Some(b'-' | b'.'));
-    if joins(text.before(start)) && text.before(start.saturating_sub(1)).is_some_and(|byte| byte.is_ascii_digit()) {
+    if joins(text.before(start))
+        && text.before(start.saturating_sub(1)).is_some_and(|byte| byte.is_ascii_digit())
+    {
         return Ok(None);
     }
     match text.at(at)? {
         Some(byte) if is_word(byte) => return Ok(None),
-        next if joins(next) && matches!(text.at(at.saturating_add(1))?, Some(b'0'..=b'9')) => return Ok(None),
+        next if joins(next) && matches!(text.at(at.saturating_add(1))?, Some(b'0'..=b'9')) => {
+            return Ok(None);
+        }
         _ => {}
     }
     Ok(confidence(digits, form, employer).map(|confidence| Match::new(start..at, confidence)))

@@ -8,25 +8,131 @@ use crate::{DictionaryOptions, Finding, Kind, LOOKBEHIND, MAX_MATCH, Scanner, Sc
 
 /// Values, parts of values, and what stands between them.
 const PIECES: &[&str] = &[
-    "4111111111111111", "4111 1111 1111 1111", "5500-0000-0000-0004", "378282246310005", "3782 822463 10005",
-    "6759649826438453", "2223003122003222", "4222222222222", ";4111111111111111=25121010000012300000?",
-    "%B4111111111111111^DOE/JOHN^2512101?", "078-05-1121", "219-09-9998", "912-70-1234", "12-3456789", "536223456",
-    "ssn", "SSN: ", "\"ssn\":\"", "\"card_number\": ", "\"order_id\": ", "\"ein\":", "phone=", "tel ", "card ",
-    "DE89370400440532013000", "DE89 3704 0044 0532 0130 00", "GB82WEST12345698765432", "gb82west12345698765432",
-    "NO9386011117947", "john.doe@example.com", "a@b.co", "x.y-z+tag@mail.example.org", "user@", "@example.com",
-    "+14155552671", "+49 30 123456", "+1 (415) 555-2671", "(415) 555-2671", "415-555-2671", "1-415-555-2671",
-    "4155552671", "8.8.8.8", "192.168.0.1", "1.2.3.4.5", "2001:db8::8a2e:370:7334", "fe80::1", "::1", "12:34:56",
-    "https://user:hunter2@example.com/", "postgres://u:p@ss@db:5432/x", "http://", "://", "s3cr3t@host",
-    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U", "eyJ",
-    "AKIAIOSFODNN7ABCDEFG", "AKIA", "AIzaSyA1234567890abcdefghijklmnopqrstuv", "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",
-    "ghp_", "npm_", "xoxb-123456789012-abcdefghijklmnop", "sk_live_4eC39HqLyjWDarjtT1zdp7dc",
+    "4111111111111111",
+    "4111 1111 1111 1111",
+    "5500-0000-0000-0004",
+    "378282246310005",
+    "3782 822463 10005",
+    "6759649826438453",
+    "2223003122003222",
+    "4222222222222",
+    ";4111111111111111=25121010000012300000?",
+    "%B4111111111111111^DOE/JOHN^2512101?",
+    "078-05-1121",
+    "219-09-9998",
+    "912-70-1234",
+    "12-3456789",
+    "536223456",
+    "ssn",
+    "SSN: ",
+    "\"ssn\":\"",
+    "\"card_number\": ",
+    "\"order_id\": ",
+    "\"ein\":",
+    "phone=",
+    "tel ",
+    "card ",
+    "DE89370400440532013000",
+    "DE89 3704 0044 0532 0130 00",
+    "GB82WEST12345698765432",
+    "gb82west12345698765432",
+    "NO9386011117947",
+    "john.doe@example.com",
+    "a@b.co",
+    "x.y-z+tag@mail.example.org",
+    "user@",
+    "@example.com",
+    "+14155552671",
+    "+49 30 123456",
+    "+1 (415) 555-2671",
+    "(415) 555-2671",
+    "415-555-2671",
+    "1-415-555-2671",
+    "4155552671",
+    "8.8.8.8",
+    "192.168.0.1",
+    "1.2.3.4.5",
+    "2001:db8::8a2e:370:7334",
+    "fe80::1",
+    "::1",
+    "12:34:56",
+    "https://user:hunter2@example.com/",
+    "postgres://u:p@ss@db:5432/x",
+    "http://",
+    "://",
+    "s3cr3t@host",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
+    "eyJ",
+    "AKIAIOSFODNN7ABCDEFG",
+    "AKIA",
+    "AIzaSyA1234567890abcdefghijklmnopqrstuv",
+    "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",
+    "ghp_",
+    "npm_",
+    "xoxb-123456789012-abcdefghijklmnop",
+    "sk_live_4eC39HqLyjWDarjtT1zdp7dc",
     "-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\\n-----END PRIVATE KEY-----",
-    "-----BEGIN RSA PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\n", "-----END",
-    "\"password\":\"hunter2-horse\"", "password=", "token: Bearer ", "\"api_key\" : \"", "Zx9Kq2Lm8Vt4Wp6Rn1Yc3Bd5",
-    "secretAccessKey=wJalrXUtnFEMIK7MDENGbPxRfiCYzzAMPLEKEYab", "[", "]", "{", "}", "\"", "'", ",", ";", "&", "=", ":",
-    " ", "  ", "\n", "\\n", "\\\"", "\\\\", "\\", "\\u0034", "\\u00", "\\u002d", "\\u00a0", "%34", "%", "%3D", "+", "-",
-    ".", "/", "_", "(", ")", "0", "1", "4", "5", "12", "123", "1234", "12345", "abc", "hello", "The", "é", "卡号",
-    "\u{a0}", "foo", "foobar", "bar", "aaa", "X-1234", "x", "AB",
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\n",
+    "-----END",
+    "\"password\":\"hunter2-horse\"",
+    "password=",
+    "token: Bearer ",
+    "\"api_key\" : \"",
+    "Zx9Kq2Lm8Vt4Wp6Rn1Yc3Bd5",
+    "secretAccessKey=wJalrXUtnFEMIK7MDENGbPxRfiCYzzAMPLEKEYab",
+    "[",
+    "]",
+    "{",
+    "}",
+    "\"",
+    "'",
+    ",",
+    ";",
+    "&",
+    "=",
+    ":",
+    " ",
+    "  ",
+    "\n",
+    "\\n",
+    "\\\"",
+    "\\\\",
+    "\\",
+    "\\u0034",
+    "\\u00",
+    "\\u002d",
+    "\\u00a0",
+    "%34",
+    "%",
+    "%3D",
+    "+",
+    "-",
+    ".",
+    "/",
+    "_",
+    "(",
+    ")",
+    "0",
+    "1",
+    "4",
+    "5",
+    "12",
+    "123",
+    "1234",
+    "12345",
+    "abc",
+    "hello",
+    "The",
+    "é",
+    "卡号",
+    "\u{a0}",
+    "foo",
+    "foobar",
+    "bar",
+    "aaa",
+    "X-1234",
+    "x",
+    "AB",
 ];
 
 const SYNTAXES: [Syntax; 4] = [Syntax::Json, Syntax::Form, Syntax::Url, Syntax::Text];
@@ -69,7 +175,12 @@ fn shifted(finding: &Finding, by: usize) -> Finding {
 }
 
 /// As a proxy does it: bytes come, what is decided goes, with [`LOOKBEHIND`] bytes kept.
-fn in_chunks(scanner: &Scanner, text: &[u8], syntax: Syntax, mut next: impl FnMut() -> usize) -> Vec<Finding> {
+fn in_chunks(
+    scanner: &Scanner,
+    text: &[u8],
+    syntax: Syntax,
+    mut next: impl FnMut() -> usize,
+) -> Vec<Finding> {
     let mut all = Vec::new();
     let mut findings = Vec::new();
     let (mut decided, mut shown) = (0, 0);
@@ -81,7 +192,10 @@ fn in_chunks(scanner: &Scanner, text: &[u8], syntax: Syntax, mut next: impl FnMu
         assert!(decided <= border && border <= shown, "{decided} {border} {shown}");
         for finding in &findings {
             let finding = shifted(finding, start);
-            assert!(finding.range.start >= decided && finding.range.end <= border, "{finding:?} {decided} {border}");
+            assert!(
+                finding.range.start >= decided && finding.range.end <= border,
+                "{finding:?} {decided} {border}"
+            );
             all.push(finding);
         }
         decided = border;
@@ -93,7 +207,17 @@ fn in_chunks(scanner: &Scanner, text: &[u8], syntax: Syntax, mut next: impl FnMu
 }
 
 fn whole(scanner: &Scanner, text: &[u8], syntax: Syntax) -> Vec<Finding> {
-    super::scan(scanner, text, syntax)
+    let findings = super::scan(scanner, text, syntax);
+    for finding in &findings {
+        let (weakest, strongest) = finding.kind.confidence();
+        assert!((weakest..=strongest).contains(&finding.confidence), "{finding:?}");
+        let end = finding.chars(text, syntax).fold(finding.range.start, |end, (_, range)| {
+            assert!(range.start == end || range.end == end, "{finding:?} {range:?}");
+            range.end
+        });
+        assert_eq!(end, finding.range.end);
+    }
+    findings
 }
 
 proptest! {
@@ -117,6 +241,16 @@ proptest! {
     ) {
         let text = &text[..text.len().min(600)];
         prop_assert_eq!(in_chunks(&SCANNER, text, syntax, || 1), whole(&SCANNER, text, syntax));
+    }
+
+    #[test]
+    fn any_bytes_will_do(
+        text in proptest::collection::vec(any::<u8>(), 0..3000),
+        sizes in proptest::collection::vec(1..700_usize, 1..20),
+        syntax in proptest::sample::select(SYNTAXES.as_slice()),
+    ) {
+        let mut sizes = sizes.into_iter().cycle();
+        prop_assert_eq!(in_chunks(&SCANNER, &text, syntax, || sizes.next().unwrap()), whole(&SCANNER, &text, syntax));
     }
 
     /// What is before [`LOOKBEHIND`] and behind [`MAX_MATCH`] does not matter.

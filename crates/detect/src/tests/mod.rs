@@ -1,6 +1,6 @@
 //! What is found, what is not, and that chunks make no difference.
 
-#![allow(clippy::arithmetic_side_effects, reason = "test code")]
+#![allow(clippy::arithmetic_side_effects, clippy::string_slice, reason = "test code")]
 
 #[cfg(not(target_arch = "wasm32"))]
 mod chunks;

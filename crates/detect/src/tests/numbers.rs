@@ -1,6 +1,5 @@
 //! Cards, accounts and US numbers.
 
-#![allow(clippy::arithmetic_side_effects, reason = "test code")]
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -18,7 +17,7 @@ const CARDS: &[&str] = &[
     "5555555555554444",
     "5105 1051 0510 5100",
     "2223003122003222",
-    "2720 9925 9318 0068",
+    "2720 9925 9318 0063",
     "378282246310005",
     "3714 496353 98431",
     "6011111111111117",
@@ -30,7 +29,7 @@ const CARDS: &[&str] = &[
     "3622 720627 1667",
     "6200000000000005",
     "6205 5000 0000 0000 004",
-    "2200 7700 0000 0000",
+    "2200 7700 0000 0002",
     "6759 6498 2643 8453",
     "5019717010103742",
 ];
@@ -47,12 +46,13 @@ fn cards_of_every_brand() {
         let confident = found("payment.card", card);
         assert_eq!(confident.len(), 1, "{card}");
         assert_eq!(confident[0].0, *card);
-        for around in [["\"", "\""], ["(", ")"], ["pay ", "."], ["n:", ","], ["卡号", "。"], ["\\n", "\\n"]] {
+        for around in [["\"", "\""], ["(", ")"], ["pay ", "."], ["n:", ","], ["卡号", "。"], ["\\n", "\\n"]]
+        {
             let text = around.join(card);
             let all = found("payment.card", &text);
             assert_eq!(all.iter().map(|(value, _)| *value).collect::<Vec<_>>(), [*card], "{text}");
         }
-        assert_eq!(found("payment.card", &one_off(card)), [], "{card}");
+        assert_eq!(sure("payment.card", &one_off(card)), None, "{card}");
     }
 }
 
@@ -90,7 +90,8 @@ fn cards_end_where_they_end() {
 #[test]
 fn values_with_one_byte_between_are_all_found() {
     for separator in [",", ";", " ", "\n", "|", "/", "\t", ":", "-", ".", "\"", "&", "="] {
-        let text = ["4111111111111111", "5555555555554444", "378282246310005", "4111111111111111"].join(separator);
+        let text =
+            ["4111111111111111", "5555555555554444", "378282246310005", "4111111111111111"].join(separator);
         assert_eq!(found("payment.card", &text).len(), 4, "{separator:?}");
     }
     let spaced = ["4111 1111 1111 1111"; 4].join(" ");
@@ -153,7 +154,13 @@ fn accounts_of_every_country() {
     for (country, account) in crate::detectors::iban_examples() {
         countries += 1;
         let iban = iban(&country, &account);
-        for text in [iban.clone(), iban.to_lowercase(), spaced(&iban, " "), spaced(&iban, "-"), spaced(&iban, "\u{a0}")] {
+        for text in [
+            iban.clone(),
+            iban.to_lowercase(),
+            spaced(&iban, " "),
+            spaced(&iban, "-"),
+            spaced(&iban, "\u{a0}"),
+        ] {
             assert_eq!(sure("payment.iban", &text), Some(text.as_str()), "{text}");
             assert_eq!(sure("payment.iban", &format!("\"{text}\",")), Some(text.as_str()), "{text}");
         }
@@ -180,7 +187,12 @@ fn accounts_as_banks_print_them() {
     ] {
         assert_eq!(sure("payment.iban", &format!("IBAN: {known}")), Some(known));
     }
-    for text in ["XX82WEST12345698765432", "De89370400440532013000", "DE89 37040044 0532013000", "ADE89370400440532013000"] {
+    for text in [
+        "XX82WEST12345698765432",
+        "De89370400440532013000",
+        "DE89 37040044 0532013000",
+        "ADE89370400440532013000",
+    ] {
         assert_eq!(found("payment.iban", text), [], "{text}");
     }
 }
@@ -191,16 +203,38 @@ fn social_security_numbers() {
         assert_eq!(sure("us.ssn", &format!("my number is {text}.")), Some(text));
     }
     for text in [
-        "000-22-3456", "666-22-3456", "900-22-3456", "987-65-4320", "536-00-3456", "536-22-0000", "078-05-1120",
-        "219-09-9999", "457-55-5462", "123-45-6789", "111-11-1111", "536-22-34567", "1536-22-3456", "536-22 3456",
-        "12-536-22-3456", "536-22-3456-1", "53-622-3456",
+        "000-22-3456",
+        "666-22-3456",
+        "900-22-3456",
+        "987-65-4320",
+        "536-00-3456",
+        "536-22-0000",
+        "078-05-1120",
+        "219-09-9999",
+        "457-55-5462",
+        "123-45-6789",
+        "111-11-1111",
+        "536-22-34567",
+        "1536-22-3456",
+        "536-22 3456",
+        "12-536-22-3456",
+        "536-22-3456-1",
+        "53-622-3456",
     ] {
         assert_eq!(found("us.ssn", text), [], "{text}");
     }
     // With spaces, or without anything, a name must say so.
     for text in ["536 22 3456", "536223456", "536.22.3456"] {
         assert_eq!(sure("us.ssn", text), None);
-        for named in ["SSN: ", "\"ssn\":\"", "\"ssn\": ", "ssn=", "social_security_number=", "{\"taxId\":\"", "my SSN is "] {
+        for named in [
+            "SSN: ",
+            "\"ssn\":\"",
+            "\"ssn\": ",
+            "ssn=",
+            "social_security_number=",
+            "{\"taxId\":\"",
+            "my SSN is ",
+        ] {
             assert_eq!(sure("us.ssn", &format!("{named}{text}\"")), Some(text), "{named}");
         }
     }

@@ -1,4 +1,3 @@
-#![allow(clippy::arithmetic_side_effects, reason = "test code")]
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 

@@ -149,9 +149,18 @@ fn rules() {
         json!({"find": {"regex": "a", "words": ["b"]}}),
         ".find: found neither or both, expected either regex or words",
     );
-    rule_refused(json!({"find": {"regex": "a(", "name": "b"}}), ".find.regex: not a regular expression: unclosed group, found \"a(\"");
-    rule_refused(json!({"find": {"regex": "a+", "name": "b"}}), ".find.regex: has no longest match: write a bound, such as {1,64}, instead of +, * or {1,}; a match has at most 1024 bytes, found \"a+\"");
-    rule_refused(json!({"find": {"regex": "a?", "name": "b"}}), ".find.regex: matches the empty text, which is everywhere, found \"a?\"");
+    rule_refused(
+        json!({"find": {"regex": "a(", "name": "b"}}),
+        ".find.regex: not a regular expression: unclosed group, found \"a(\"",
+    );
+    rule_refused(
+        json!({"find": {"regex": "a+", "name": "b"}}),
+        ".find.regex: has no longest match: write a bound, such as {1,64}, instead of +, * or {1,}; a match has at most 1024 bytes, found \"a+\"",
+    );
+    rule_refused(
+        json!({"find": {"regex": "a?", "name": "b"}}),
+        ".find.regex: matches the empty text, which is everywhere, found \"a?\"",
+    );
     rule_refused(
         json!({"find": {"regex": "a", "name": "b;c"}}),
         ".find.name: found \"b;c\", expected 1 to 64 letters, digits, spaces, _, - and .",

@@ -39,8 +39,10 @@ fn every_configuration_in_the_readme_loads() {
 fn the_readme_lists_every_field_place_detector_and_answer() {
     let schema = code_schema();
     let types = schema["$defs"].as_object().unwrap().iter();
-    let ours = ["RuleConfig", "AllowConfig", "BodiesConfig", "CustomFind", "MaskConfig", "BlockConfig", "Options"];
-    let types: Vec<_> = types.filter(|(name, _)| ours.contains(&name.as_str())).map(|(_, schema)| schema).collect();
+    let ours =
+        ["RuleConfig", "AllowConfig", "BodiesConfig", "CustomFind", "MaskConfig", "BlockConfig", "Options"];
+    let types: Vec<_> =
+        types.filter(|(name, _)| ours.contains(&name.as_str())).map(|(_, schema)| schema).collect();
     assert_eq!(types.len(), ours.len());
     for fields in types.into_iter().chain([&schema]).map(|schema| schema["properties"].as_object().unwrap()) {
         for field in fields.keys() {

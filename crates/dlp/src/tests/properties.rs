@@ -67,7 +67,9 @@ fn text() -> impl Strategy<Value = String> {
 /// The text of a JSON document: strings as they may be written, and numbers that look like cards.
 fn json_text() -> impl Strategy<Value = String> {
     let string = || text().prop_map(|text| format!("\"{text}\""));
-    let number = prop::sample::select(&["4111111111111111", "-378282246310005", "1", "-0.5e3", "536228726", "10.20"][..]);
+    let number = prop::sample::select(
+        &["4111111111111111", "-378282246310005", "1", "-0.5e3", "536228726", "10.20"][..],
+    );
     let leaf = prop_oneof![
         4 => string(),
         2 => number.prop_map(str::to_owned),
@@ -75,7 +77,8 @@ fn json_text() -> impl Strategy<Value = String> {
     ];
     let comma = prop::sample::select(&[",", ", ", " ,\n\t"][..]);
     leaf.prop_recursive(3, 16, 4, move |inner| {
-        let members = prop::collection::vec((string(), prop::sample::select(&[":", " : "][..]), inner.clone()), 0..4);
+        let members =
+            prop::collection::vec((string(), prop::sample::select(&[":", " : "][..]), inner.clone()), 0..4);
         prop_oneof![
             (prop::collection::vec(inner, 0..4), comma.clone())
                 .prop_map(|(items, comma)| format!("[{}]", items.join(comma))),

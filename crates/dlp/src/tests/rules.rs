@@ -40,6 +40,34 @@ fn values_are_replaced_by_texts_that_fit() {
     }
 }
 
+/// What looks like an item of an array may be a part of a string, and what is found may reach over several tokens.
+#[test]
+fn json_stays_valid_where_the_bytes_nearby_mislead() {
+    for (find, action, body, expected) in [
+        (json!("payment.card"), "replace", r#"[{", 4111111111111111":""}]"#, r#"[{", [PAYMENT CARD]":""}]"#),
+        (json!("payment.card"), "replace", r#"{":": 4111111111111111}"#, r#"{":": "[PAYMENT CARD]"}"#),
+        (json!("payment.card"), "mask", r#"[", 4111111111111111"]"#, r#"[", 9999999999999999"]"#),
+        (
+            json!({"regex": "[^ ]{3,20}"}),
+            "mask",
+            "[\"\" ,\n\t[4111111111111111]]",
+            "[\"\" ,\n\t[9999999999999999]]",
+        ),
+        (
+            json!({"regex": "\"pin\":[0-9]{4}"}),
+            "mask",
+            r#"{"pin":1234,"a":true}"#,
+            r#"{"***":9999,"a":true}"#,
+        ),
+        (json!({"regex": "bcd."}), "mask", "[\"abcd\u{e9}\"]", "[\"a***\u{e9}\"]"),
+    ] {
+        let rules = json!([{"find": find, "in": "response.body", "do": action}]);
+        let got = becomes(rules, body);
+        assert!(serde_json::from_str::<Value>(&got).is_ok(), "{got}");
+        assert_eq!(got, expected, "{find}");
+    }
+}
+
 #[test]
 fn tokens_are_the_same_for_the_same_number() {
     let body = r#"{"a":{"card":"4111111111111111"},"b":{"card":"4111 1111 1111 1111"},"c":{"card":"\u0034111111111111111"},"d":{"card":4111111111111111},"e":{"card":"378282246310005"}}"#;

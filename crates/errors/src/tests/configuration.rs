@@ -52,7 +52,7 @@ fn documents() {
         (json!({"log": "5xx"}), r#"log: found "5xx", expected one of "server_errors", "all", "none""#),
         (
             json!({"rule": []}),
-            r#"$: found unknown field "rule", expected one of "gateway_errors", "upstream_errors", "type_base", "formats", "include", "request_id_header", "log", "rules", "direct", "maintenance": did you mean "rules"?"#,
+            r#"$: found unknown field "rule", expected one of "gateway_errors", "upstream_errors", "type_base", "formats", "include", "request_id_header", "route_headers", "log", "rules", "direct", "maintenance": did you mean "rules"?"#,
         ),
         (json!({"rules": {}}), "rules: found an empty object, expected a list"),
         (json!([]), "$: found an empty list, expected an object"),

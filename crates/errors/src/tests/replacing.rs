@@ -165,6 +165,19 @@ fn ids_are_told_only_if_they_are_ids() {
     }
 }
 
+/// Where requests are not read, a response tells that its client speaks gRPC.
+#[test]
+fn grpc_is_told_by_the_response_too() {
+    let document = json!({"formats": "problem", "include": []});
+    let world = world("no_healthy_upstream", &["UH"]);
+    let request = Message::post("/S/M", "").with("content-type", "application/grpc");
+    let response =
+        Message::response(200).with("grpc-status", "14").with("grpc-message", "no healthy upstream");
+    let outcome = Worker::<Errors>::new(&world, document).run(&request, &response);
+    let message = outcome.answer().head.get("grpc-message").unwrap();
+    assert!(message.starts_with("No server can take this request"), "{message}");
+}
+
 /// Without forms to choose from and without ids, nothing of a request is needed.
 #[test]
 fn requests_are_read_only_if_they_have_to_be() {
@@ -179,6 +192,22 @@ fn requests_are_read_only_if_they_have_to_be() {
         let outcome = worker.run(&Message::get("/"), &Message::response(503));
         // The one failure hits the request if it is read, and the response if it is not: then that passes.
         assert_eq!(outcome.details.is_some(), reads);
+    }
+}
+
+/// What the proxy refuses to tell does not let a stack trace through.
+#[test]
+fn an_error_that_the_proxy_does_not_explain_is_replaced() {
+    use meshgate_policy::host::HostError;
+    use meshgate_test_host::Operation;
+
+    for (operation, details) in
+        [(Operation::ReadProperty, "meshgate_error"), (Operation::SetFilterState, "via_upstream")]
+    {
+        let world = world("via_upstream", &[]);
+        world.fail_next(operation, HostError::Malformed);
+        let outcome = run(&world, json!({}), &Message::response(500).with_body("trace"));
+        assert_eq!((outcome.details, outcome.answer().text().contains("trace")), (Some(details), false));
     }
 }
 

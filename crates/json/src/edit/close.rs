@@ -127,7 +127,10 @@ impl<'e> Walker<'_, 'e> {
                 }
                 (Some(Verb::Rename(_)), Some(name)) => {
                     self.notes.splices.push(Splice { span: name, op, what: What::Name });
-                    self.renamed.push(op);
+                    let from = self.frames.last().map_or(0, |frame| frame.renamed);
+                    if !self.renamed.iter().skip(from).any(|renamed| *renamed == op) {
+                        self.renamed.push(op);
+                    }
                     self.tally(op, changed);
                 }
                 (Some(Verb::Add | Verb::Keep), _) => {

@@ -40,8 +40,8 @@ pub(super) struct Frame {
     pub count: usize,
     /// Where the first one begins.
     pub first: usize,
-    /// The last one: where it begins, its name with quotes, where its value begins; and where the one before it ends, until
-    /// it ends itself.
+    /// The last one: where it begins, its name with quotes, where its value begins; and where the one before it ends,
+    /// until it ends itself.
     pub child: usize,
     pub name: Span,
     pub value: usize,

@@ -30,11 +30,14 @@ pub struct Edit<'a> {
 
 /// What happens at the places that a path selects.
 ///
-/// Where a value is *made* (see [`Action::Set`]), what is missing is the end of the path: names (and tokens of a JSON
-/// Pointer that are no index) behind which nothing but names follows. They are made in every object that the part
-/// before them selects. The parts of a path that must be there are the ones that say more than a name: wildcards, indexes, slices,
-/// descendants (`..name` makes nothing), several selectors in one bracket. A member is made at the end of its object, with the
-/// white space of the member before it.
+/// A path that selects several values means all of them, repeated names included.
+///
+/// [`Set`](Action::Set), [`Add`](Action::Add), [`Append`](Action::Append), [`Copy`](Action::Copy) and
+/// [`Move`](Action::Move) *make* what is missing: the names that a path ends with, in every object that the part before
+/// them selects. `/a/b` and `$.a.b` make `a` and `b`, `$.items[*].a.b` does so in each item. What says more than a name
+/// must be there: a wildcard, an index, a slice, several selectors in one bracket, descendants (`$..a` makes nothing),
+/// and what stands before one of these. A member is made at the end of its object, in the style of the member before
+/// it: the white space that stands before that one and around its colon.
 #[derive(Clone, Debug)]
 pub enum Action<'a> {
     /// The value becomes this one, and is made where it is missing. The token `-` of a JSON Pointer appends an element.
@@ -43,16 +46,18 @@ pub enum Action<'a> {
     Add(Raw<'a>),
     /// The array there gets this element at its end; where nothing is, an array of this element is made.
     Append(Raw<'a>),
-    /// The member or element goes, with one comma and the white space before it (or, at the begin of its container, after it).
-    /// The document itself cannot go: [`Outcome::WrongType`].
+    /// The member or element goes, with one comma and the white space before it (or, at the start of its container,
+    /// after it). The document itself cannot go: [`Outcome::WrongType`].
     Remove,
-    /// The name of the member becomes this one; its place and its value stay. If the object had members of that name, they go. What is no
-    /// member: [`Outcome::WrongType`].
+    /// The name of the member becomes this one; its place and its value stay. If the object had members of that name,
+    /// they go. What is no member cannot be renamed: [`Outcome::WrongType`].
     Rename(&'a str),
-    /// In the values there only what these paths select stays, and the containers on the way to it; a container
-    /// in which nothing stays goes as well. The paths begin at the value: for the whole document, the path of the edit is the root.
+    /// In the values there only what these paths select stays, and the containers on the way to it; a container in
+    /// which nothing stays goes as well. The paths begin at the value: for the whole document, the path of the edit is
+    /// the root.
     Keep(&'a [Path]),
-    /// [`Action::Set`] with the value that another path selects. If that is more than one value: [`Outcome::Ambiguous`].
+    /// [`Action::Set`] with the value that another path selects. If that is more than one value:
+    /// [`Outcome::Ambiguous`].
     Copy {
         /// Where the value is.
         from: &'a Path,

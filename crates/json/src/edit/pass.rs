@@ -23,8 +23,8 @@ pub(super) struct Child<'t> {
 }
 
 impl<'t> Walker<'t, '_> {
-    /// From the first byte of a child: passes over the children that no path has to do with. Gives the first that one has; nothing
-    /// if there is none, and the container is closed.
+    /// From the first byte of a child: passes over the children that no path has to do with. Gives the first that one
+    /// has; nothing if there is none, and the container is closed.
     pub(super) fn pass_children(&mut self, array: bool) -> Result<Option<Child<'t>>, JsonError> {
         let depth = self.limits.depth.saturating_sub(self.frames.len().saturating_sub(1));
         let Some(frame) = self.frames.last_mut() else { return Ok(None) };

@@ -14,8 +14,21 @@ use crate::scan::Limits;
 /// Makes the edits, as if one after the other in their order.
 ///
 /// Edits whose paths show that none can see what the others do share one scan of the text, whatever it is; the others
-/// take one more each. All bytes that no edit names stay: the text of numbers, the order of members, white space, repeated names,
-/// escapes. The text may have a byte order mark (which stays) and strings that are not UTF-8.
+/// take one more each. All bytes that no edit names stay: the text of numbers, the order of members, white space,
+/// repeated names, escapes. The text may have a byte order mark (which stays) and strings that are not UTF-8.
+///
+/// ```
+/// # use meshgate_json::{Action, Edit, Limits, Outcome, Path, Raw, edit};
+/// let [name, id] = ["/name", "$.items[*].internal_id"].map(|path| Path::new(path).unwrap());
+/// let edits = [
+///     Edit { path: &name, action: Action::Set(Raw::string(b"B")) },
+///     Edit { path: &id, action: Action::Remove },
+/// ];
+/// let text = br#"{"name": "A", "items": [{"price": 1.10, "internal_id": 7}, {"price": 1e2}]}"#;
+/// let edited = edit(text, &edits, &Limits::default()).unwrap();
+/// assert_eq!(*edited.text, *br#"{"name": "B", "items": [{"price": 1.10}, {"price": 1e2}]}"#);
+/// assert_eq!(edited.outcomes, [Outcome::Done(1), Outcome::Done(1)]);
+/// ```
 ///
 /// # Errors
 /// The text is not one JSON value, or one of the limits was reached; then nothing is done.
@@ -56,7 +69,7 @@ pub(crate) fn find(text: &[u8], path: &Path, limits: &Limits) -> Result<Vec<Span
 }
 
 /// As many edits as can share a scan, and the rest.
-fn next_batch<'s, 'e>(edits: &'s [Edit<'e>]) -> (&'s [Edit<'e>], &'s [Edit<'e>]) {
+pub(super) fn next_batch<'s, 'e>(edits: &'s [Edit<'e>]) -> (&'s [Edit<'e>], &'s [Edit<'e>]) {
     let alone =
         |edit: &Edit<'_>| matches!(edit.action, Action::Move { from } if moves_within(from, edit.path));
     if edits.len() < 2 || edits.first().is_some_and(alone) {

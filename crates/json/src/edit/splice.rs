@@ -1,5 +1,7 @@
 //! From the notes of a scan to the changed text.
 
+use std::cmp::Reverse;
+
 use super::frame::{Creation, FrameEdit};
 use super::work::{Machine, Notes, Span, What};
 use crate::error::{ErrorKind, JsonError};
@@ -32,7 +34,7 @@ pub(super) fn apply(
     if pieces.is_empty() {
         return Ok(None);
     }
-    pieces.sort_by_key(|piece| (piece.span.0, std::cmp::Reverse(piece.span.1)));
+    pieces.sort_by_key(|piece| (piece.span.0, Reverse(piece.span.1)));
     let mut out = Output { bytes: Vec::with_capacity(text.len().saturating_add(64).min(limit)), limit };
     let mut done = 0;
     for piece in &pieces {
@@ -103,7 +105,7 @@ impl<'n> Splicer<'n> {
     fn frame(&self, frame: &'n FrameEdit, pieces: &mut Vec<Piece<'n>>) {
         let creations = self.notes.creations.get(frame.creations.clone()).unwrap_or_default();
         let mut made: Vec<_> = creations.iter().filter(|creation| self.live(creation.op)).collect();
-        made.sort_by_key(|creation| creation.op);
+        made.sort_by_key(|creation| (creation.op, Reverse(creation.segment)));
         let candidates = self.notes.candidates.get(frame.candidates.clone()).unwrap_or_default();
         let mut gone: Vec<_> = candidates.iter().filter(|candidate| self.live(candidate.op)).collect();
         gone.dedup_by_key(|candidate| candidate.index);
@@ -143,8 +145,8 @@ impl<'n> Splicer<'n> {
         }
     }
 
-    /// Members or elements at the end of a container, in its style: the white space before its last child, and between that
-    /// child's name and value.
+    /// Members or elements at the end of a container, in its style: the white space before its last child, and between
+    /// that child's name and value.
     fn made(
         &self,
         frame: &FrameEdit,

@@ -101,6 +101,14 @@ fn set_makes_what_is_missing() {
     );
 }
 
+/// One object can be a parent in two ways: what is nearest to the end of the path is made first.
+#[test]
+fn set_makes_several_members_in_one_object() {
+    let path = set("$..*.b.c", "1");
+    assert_edit(r#"{"a":{"b":{}}}"#, &[path], r#"{"a":{"b":{"c":1,"b":{"c":1}}}}"#, Done(2));
+    assert_edit(r#"{"a":{"a":{}}}"#, &[set("$..a.a.a", "1")], r#"{"a":{"a":{"a":1}}}"#, Done(2));
+}
+
 #[test]
 fn set_does_not_guess() {
     assert_edit("[1]", &[set("/1", "2")], "[1]", Missing);
@@ -258,4 +266,37 @@ fn limits_stop_what_grows() {
         ErrorKind::TooLarge != ErrorKind::TooDeep
             && edit(b"[", &[], &limits).is_err_and(|error| !error.is_limit())
     );
+}
+
+#[test]
+fn edits_share_a_scan_where_they_cannot_meet() {
+    let scans = |edits: &[Edit<'static>]| {
+        let (mut rest, mut scans) = (edits, 0);
+        while !rest.is_empty() {
+            rest = plan::next_batch(rest).1;
+            scans += 1;
+        }
+        scans
+    };
+    let usual = [
+        set("/a/b", "1"),
+        set("/a/c", "1"),
+        remove("$.items[*].secret"),
+        rename("$.items[*].x", "y"),
+        add("$.items[*].z", "1"),
+        take("/from", "/to/there"),
+        copy("/id", "/meta/id"),
+        append("/tags", "1"),
+        get("$.user.name"),
+        remove("/items/0/old"),
+        remove("/items/1/old"),
+    ];
+    assert_eq!(scans(&usual), 1);
+    assert_eq!(scans(&[get("/a"), set("/a", "1")]), 1);
+    assert_eq!(scans(&[copy("/a", "/b"), remove("/a")]), 1);
+    assert_eq!(scans(&[set("/a", "1"), get("/a")]), 2);
+    assert_eq!(scans(&[set("/a", "1"), set("$.*.b", "1"), remove("$..c")]), 3);
+    assert_eq!(scans(&[rename("/a", "b"), set("/b", "1")]), 2);
+    assert_eq!(scans(&[remove("/l/0"), remove("/l/1"), remove("/l/2/x")]), 3);
+    assert_eq!(scans(&[set("/x", "1"), take("/a", "/a/b"), set("/y", "1")]), 3);
 }

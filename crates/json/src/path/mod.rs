@@ -26,8 +26,8 @@ pub(crate) const MAX_SEGMENTS: usize = 100;
 
 /// A compiled path: a JSON Pointer (RFC 6901) or a JSONPath query (RFC 9535).
 ///
-/// It selects each value at most once, and tells of them in the order of the document: where RFC 9535 orders a result by
-/// its selectors (`$[2,0]`, `$[::-1]`) or repeats a value (`$[0,0]`), that order and the repetition are not kept. Of
+/// It selects each value at most once, and tells of them in the order of the document: where RFC 9535 orders a result
+/// by its selectors (`$[2,0]`, `$[::-1]`) or repeats a value (`$[0,0]`), that order and the repetition are not kept. Of
 /// several members with the same name it selects all. Names compare after their escapes are resolved.
 ///
 /// Filters (`?`) are not supported yet.

@@ -1,8 +1,8 @@
 //! Which paths can never get in each other's way, known from the paths alone.
 //!
-//! Two edits can be done in one scan if the second would see and do the same had the first not been there. That holds if
-//! no place that the first writes is, holds, or lies in a place that the second reads or writes. The answer errs on the
-//! safe side: a wrong "interferes" costs a second scan, nothing else.
+//! Two edits can be done in one scan if the second would see and do the same had the first not been there. That holds
+//! if no place that the first writes is, holds, or lies in a place that the second reads or writes. The answer errs on
+//! the safe side: a wrong "interferes" costs a second scan, nothing else.
 
 use super::{Element, Segment, Selector};
 
@@ -45,8 +45,8 @@ fn meet(earlier: &Reach<'_>, later: &Reach<'_>) -> bool {
     false
 }
 
-/// Whether what is missing on the way of `earlier` and would be made is a place in which `later` would make something, and
-/// would not if it were missing.
+/// Whether what is missing on the way of `earlier` and would be made is a place in which `later` would make something,
+/// and would not if it were missing.
 fn sees_created(earlier: &[Segment], later: &[Segment]) -> bool {
     let (made_from, parents) = (needed(earlier), needed(later));
     if parents == 0 {

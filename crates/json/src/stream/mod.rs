@@ -1,8 +1,8 @@
 //! Reading JSON as it passes: a tokenizer that is fed chunk by chunk.
 //!
 //! It tells where strings and numbers begin and end, under which member name each one stands, and which of a set of
-//! paths select it. It keeps no text but names: its size depends on the depth of the document, never on its length. How the text is cut
-//! into chunks changes nothing.
+//! paths select it. It keeps no text but names: its size depends on the depth of the document, never on its length. How
+//! the text is cut into chunks changes nothing.
 //!
 //! It is no validator. It follows the structure strictly, as everything depends on it, and takes any run of number
 //! characters for a number and any escape for an escape. Where the structure breaks it says so ([`Event::Broken`]) and
@@ -19,7 +19,7 @@ pub use paths::{Paths, PathsError};
 pub use place::Place;
 pub use tokenizer::{Options, Tokenizer};
 
-/// What the tokenizer reports. Offsets count from the begin of the stream.
+/// What the tokenizer reports. Offsets count from the start of the stream.
 #[derive(Clone, Debug)]
 pub enum Event<'t> {
     /// A token begins.

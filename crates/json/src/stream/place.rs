@@ -11,7 +11,9 @@ pub(super) const NAME: usize = 256;
 /// The containers that are open, with what leads to the value that is next.
 #[derive(Clone, Debug)]
 pub(super) struct Stack {
-    levels: Vec<Level>,
+    /// The innermost container, and those around it; the outermost of all stands for the stream.
+    top: Level,
+    outer: Vec<Level>,
     /// The names of the open members, the innermost last.
     names: Vec<u8>,
     states: Vec<State>,
@@ -19,7 +21,7 @@ pub(super) struct Stack {
     selected: u128,
 }
 
-/// An open container and its child in progress; the first level stands for the stream.
+/// An open container and its child in progress.
 #[derive(Clone, Copy, Debug)]
 struct Level {
     kind: Kind,
@@ -49,7 +51,8 @@ pub(super) enum Kind {
 
 impl Stack {
     pub fn new() -> Self {
-        Self { levels: vec![Level::new(Kind::Stream, 0)], names: Vec::new(), states: Vec::new(), selected: 0 }
+        let top = Level::new(Kind::Stream, 0);
+        Self { top, outer: Vec::new(), names: Vec::new(), states: Vec::new(), selected: 0 }
     }
 
     /// Forgets all that is open: the next value is a document of its own.
@@ -58,44 +61,37 @@ impl Stack {
         self.child_ended(at);
     }
 
+    #[inline]
     pub fn kind(&self) -> Kind {
-        self.levels.last().map_or(Kind::Stream, |level| level.kind)
+        self.top.kind
     }
 
+    #[inline]
     pub fn depth(&self) -> usize {
-        self.levels.len().saturating_sub(1)
+        self.outer.len()
     }
 
     /// A child begins: with its name or, where there are none, with its value.
     #[inline]
     pub fn child(&mut self, at: u64) {
-        if let Some(level) = self.levels.last_mut() {
-            level.count = level.count.wrapping_add(1);
-            level.child = at;
-        }
+        self.top.count = self.top.count.wrapping_add(1);
+        self.top.child = at;
     }
 
     /// The name of the child is known: as it was written, cut off if `whole` is false. Finds the paths that select the
     /// child; [`Stack::keep_name`] keeps the name.
     #[inline]
     pub fn named(&mut self, paths: &Paths, raw: &[u8], escaped: bool, whole: bool) {
-        let Some(level) = self.levels.last_mut() else { return };
-        level.named = true;
-        self.selected = level.selected;
-        let (states, states_end) = (level.states, level.states_end);
-        if states < states_end {
-            let selects = |segment: &Segment| match whole {
-                true => segment.selects_member(raw, escaped),
-                false => segment.selects_any(),
-            };
-            self.selected |= paths.descend(&mut self.states, states, states_end, selects);
-        }
+        self.top.named = true;
+        self.descend(paths, |segment| match whole {
+            true => segment.selects_member(raw, escaped),
+            false => segment.selects_any(),
+        });
     }
 
     /// Keeps the name of the child, for when the chunk is gone or another name takes its place.
     pub fn keep_name(&mut self, raw: &[u8], escaped: bool) {
-        let Some(level) = self.levels.last() else { return };
-        self.names.truncate(level.name);
+        self.names.truncate(self.top.name);
         let start = raw.get(..NAME).unwrap_or(raw);
         if escaped {
             self.names.extend_from_slice(&crate::string::decode(start));
@@ -107,18 +103,12 @@ impl Stack {
     /// The value of the child begins; in an object its name came before.
     #[inline]
     pub fn value(&mut self, paths: &Paths, at: u64) {
-        match self.kind() {
+        match self.top.kind {
             Kind::Object => {}
             Kind::Array => {
                 self.child(at);
-                let Some(level) = self.levels.last() else { return };
-                let (states, states_end) = (level.states, level.states_end);
-                self.selected = level.selected;
-                if states < states_end {
-                    let index = usize::try_from(level.count.wrapping_sub(1)).unwrap_or(usize::MAX);
-                    let selects = |segment: &Segment| segment.selects_element(index, None);
-                    self.selected |= paths.descend(&mut self.states, states, states_end, selects);
-                }
+                let index = usize::try_from(self.top.count.wrapping_sub(1)).unwrap_or(usize::MAX);
+                self.descend(paths, |segment| segment.selects_element(index, None));
             }
             Kind::Stream => {
                 self.child(at);
@@ -127,22 +117,33 @@ impl Stack {
         }
     }
 
+    /// Finds the paths that select the child.
+    #[inline]
+    fn descend(&mut self, paths: &Paths, selects: impl Fn(&Segment) -> bool) {
+        let Level { states, states_end, selected, .. } = self.top;
+        self.selected = selected;
+        if states < states_end {
+            self.selected |= paths.descend(&mut self.states, states, states_end, selects);
+        }
+    }
+
     /// The child is a container: it opens at `at`.
     pub fn open(&mut self, kind: Kind, at: u64) {
-        let states = self.levels.last().map_or(0, |level| level.states_end);
-        self.levels.push(Level {
+        let inner = Level {
             name: self.names.len(),
-            states,
+            states: self.top.states_end,
             states_end: self.states.len(),
             selected: self.selected,
             ..Level::new(kind, at.wrapping_add(1))
-        });
+        };
+        self.outer.push(std::mem::replace(&mut self.top, inner));
     }
 
     /// The innermost container closes before `at`; it is a child that ends.
     pub fn close(&mut self, at: u64) {
-        if let Some(level) = self.levels.pop() {
-            self.names.truncate(level.name);
+        self.names.truncate(self.top.name);
+        if let Some(outer) = self.outer.pop() {
+            self.top = outer;
         }
         self.child_ended(at);
     }
@@ -150,10 +151,8 @@ impl Stack {
     /// The child of the innermost container ends before `at`.
     #[inline]
     pub fn child_ended(&mut self, at: u64) {
-        if let Some(level) = self.levels.last_mut() {
-            level.previous = at;
-            self.states.truncate(level.states_end);
-        }
+        self.top.previous = at;
+        self.states.truncate(self.top.states_end);
     }
 
     /// Where a value stands that begins now; `fresh` is the name of the member if it is not kept yet.
@@ -166,8 +165,7 @@ impl Stack {
     /// Where a name stands that begins now.
     #[inline]
     pub fn place_of_name(&self) -> Place<'_> {
-        let selected = self.levels.last().map_or(0, |level| level.selected);
-        Place { stack: self, selected, own_name: false, fresh: None }
+        Place { stack: self, selected: self.top.selected, own_name: false, fresh: None }
     }
 }
 
@@ -200,8 +198,8 @@ pub struct Place<'t> {
 
 impl<'t> Place<'t> {
     /// The name of the innermost member that the token is in, its escapes resolved; of a long one the first bytes (256
-    /// as written). An element of an array is in the member whose value the array is; a name is in the member around its
-    /// object.
+    /// as written). An element of an array is in the member whose value the array is; a name is in the member around
+    /// its object.
     pub fn name(&self) -> Option<&'t [u8]> {
         self.fresh.or_else(|| self.names().rev().find_map(|(_, name)| name))
     }
@@ -224,17 +222,17 @@ impl<'t> Place<'t> {
 
     /// Where the member (its name) or the element (its value) begins that the token belongs to.
     pub fn child_start(&self) -> u64 {
-        self.stack.levels.last().map_or(0, |level| level.child)
+        self.stack.top.child
     }
 
     /// Where the member or element before that ends, or the inside of its container begins.
     pub fn previous_end(&self) -> u64 {
-        self.stack.levels.last().map_or(0, |level| level.previous)
+        self.stack.top.previous
     }
 
     /// How many members or elements stand before it in its container.
     pub fn index(&self) -> u64 {
-        self.stack.levels.last().map_or(0, |level| level.count.saturating_sub(1))
+        self.stack.top.count.saturating_sub(1)
     }
 
     /// Whether it is an element of an array.
@@ -261,13 +259,12 @@ impl<'t> Place<'t> {
     /// The levels from the outermost on, each with the name of its member.
     fn names(&self) -> impl DoubleEndedIterator<Item = (&'t Level, Option<&'t [u8]>)> {
         let Self { stack, own_name, fresh, .. } = *self;
-        stack.levels.iter().enumerate().map(move |(at, level)| {
-            let inner = stack.levels.get(at.saturating_add(1));
-            let end = inner.map_or(stack.names.len(), |inner| inner.name);
-            let named = level.named && (own_name || inner.is_some());
-            let kept = stack.names.get(level.name..end);
-            (level, fresh.filter(|_| inner.is_none()).or(kept).filter(|_| named))
-        })
+        let outer = stack.outer.iter().enumerate().map(|(at, level)| {
+            let inner = stack.outer.get(at.saturating_add(1)).unwrap_or(&stack.top);
+            (level, stack.names.get(level.name..inner.name).filter(|_| level.named))
+        });
+        let own = fresh.or(stack.names.get(stack.top.name..)).filter(|_| stack.top.named && own_name);
+        outer.chain(std::iter::once((&stack.top, own)))
     }
 }
 

@@ -136,6 +136,10 @@ fn lines_are_well_again() {
         assert_eq!(report_in(&[&text[..at], &text[at..]], &[], options), expected);
     }
     assert_eq!(report_in(&[text], &[], Options::default()).len(), 2);
+    // A line that ends within a value takes nothing of the next.
+    let expected =
+        ["Number 1 /0 \"\" []", "broken 2", "Number 2 /0 \"\" []", "broken 8", "Number 3  \"\" []"];
+    assert_eq!(report_in(&["[1\n[2]\n\"\n3"], &[], options), expected);
 }
 
 #[test]

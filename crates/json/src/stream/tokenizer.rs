@@ -13,7 +13,8 @@ use crate::string::plain_end;
 pub struct Options {
     /// How many containers may be open at once: one more, and the stream is broken there.
     pub depth: usize,
-    /// Whether each line is a value of its own (NDJSON): what is broken is well again with the next line.
+    /// Whether each line is a value of its own (NDJSON): no value goes on in the next line, and what is broken is well
+    /// again there.
     pub lines: bool,
 }
 
@@ -72,7 +73,7 @@ enum State {
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 impl Tokenizer {
-    /// A tokenizer at the begin of a stream.
+    /// A tokenizer at the start of a stream.
     pub fn new(paths: Arc<Paths>, options: Options) -> Self {
         Self {
             paths,
@@ -130,7 +131,7 @@ impl Tokenizer {
         self.passed.wrapping_add(at as u64)
     }
 
-    /// Structure, and the tokens that are whole in this chunk; up to a token that is not.
+    /// Structure, and the tokens that are whole in this chunk; up to the first that is not, or to what is no JSON.
     fn structure(
         &mut self,
         chunk: &[u8],
@@ -141,116 +142,57 @@ impl Tokenizer {
         let mut kind = self.stack.kind();
         // The name of the innermost member as long as it stands in this chunk: most are never needed later.
         let mut fresh: Option<&[u8]> = None;
-        let (state, at) = loop {
-            let byte = match chunk.get(at) {
-                Some(b' ' | b'\n' | b'\r' | b'\t') => {
-                    at = at.wrapping_add(1);
-                    continue;
-                }
-                Some(byte) => *byte,
-                None => break (state, at),
-            };
-            let offset = self.offset(at);
+        while let Some(&byte) = chunk.get(at) {
             let next = at.wrapping_add(1);
-            state = match (state, byte) {
-                (State::Colon, b':') => State::Value,
-                (State::After, b',') if kind == Kind::Array => State::Value,
-                (State::After, b',') if kind == Kind::Object => State::Name,
-                (State::FirstName | State::Name, b'"') => {
-                    self.stack.child(offset);
-                    let token = Token { kind: TokenKind::Name, start: offset };
-                    each(Event::Begin(token, self.stack.place_of_name()));
-                    let end = plain_end(chunk, next);
-                    if chunk.get(end) != Some(&b'"') {
-                        self.open_string(offset);
-                        break (State::String { name: true, escape: false }, next);
-                    }
-                    let name = chunk.get(next..end).unwrap_or_default();
-                    self.stack.named(&self.paths, name, false, true);
-                    fresh = Some(name);
-                    each(Event::End(token, self.offset(end.wrapping_add(1))));
-                    at = end.wrapping_add(1);
-                    if chunk.get(at) == Some(&b':') {
-                        at = at.wrapping_add(1);
-                        state = State::Value;
-                    } else {
-                        state = State::Colon;
-                    }
-                    continue;
+            (state, at) = match (state, byte) {
+                (_, b'\n') if self.options.lines && kind != Kind::Stream => {
+                    self.break_off(self.offset(at), at, each)
                 }
+                (_, b' ' | b'\n' | b'\r' | b'\t') => (state, next),
+                (State::Colon, b':') => (State::Value, next),
+                (State::After, b',') if kind == Kind::Array => (State::Value, next),
+                (State::After, b',') if kind == Kind::Object => (State::Name, next),
+                (State::FirstName | State::Name, b'"') => match self.name_token(chunk, at, each) {
+                    Ok((name, end)) => {
+                        fresh = Some(name);
+                        match chunk.get(end) {
+                            Some(b':') => (State::Value, end.wrapping_add(1)),
+                            _ => (State::Colon, end),
+                        }
+                    }
+                    Err(open) => (open, next),
+                },
                 (State::FirstElement | State::After, b']') if kind == Kind::Array => {
-                    self.stack.close(offset.wrapping_add(1));
-                    (kind, fresh) = (self.stack.kind(), None);
-                    State::After
+                    (kind, fresh) = (self.close(at), None);
+                    (State::After, next)
                 }
                 (State::FirstName | State::After, b'}') if kind == Kind::Object => {
-                    self.stack.close(offset.wrapping_add(1));
-                    (kind, fresh) = (self.stack.kind(), None);
-                    State::After
+                    (kind, fresh) = (self.close(at), None);
+                    (State::After, next)
                 }
-                (State::Value | State::FirstElement, _) | (State::After, _)
-                    if state != State::After || kind == Kind::Stream =>
-                {
-                    let token = match byte {
-                        b'"' => TokenKind::String,
-                        b'-' | b'0'..=b'9' => TokenKind::Number,
-                        b't' | b'f' | b'n' => TokenKind::Word,
-                        b'[' | b'{' if self.stack.depth() < self.options.depth => {
-                            self.stack.value(&self.paths, offset);
-                            if let Some(name) = fresh.take() {
-                                self.stack.keep_name(name, false);
-                            }
-                            kind = if byte == b'[' { Kind::Array } else { Kind::Object };
-                            self.stack.open(kind, offset);
-                            state = if byte == b'[' { State::FirstElement } else { State::FirstName };
-                            at = next;
-                            continue;
-                        }
-                        _ if state == State::Value && self.in_byte_order_mark(byte, offset) => {
-                            at = next;
-                            continue;
-                        }
-                        _ => {
-                            self.break_off(offset, each);
-                            break (State::Broken, next);
-                        }
-                    };
-                    self.stack.value(&self.paths, offset);
-                    let token = Token { kind: token, start: offset };
-                    each(Event::Begin(token, self.stack.place(fresh)));
-                    let end = match token.kind {
-                        TokenKind::Number => number_end(chunk, next),
-                        TokenKind::String => {
-                            let end = plain_end(chunk, next);
-                            if chunk.get(end) != Some(&b'"') {
-                                self.open_string(offset);
-                                break (State::String { name: false, escape: false }, next);
-                            }
-                            end.wrapping_add(1)
-                        }
-                        _ => {
-                            self.start = offset;
-                            break (State::Word(rest_of_word(byte)), next);
-                        }
-                    };
-                    if token.kind == TokenKind::Number && end >= chunk.len() {
-                        self.start = offset;
-                        break (State::Number, end);
+                (State::FirstName | State::Name | State::Colon, _) => {
+                    self.break_off(self.offset(at), next, each)
+                }
+                (State::After, _) if kind != Kind::Stream => self.break_off(self.offset(at), next, each),
+                (_, b'[' | b'{') if self.stack.depth() < self.options.depth => {
+                    self.stack.value(&self.paths, self.offset(at));
+                    if let Some(name) = fresh.take() {
+                        self.stack.keep_name(name, false);
                     }
-                    let end_offset = self.offset(end);
-                    each(Event::End(token, end_offset));
-                    self.stack.child_ended(end_offset);
-                    at = end;
-                    state = State::After;
-                    continue;
+                    kind = if byte == b'[' { Kind::Array } else { Kind::Object };
+                    self.stack.open(kind, self.offset(at));
+                    (if byte == b'[' { State::FirstElement } else { State::FirstName }, next)
                 }
-                _ => {
-                    self.break_off(offset, each);
-                    break (State::Broken, next);
-                }
+                _ => match TokenKind::of(byte) {
+                    Some(token) => self.value_token(chunk, at, token, fresh, each),
+                    None if state == State::Value && self.in_byte_order_mark(byte, at) => (state, next),
+                    None => self.break_off(self.offset(at), next, each),
+                },
             };
-            at = next;
-        };
+            if matches!(state, State::String { .. } | State::Number | State::Word(_) | State::Broken) {
+                break;
+            }
+        }
         if let Some(name) = fresh {
             self.stack.keep_name(name, false);
         }
@@ -258,15 +200,83 @@ impl Tokenizer {
         at
     }
 
-    fn open_string(&mut self, start: u64) {
+    /// A name begins: itself without quotes, and where it ends; or the state of one that is not whole in this chunk, or has
+    /// escapes.
+    #[inline(always)]
+    fn name_token<'c>(
+        &mut self,
+        chunk: &'c [u8],
+        at: usize,
+        each: &mut impl FnMut(Event<'_>),
+    ) -> Result<(&'c [u8], usize), State> {
+        let token = Token { kind: TokenKind::Name, start: self.offset(at) };
+        self.stack.child(token.start);
+        each(Event::Begin(token, self.stack.place_of_name()));
+        let inside = at.wrapping_add(1);
+        let end = plain_end(chunk, inside);
+        if chunk.get(end) != Some(&b'"') {
+            self.open_token(token.start);
+            return Err(State::String { name: true, escape: false });
+        }
+        let name = chunk.get(inside..end).unwrap_or_default();
+        self.stack.named(&self.paths, name, false, true);
+        let end = end.wrapping_add(1);
+        each(Event::End(token, self.offset(end)));
+        Ok((name, end))
+    }
+
+    /// A value that is no container begins: what comes next and where; or the state of one that is not whole in this
+    /// chunk, or has escapes.
+    #[inline(always)]
+    fn value_token(
+        &mut self,
+        chunk: &[u8],
+        at: usize,
+        kind: TokenKind,
+        name: Option<&[u8]>,
+        each: &mut impl FnMut(Event<'_>),
+    ) -> (State, usize) {
+        let token = Token { kind, start: self.offset(at) };
+        self.stack.value(&self.paths, token.start);
+        each(Event::Begin(token, self.stack.place(name)));
+        let inside = at.wrapping_add(1);
+        let (open, open_at, end) = match kind {
+            TokenKind::Number => {
+                let end = number_end(chunk, inside);
+                (State::Number, end, Some(end).filter(|end| *end < chunk.len()))
+            }
+            TokenKind::Word => (State::Word(rest_of_word(chunk.get(at))), inside, None),
+            TokenKind::Name | TokenKind::String => {
+                let quote = plain_end(chunk, inside);
+                let whole = chunk.get(quote) == Some(&b'"');
+                let open = State::String { name: false, escape: false };
+                (open, inside, whole.then_some(quote.wrapping_add(1)))
+            }
+        };
+        let Some(end) = end else {
+            self.open_token(token.start);
+            return (open, open_at);
+        };
+        each(Event::End(token, self.offset(end)));
+        self.stack.child_ended(self.offset(end));
+        (State::After, end)
+    }
+
+    fn open_token(&mut self, start: u64) {
         self.start = start;
         self.name.clear();
         self.name_len = 0;
         self.escaped = false;
     }
 
-    fn in_byte_order_mark(&self, byte: u8, offset: u64) -> bool {
-        usize::try_from(offset).ok().and_then(|at| BYTE_ORDER_MARK.get(at)) == Some(&byte)
+    /// The innermost container closes at `at`; the kind of the one around it.
+    fn close(&mut self, at: usize) -> Kind {
+        self.stack.close(self.offset(at).wrapping_add(1));
+        self.stack.kind()
+    }
+
+    fn in_byte_order_mark(&self, byte: u8, at: usize) -> bool {
+        usize::try_from(self.offset(at)).ok().and_then(|at| BYTE_ORDER_MARK.get(at)) == Some(&byte)
     }
 
     #[inline]
@@ -276,9 +286,11 @@ impl Tokenizer {
         self.state = State::After;
     }
 
-    fn break_off(&mut self, offset: u64, each: &mut impl FnMut(Event<'_>)) {
+    /// It is no JSON from `offset` on; what to do then, and where.
+    fn break_off(&mut self, offset: u64, at: usize, each: &mut impl FnMut(Event<'_>)) -> (State, usize) {
         self.state = State::Broken;
         each(Event::Broken(offset));
+        (State::Broken, at)
     }
 
     /// The rest of a string, from `from` on.
@@ -323,10 +335,7 @@ impl Tokenizer {
                 }
                 at.wrapping_add(1)
             }
-            Some(_) => {
-                self.break_off(self.offset(at), each);
-                at
-            }
+            Some(_) => self.break_off(self.offset(at), at, each).1,
             None => {
                 if name {
                     self.keep_name(chunk.get(from..).unwrap_or_default(), false);
@@ -376,10 +385,7 @@ impl Tokenizer {
                 }
                 at
             }
-            _ => {
-                self.break_off(self.offset(at), each);
-                at
-            }
+            _ => self.break_off(self.offset(at), at, each).1,
         }
     }
 
@@ -411,10 +417,23 @@ fn number_end(chunk: &[u8], mut at: usize) -> usize {
 }
 
 /// What follows the first letter of a word.
-fn rest_of_word(first: u8) -> &'static [u8] {
+fn rest_of_word(first: Option<&u8>) -> &'static [u8] {
     match first {
-        b't' => b"rue",
-        b'f' => b"alse",
+        Some(b't') => b"rue",
+        Some(b'f') => b"alse",
         _ => b"ull",
+    }
+}
+
+impl TokenKind {
+    /// What begins with this byte, as a value.
+    #[inline(always)]
+    fn of(byte: u8) -> Option<Self> {
+        match byte {
+            b'"' => Some(Self::String),
+            b'-' | b'0'..=b'9' => Some(Self::Number),
+            b't' | b'f' | b'n' => Some(Self::Word),
+            _ => None,
+        }
     }
 }

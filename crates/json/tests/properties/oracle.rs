@@ -261,7 +261,10 @@ fn create(tree: &mut Tree, path: &[Segment], value: &Tree, replaced: &[Place]) -
     let mut made: Vec<(Place, &'static str, Tree)> = Vec::new();
     let mut count = 0;
     for at in (tail..path.len()).rev() {
-        let is_index = |segment: &Segment| matches!(segment.selectors[0], Selector::Token(token) if token == "-" || token.parse::<usize>().is_ok());
+        let is_index = |segment: &Segment| match segment.selectors[0] {
+            Selector::Token(token) => token == "-" || token.parse::<usize>().is_ok(),
+            _ => false,
+        };
         if path[at + 1..].iter().any(is_index) {
             continue;
         }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use meshgate_json as json;
-use meshgate_json::Limits;
+use meshgate_json::{Kind, Limits};
 use minijinja::Value;
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 
@@ -29,7 +29,8 @@ impl Body {
 
     /// A JSON value, or all of it as text.
     pub(super) fn value(&self) -> Value {
-        let read = || parse(&self.bytes).unwrap_or_else(|| Value::from(&*text::from_bytes(&self.bytes)));
+        let read =
+            || parse(Arc::clone(&self.bytes)).unwrap_or_else(|| Value::from(&*text::from_bytes(&self.bytes)));
         self.value.get_or_init(read).clone()
     }
 }
@@ -42,11 +43,21 @@ impl fmt::Debug for Body {
 }
 
 /// The value of a JSON text; `None` for what is none.
-pub(super) fn parse(text: &[u8]) -> Option<Value> {
-    let node = parsed(text)?;
-    let text: Arc<[u8]> = node.text().into();
-    let all = 0..text.len();
-    Some(value_of(&text, all, true))
+pub(super) fn parse(text: Arc<[u8]>) -> Option<Value> {
+    let root = parsed(&text)?;
+    let range = range_of(root.text(), &text);
+    let children = matches!(root.kind(), Kind::Object | Kind::Array).then(|| Children::of(root, &text));
+    match children {
+        // Whoever asks for a body asks for something in it.
+        Some(children) => Some(Value::from_object(Node {
+            is_map: root.kind() == Kind::Object,
+            range,
+            exact: true,
+            children: Arc::new(OnceLock::from(children)),
+            text,
+        })),
+        None => Some(value_of(&text, range, true)),
+    }
 }
 
 /// The same value with numbers as their texts (`exact`), or as numbers.
@@ -123,40 +134,34 @@ enum Name {
     Decoded(Box<[u8]>),
 }
 
+impl Children {
+    fn of(node: json::Node<'_>, text: &[u8]) -> Self {
+        if node.kind() == Kind::Array {
+            let values = node.items().map(|item| range_of(item.text(), text)).collect();
+            return Self { names: Vec::new(), values };
+        }
+        let members = node.members().map(|(name, member)| {
+            let name = match name {
+                Cow::Borrowed(name) => Name::Plain(range_of(name, text)),
+                Cow::Owned(name) => Name::Decoded(name.into()),
+            };
+            (name, range_of(member.text(), text))
+        });
+        let (names, values) = members.unzip();
+        Self { names, values }
+    }
+}
+
 impl Node {
     /// Its text.
     pub(super) fn json(&self) -> &[u8] {
         self.text.get(self.range.clone()).unwrap_or_default()
     }
 
+    /// Its text is a part of one that was checked.
     fn children(&self) -> &Children {
-        self.children.get_or_init(|| {
-            // Its text is a part of one that was checked.
-            let Some(node) = parsed(self.json()) else { return Children::default() };
-            if !self.is_map {
-                return Children {
-                    names: Vec::new(),
-                    values: node.items().map(|item| self.range_of(item.text())).collect(),
-                };
-            }
-            let (names, values) = node
-                .members()
-                .map(|(name, member)| {
-                    let name = match name {
-                        Cow::Borrowed(name) => Name::Plain(self.range_of(name)),
-                        Cow::Owned(name) => Name::Decoded(name.into()),
-                    };
-                    (name, self.range_of(member.text()))
-                })
-                .unzip();
-            Children { names, values }
-        })
-    }
-
-    /// Where in the text a part of it lies.
-    fn range_of(&self, part: &[u8]) -> Range<usize> {
-        let start = part.as_ptr().addr().saturating_sub(self.text.as_ptr().addr());
-        start..start.saturating_add(part.len())
+        let read = || parsed(self.json()).map(|node| Children::of(node, &self.text)).unwrap_or_default();
+        self.children.get_or_init(read)
     }
 
     fn name<'a>(&'a self, name: &'a Name) -> &'a [u8] {
@@ -177,6 +182,12 @@ impl Node {
         let names = self.children().names.iter().map(|name| self.name(name));
         names.filter(|name| seen.insert(*name)).map(|name| Value::from(&*text::from_bytes(name))).collect()
     }
+}
+
+/// Where in a text a part of it lies.
+fn range_of(part: &[u8], text: &[u8]) -> Range<usize> {
+    let start = part.as_ptr().addr().saturating_sub(text.as_ptr().addr());
+    start..start.saturating_add(part.len())
 }
 
 fn parsed(text: &[u8]) -> Option<json::Node<'_>> {

@@ -42,6 +42,9 @@ pub(super) fn check(part: Part<'_>) -> Result<(), ExpressionError> {
             {
                 return Err(part.error(at, format!("{name} is a function: write {name}()")));
             }
+            (Token::Text, Token::Other('*')) | (Token::Other('*'), Token::Text) => {
+                return Err(part.error(at, "text can't be multiplied: a client could choose how often"));
+            }
             (_, Token::Other(open @ ('[' | '(' | '{'))) => brackets.push((open, 0_u32)),
             (_, Token::Other(']' | ')' | '}')) => drop(brackets.pop()),
             (_, Token::Other(':')) => {

@@ -72,7 +72,7 @@ pub(super) fn to_json(value: &Value) -> Result<Value, Error> {
 
 pub(super) fn from_json(value: &Value) -> Result<Value, Error> {
     let text = print::text(value, MAX_TEXT)?;
-    body::parse(&text::to_bytes(&text)).ok_or_else(|| invalid("not JSON"))
+    body::parse((&*text::to_bytes(&text)).into()).ok_or_else(|| invalid("not JSON"))
 }
 
 /// `list|join(", ")`: the texts of a list as one.

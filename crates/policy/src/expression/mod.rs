@@ -47,8 +47,8 @@
 //! # Limits
 //! Only what is listed in [`FILTERS`] and [`TESTS`] is there: of the engine's own, those that cannot panic and whose
 //! results are not much larger than their arguments. An expression has at most [`MAX_LENGTH`] bytes, which bounds how deep
-//! it nests, and an evaluation at most [`FUEL`] steps. Text times a number (`"-" * n`) ends at 100 MB: not to be done with a
-//! client's number. `~` writes booleans as the engine does (`True`).
+//! it nests, and an evaluation at most [`FUEL`] steps. Text times a number (`"-" * n`) is refused; the engine has it, and it
+//! would end at 100 MB. `~` writes booleans as the engine does (`True`).
 
 mod body;
 mod check;

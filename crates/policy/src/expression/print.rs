@@ -31,7 +31,7 @@ impl Object for Json {
 }
 
 /// A value as text: a text as it is, nothing as none, numbers, booleans, lists and maps as JSON. Holds the stand-ins of
-/// bytes ([`text`]) where the value does.
+/// bytes ([`mod@text`]) where the value does.
 pub(super) fn text(value: &Value, limit: usize) -> Result<Cow<'_, str>, Error> {
     match value.kind() {
         ValueKind::Undefined | ValueKind::None => Ok(Cow::Borrowed("")),

@@ -85,7 +85,8 @@ impl Scope {
         Arc::make_mut(&mut self.root).now = Value::from_object(Now(now));
     }
 
-    /// Sets `consumer`: a map, such as [`Consumer::to_value`](crate::consumer::Consumer::to_value). Before, nothing is in it, so that it is false, and equal to nothing is what it names.
+    /// Sets `consumer`: a map, such as [`Consumer::to_value`](crate::consumer::Consumer::to_value). Before, nothing is in
+    /// it, so that it is false, and equal to nothing is what it names.
     pub fn set_consumer(&mut self, consumer: Value) {
         Arc::make_mut(&mut self.root).consumer = consumer;
     }
@@ -231,6 +232,9 @@ struct Fields {
     all: bool,
 }
 
+/// A name and a value.
+type Pair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
 #[derive(Clone, Copy, Debug)]
 enum Source {
     Headers,
@@ -271,28 +275,43 @@ impl Object for Fields {
         }
     }
 
-    /// The names in order, each once; pseudo-headers are no headers here.
+    /// Parameters and cookies as often as they are there; headers, and lists of values, once for each name, without
+    /// pseudo-headers. Unlike a lookup, this never gives an error for a value: the engine panics where it compares two.
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(self.names())
+        Enumerator::KeyValueIter(Box::new(self.pairs().into_iter()))
     }
 }
 
 impl Fields {
-    fn names(&self) -> Vec<Value> {
-        let mut names: Vec<Cow<'_, [u8]>> = match self.source {
+    fn pairs(&self) -> Vec<(Value, Value)> {
+        let pairs: Vec<Pair<'_>> = match self.source {
             Source::Headers => {
-                let fields = self.headers.iter().map(|(name, _)| name);
-                fields.filter(|name| !name.starts_with(b":")).map(Cow::Borrowed).collect()
+                let fields = self.headers.iter().filter(|(name, _)| !name.starts_with(b":"));
+                fields.map(|(name, value)| (name.into(), value.into())).collect()
             }
             Source::Query => {
                 let query = RequestHead::new(&self.headers).query.unwrap_or_default();
-                query::parameters(query).map(|parameter| parameter.decoded_name()).collect()
+                let parameters = query::parameters(query);
+                parameters.map(|parameter| (parameter.decoded_name(), parameter.decoded_value())).collect()
             }
-            Source::Cookies => cookie::cookies(&self.headers).map(|(name, _)| Cow::Borrowed(name)).collect(),
+            Source::Cookies => {
+                let cookies = cookie::cookies(&self.headers);
+                cookies.map(|(name, value)| (name.into(), value.into())).collect()
+            }
         };
         let mut seen = HashSet::new();
-        names.retain(|name| seen.insert(name.clone()));
-        names.iter().map(|name| text_value(name)).collect()
+        let each = !self.all && !matches!(self.source, Source::Headers);
+        let pairs = pairs.iter().filter(|(name, _)| each || seen.insert(name));
+        pairs
+            .map(|(name, value)| {
+                let value = match self.source {
+                    _ if self.all => Value::from(self.values(&text::from_bytes(name))),
+                    Source::Headers => self.joined(&text::from_bytes(name)),
+                    Source::Query | Source::Cookies => text_value(value),
+                };
+                (text_value(name), value)
+            })
+            .collect()
     }
 
     fn values(&self, key: &str) -> Vec<Value> {

@@ -45,6 +45,11 @@ fn mistakes_are_told_in_one_line_with_the_place() {
         ("1 is not divisibleby 0", "unknown test \"divisibleby\""),
         ("request.method.lower() == 'get'", "there are no methods: instead of .lower() use a filter"),
         ("range(3)", "unknown variable \"range\""),
+        (
+            "'-' * request.query.n|int == ''",
+            "text can't be multiplied: a client could choose how often (column 5",
+        ),
+        ("request.query.n|int * \"-\"", "text can't be multiplied"),
         ("request.path[::-1]", "a slice has no step: write [start:end] (column 15"),
         ("request.path[1:2:request.query.n|int]", "no step"),
         ("request.path[{'a': 1}['a']: :2]", "no step"),

@@ -84,6 +84,10 @@ fn a_head_forgets_what_is_true_of_one_body_only() {
     assert_eq!(names(&request(&on_request(operations.clone()), &dressed(post("{}"))).head), expected);
     assert_eq!(names(&response(&on_response(operations.clone()), &dressed(answer("{}"))).head), expected);
 
+    // What a rule says of the new body stays.
+    let said = json!([{"set": {"header": "etag", "to": "\"new\""}}, {"set": {"json": "/a", "to": 1}}]);
+    assert_eq!(all(&request(&on_request(said), &dressed(post("{}"))), "etag"), ["\"new\""]);
+
     // Where heads wait, only what has changed is known, and the length is the new one.
     let worker = holding(json!([{"request": operations, "response": operations}]));
     let forwarded = request(&worker, &dressed(post("{}")));
@@ -139,6 +143,14 @@ fn what_no_rule_touches_passes() {
         let answered = response(&worker, &message);
         assert_eq!(answered, message.clone().with("x-seen", "1"), "{message:?}");
     }
+}
+
+/// An upstream may leave the upgrade alone.
+#[test]
+fn an_upgrade_with_a_body_is_rewritten_like_any_request() {
+    let worker = on_request(json!([{"remove": {"json": "/admin"}}]));
+    let message = post(r#"{"admin":true}"#).with("upgrade", "websocket").with("connection", "upgrade");
+    assert_eq!(request(&worker, &message).text(), "{}");
 }
 
 #[test]
@@ -201,6 +213,19 @@ fn other_types_can_be_json() {
     assert_eq!(request(&worker, &post("{}")).text(), "{}");
 }
 
+/// What a template makes of a body has to be JSON, and what can't be read is not replaced either.
+#[test]
+fn whole_bodies_are_what_they_say() {
+    let worker = on_request(json!([{"set": {"body": "[{{ request.query.q }}]{{ request.query.r }}"}}]));
+    let outcome = worker.run(&post("{}").with(":path", "/?q=1&r=2"), &Message::response(200));
+    refused(&outcome, 400, "meshgate_transform_template");
+    let rules =
+        json!([{"request": [{"set": {"body": "<p>", "content_type": "text/html"}}], "on_error": "skip"}]);
+    let worker = Worker::<Transform>::new(&World::new(), json!({"rules": rules}));
+    let message = post("{}").with("content-encoding", "zstd");
+    assert_eq!(request(&worker, &message), message);
+}
+
 #[test]
 fn conditions_on_the_body() {
     let rules = json!([
@@ -211,6 +236,11 @@ fn conditions_on_the_body() {
     assert_eq!(json_request(&worker, r#"{"kind":"b"}"#).text(), r#"{"kind":"b","seen":true,"always":1}"#);
     assert_eq!(json_request(&worker, r#"{"kind":"a"}"#).text(), r#"{"kind":"a","always":1}"#);
     assert_eq!(request(&worker, &Message::get("/")), Message::get("/"));
+
+    // What can't be read does not pass for something else, and what is empty is nothing.
+    let broken = worker.run(&post("{\"kind\":\"b\""), &Message::response(200));
+    refused(&broken, 400, "meshgate_transform_invalid_json");
+    assert_eq!(json_request(&worker, "").body, b"");
 
     let worker = holding(json!([
         {"when": "body.kind == 'b'", "request": [{"set": {"header": "x-kind", "to": "{{ body.kind }}"}}]},

@@ -161,6 +161,7 @@ fn consumers_in_templates() {
     let worker = Worker::<Transform>::new(
         &world,
         json!({"rules": [
+            {"when": "request.method == 'PUT'", "request": [{"set": {"header": "x-who", "to": "no"}}]},
             {"when": "consumer.plan == 'gold'", "request": [{"set": {"header": "x-who", "to": "{{ consumer.name }}"}}]},
             {"when": "consumer.plan == 'free'", "request": [{"set": {"header": "x-who", "to": "no"}}]},
         ]}),

@@ -31,7 +31,7 @@ const PAYMENT: &str = r#"{
   "card": {"holder": "Ada Lovelace", "number": "4111 1111 1111 1111"},
   "ssn": "524-71-3806",
   "receipt": "sent to ada@example.com",
-  "aws_key": "AKIAIOSFODNN7EXAMPLE"
+  "aws_key": "AKIAQ3EGRIMDJK7X2ZSV"
 }
 "#;
 

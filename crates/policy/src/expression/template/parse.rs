@@ -2,8 +2,8 @@
 
 use super::super::check::{Token, computes, tokens};
 use super::super::{ExpressionError, FUNCTIONS, Needs, Part, Place, compile_part, scope};
-use super::sink::is_field_content;
 use super::{Compiled, Loop, MAX_NESTING, MAX_SOURCE, Piece, Sink};
+use crate::headers::HeaderValue;
 
 /// The tags that begin or end something, for the error about one that there is not.
 const TAGS: [&str; 8] = ["elif", "else", "endfor", "endif", "for", "if", "raw", "set"];
@@ -25,10 +25,7 @@ pub(super) fn parse(source: &str, sink: Sink) -> Result<(Vec<Piece>, Needs), Exp
         json: Json::default(),
         needs: Needs::default(),
     };
-    let (pieces, last) = parser.block(&[])?;
-    if let Some(tag) = last {
-        return Err(parser.error(tag.start, format!("{} ends nothing that is open", tag.keyword)));
-    }
+    let (pieces, _) = parser.block(&[])?;
     if parser.json.in_string {
         return Err(parser.error(end.len(), "the JSON text ends within a string"));
     }
@@ -91,23 +88,23 @@ impl<'a> Parser<'a> {
                         "for" => pieces.push(self.nested(start, |parser| parser.looped(tag))?),
                         "set" => pieces.push(self.set(tag)?),
                         "raw" => self.raw(tag, &mut pieces)?,
-                        // The caller can't use it, either: it says so, with all that it knows.
-                        keyword if TAGS.contains(&keyword) => return self.stray(tag, ends),
-                        keyword => {
-                            return Err(ExpressionError::unknown(self.source, start, "tag", keyword, &TAGS));
-                        }
+                        _ => return Err(self.stray(tag, ends)),
                     }
                 }
             }
         }
     }
 
-    fn stray<T>(&self, tag: Tag<'a>, ends: &[&str]) -> Result<T, ExpressionError> {
-        let why = match ends.last() {
-            Some(end) => format!("found {}, expected {end}", tag.keyword),
-            None => format!("{} has nothing that it belongs to", tag.keyword),
-        };
-        Err(self.error(tag.start, why))
+    /// Of a tag that has no place here.
+    fn stray(&self, tag: Tag<'a>, ends: &[&str]) -> ExpressionError {
+        let Tag { start, keyword, .. } = tag;
+        match ends.last() {
+            _ if !TAGS.contains(&keyword) => {
+                ExpressionError::unknown(self.source, start, "tag", keyword, &TAGS)
+            }
+            Some(end) => self.error(start, format!("found {keyword}, expected {end}")),
+            None => self.error(start, format!("{keyword} has nothing that it belongs to")),
+        }
     }
 
     /// Reads a block within the one that is being read.
@@ -235,30 +232,26 @@ impl<'a> Parser<'a> {
     fn set(&mut self, tag: Tag<'a>) -> Result<Piece, ExpressionError> {
         let Part { within, start, text } = tag.rest;
         let mut tokens = tokens(text);
-        let name = match (tokens.next(), tokens.next()) {
-            (Some((at, Token::Name(name))), Some((equals, Token::Other('=')))) => {
-                let name = self.new_name(Part { start: start.saturating_add(at), ..tag.rest }, name)?;
-                (name, equals.saturating_add(1))
-            }
-            _ => return Err(tag.rest.error(0, "expected set name = expression")),
+        let (Some((at, Token::Name(name))), Some((equals, Token::Other('=')))) =
+            (tokens.next(), tokens.next())
+        else {
+            return Err(tag.rest.error(0, "expected set name = expression"));
         };
-        let (name, from) = name;
-        let value =
-            Part { within, start: start.saturating_add(from), text: text.get(from..).unwrap_or_default() };
-        let value = self.compile(value)?;
+        let name = self.new_name(Part { start: start.saturating_add(at), ..tag.rest }, name)?;
+        let from = equals.saturating_add(1);
+        let text = text.get(from..).unwrap_or_default();
+        let value = self.compile(Part { within, start: start.saturating_add(from), text })?;
         self.locals.push(name);
         Ok(Piece::Set { name: name.into(), value })
     }
 
     /// A name that a template gives: never one that means something already.
     fn new_name(&self, part: Part<'a>, name: &'a str) -> Result<&'a str, ExpressionError> {
-        const KEYWORDS: [&str; 13] =
-            ["and", "else", "false", "if", "in", "is", "loop", "none", "not", "or", "true", "False", "True"];
-        if scope::ROOT.contains(&name)
-            || FUNCTIONS.contains(&name)
-            || KEYWORDS.contains(&name)
-            || name == "None"
-        {
+        const KEYWORDS: [&str; 14] = [
+            "and", "else", "false", "if", "in", "is", "loop", "none", "not", "or", "true", "False", "None",
+            "True",
+        ];
+        if scope::ROOT.contains(&name) || FUNCTIONS.contains(&name) || KEYWORDS.contains(&name) {
             return Err(part.error(0, format!("{name} is there already: take another name")));
         }
         Ok(name)
@@ -294,7 +287,7 @@ impl<'a> Parser<'a> {
             return Ok(());
         }
         match self.sink {
-            Sink::Header if !is_field_content(text.as_bytes()) => {
+            Sink::Header if HeaderValue::new(text.as_bytes()).is_err() => {
                 return Err(self.error(from, "a header value holds no line breaks and no control characters"));
             }
             Sink::Json => {

@@ -6,6 +6,7 @@ use percent_encoding::percent_encode;
 use super::Problem;
 use crate::expression::filters::RESERVED;
 use crate::expression::{print, text};
+use crate::headers::HeaderValue;
 
 /// The place that a template's result goes to. It decides how values are escaped; the text of the template itself is the
 /// user's, and stays as it is.
@@ -42,10 +43,8 @@ pub(super) fn emit(
         Sink::Text => out.extend_from_slice(&text::to_bytes(&text)),
         Sink::Header => {
             let bytes = text::to_bytes(&text);
-            if !is_field_content(&bytes) {
-                return Err(Problem::ControlCharacter);
-            }
-            out.extend_from_slice(&bytes);
+            let value = HeaderValue::new(&*bytes).map_err(|_| Problem::ControlCharacter)?;
+            out.extend_from_slice(value.as_bytes());
         }
         Sink::Url => {
             let bytes = text::to_bytes(&text);
@@ -55,11 +54,6 @@ pub(super) fn emit(
         Sink::Xml | Sink::Html => escape_markup(&text, out),
     }
     if out.len() > limit { Err(Problem::TooLong) } else { Ok(()) }
-}
-
-/// Whether bytes can be part of a header value: visible characters, spaces, tabs and bytes from 0x80.
-pub(super) fn is_field_content(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..))
 }
 
 /// The five characters that mean something, and what may not be in a text at all (XML 1.0 section 2.2; what is not allowed

@@ -90,6 +90,35 @@ fn tags_do_what_they_do_in_jinja() {
 }
 
 #[test]
+fn headers_parameters_and_cookies_can_be_listed() {
+    let headers =
+        Headers::from_pairs([(":path", "/?b=2&a=1&b=3"), ("x", "1"), ("cookie", "c=1; c=2"), ("x", "2")]);
+    let scope = Scope::new(&RequestHead::new(&headers));
+    for (source, expected) in [
+        ("{% for k, v in request.headers|items %}{{ k }}={{ v }} {% endfor %}", "x=1, 2 cookie=c=1; c=2 "),
+        ("{% for k, v in request.query|items %}{{ k }}={{ v }} {% endfor %}", "b=2 a=1 b=3 "),
+        ("{% for k, v in request.cookies|items %}{{ k }}={{ v }} {% endfor %}", "c=1 c=2 "),
+        ("{% for k, v in request.query_all|items %}{{ k }}={{ v }} {% endfor %}", r#"b=["2","3"] a=["1"] "#),
+        ("{{ request.query_all }} {{ request.query|length }}", r#"{"b":["2","3"],"a":["1"]} 3"#),
+        // Values that a lookup refuses must not be compared.
+        (
+            "{{ request.query < request.cookies }}{{ request.query|items < request.cookies|items }}",
+            "truetrue",
+        ),
+        ("{{ request.query == request.cookies }}", "false"),
+        (
+            "{{ request < request.headers }}{{ path == request.query }}{{ [request.query] < [request.query] }}",
+            "truefalsefalse",
+        ),
+    ] {
+        let found = compile(source, Sink::Text).render(&scope).map(|found| String::from_utf8(found).unwrap());
+        assert_eq!(found.as_deref(), Ok(expected), "{source}");
+    }
+    let twice = compile("{{ request.query }}", Sink::Text).render(&scope).map_err(|error| error.problem);
+    assert_eq!(twice, Err(Problem::NoAnswer(ErrorKind::InvalidOperation)));
+}
+
+#[test]
 fn values_are_written_as_json_has_them() {
     check(
         Sink::Text,
@@ -199,6 +228,48 @@ fn bodies_keep_the_text_of_their_numbers() {
             ("{{ body.name }}", "a\"b\n<é>"),
         ],
     );
+}
+
+#[test]
+fn bodies_of_any_form_are_read() {
+    let mut scope = scope();
+    for (body, source, expected) in [
+        (r#" {"a\u0062": 1, "x": 1, "": 3, "x": 2} "#, "{{ body.ab }}{{ body.x }}{{ body[''] }}", "123"),
+        (
+            r#"{"x": 1, "y": 2, "x": 3}"#,
+            "{{ body|length }}{% for k, v in body|items %} {{ k }}{{ v }}{% endfor %}",
+            "2 x3 y2",
+        ),
+        (r#"{"x": 1, "x": 2}"#, "{{ body }}{{ [body]|tojson }}", r#"{"x": 1, "x": 2}[{"x": 1, "x": 2}]"#),
+        (r#"{"\ud800": "\ud83d\ude00"}"#, "{{ body|items|first|last }}", "\u{1f600}"),
+        (r#" "a\nb" "#, "{{ body }}", "a\nb"),
+        ("-0", "{{ body }} {{ body + 1 }}", "-0 1"),
+        ("1e999", "{{ body }} {{ body > 5 }}", "1e999 true"),
+        ("[[[1.0]]]", "{{ body[0][0][0] }}{{ body[0][0] }}{{ body[3] }}", "1.0[1.0]"),
+        ("[]", "{{ body|first }}{{ body|length }}{% if body %}x{% endif %}", "0"),
+        ("{}", "{{ body.a }}{% if body %}x{% endif %}", ""),
+    ] {
+        scope.set_body(body.as_bytes());
+        let found = compile(source, Sink::Text).render(&scope).map(|found| String::from_utf8(found).unwrap());
+        assert_eq!(found.as_deref(), Ok(expected), "{body}: {source}");
+    }
+    scope.set_body(b"{\"a\": \"\xff\", \"\xfe\": 1}");
+    let render = |source, sink| compile(source, sink).render(&scope).unwrap();
+    assert_eq!(render("{{ body.a }}", Sink::Text), b"\xff");
+    assert_eq!(render("{{ body }}", Sink::Text), b"{\"a\": \"\xff\", \"\xfe\": 1}");
+    assert_eq!(render("{{ body }}", Sink::Json), "{\"a\": \"\u{fffd}\", \"\u{fffd}\": 1}".as_bytes());
+}
+
+/// The engine recurses where it compares.
+#[test]
+fn the_deepest_body_can_be_compared() {
+    let nested = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+    let mut scope = scope();
+    scope.set_body(nested(128).as_bytes());
+    let compare = compile("{{ body == (body|string)|fromjson }} {{ body < [body] }}", Sink::Text);
+    assert_eq!(compare.render(&scope).unwrap(), b"true true");
+    scope.set_body(nested(129).as_bytes());
+    assert_eq!(compile("{{ body is string }}", Sink::Text).render(&scope).unwrap(), b"true");
 }
 
 #[test]
