@@ -97,15 +97,18 @@ pub fn header_name(name: &str, path: &Path) -> Result<HeaderName, ConfigError> {
     Ok(parsed)
 }
 
-/// A status that can be sent.
+/// The status of an answer with a body.
 ///
 /// # Errors
-/// It is not one.
+/// It is not one, or one whose answers end with the head (RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5): bytes behind it
+/// would be read as the next answer.
 pub fn status(status: u16, path: &Path) -> Result<u16, ConfigError> {
-    if (200..=599).contains(&status) {
-        return Ok(status);
+    let error = ConfigError::at(path).found(status.to_string());
+    match status {
+        204 | 205 | 304 => Err(error.expected("a status whose answers have a body")),
+        200..=599 => Ok(status),
+        _ => Err(error.expected("a status from 200 to 599")),
     }
-    Err(ConfigError::at(path).found(status.to_string()).expected("a status from 200 to 599"))
 }
 
 /// Forms to choose from.

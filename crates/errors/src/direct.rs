@@ -13,7 +13,7 @@ use crate::compile::{self, Allowed};
 use crate::config::{DirectConfig, RedirectConfig, StaticConfig};
 use crate::format::{Document, Format};
 use crate::metrics::Event;
-use crate::occasion::Occasion;
+use crate::occasion::{MAX_BODY, Occasion};
 use crate::reason;
 
 const CONTENT_TYPE: HeaderName = HeaderName::constant("content-type");
@@ -104,7 +104,12 @@ impl Direct {
                 occasion.consumer(
                     body.needs_consumer() || headers.iter().any(|(_, template)| template.needs_consumer()),
                 );
-                reply.body = occasion.render(body, usize::MAX).unwrap_or_default();
+                let Some(body) = occasion.render(body, MAX_BODY) else {
+                    let detail = "This request can't be answered with what it holds.";
+                    let reply = unfit(occasion, formats, detail, "meshgate_direct_response_failed");
+                    return Some((reply, Event::Direct));
+                };
+                reply.body = body;
                 if !reply.body.is_empty() {
                     reply = reply.with_header(CONTENT_TYPE, content_type.clone());
                 }
@@ -123,7 +128,11 @@ impl Direct {
                         Reply::new(redirect.status, "meshgate_redirect").with_header(LOCATION, location);
                     Some((reply, Event::Redirected))
                 }
-                None => Some((unfit(occasion, formats), Event::TemplateFailed)),
+                None => {
+                    let detail = "This request can't be sent on to its new address.";
+                    let reply = unfit(occasion, formats, detail, "meshgate_redirect_failed");
+                    Some((reply, Event::TemplateFailed))
+                }
             },
             Action::Error { status, answer } => {
                 let (title, detail) = reason::of_status(*status);
@@ -148,24 +157,23 @@ impl Direct {
     }
 }
 
-/// The answer where an address can't be made from what the client sent.
-fn unfit(occasion: &mut Occasion<'_>, formats: &[Format]) -> Reply {
+/// The answer where one can't be made from what the client sent.
+fn unfit(
+    occasion: &mut Occasion<'_>,
+    formats: &[Format],
+    detail: &'static str,
+    details: &'static str,
+) -> Reply {
     let (title, _) = reason::of_status(400);
     let problem = Document {
         kind: "about:blank".into(),
         title: title.into(),
-        detail: Some("This request can't be sent on to its new address.".into()),
+        detail: Some(detail.into()),
         members: occasion.members(),
         ..Document::default()
     };
-    let base = Base {
-        status: 400,
-        problem,
-        grpc_status: None,
-        retry_after: None,
-        fields: Vec::new(),
-        details: "meshgate_redirect_failed",
-    };
+    let base =
+        Base { status: 400, problem, grpc_status: None, retry_after: None, fields: Vec::new(), details };
     Answer::default().reply(base, occasion, formats)
 }
 
@@ -198,7 +206,10 @@ fn written(config: StaticConfig, path: &Path) -> Result<Action, ConfigError> {
         Ok((compile::header_name(&name, &path)?, template))
     });
     Ok(Action::Static {
-        status: compile::status(config.status, &path.key("status"))?,
+        status: match config.status {
+            status @ (204 | 205 | 304) if config.body.is_empty() => status,
+            status => compile::status(status, &path.key("status"))?,
+        },
         body: compile::template(&config.body, sink, REQUEST, path.key("body"))?,
         content_type,
         headers: headers.collect::<Result<_, ConfigError>>()?,

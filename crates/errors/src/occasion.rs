@@ -18,7 +18,7 @@ use crate::config::Included;
 use crate::metrics::Event;
 
 /// The longest body that a template makes, in bytes.
-const MAX_BODY: usize = 256 * 1024;
+pub const MAX_BODY: usize = 256 * 1024;
 
 /// The longest id, in bytes.
 const MAX_ID: usize = 128;

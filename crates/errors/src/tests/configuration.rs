@@ -171,6 +171,10 @@ fn answers() {
             "rules[0].respond.status: found 600, expected a status from 200 to 599",
         ),
         (
+            json!({"rules": [{"respond": {"status": 204}}]}),
+            "rules[0].respond.status: found 204, expected a status whose answers have a body",
+        ),
+        (
             json!({"rules": [{"respond": {"status": "503"}}]}),
             r#"rules[0].respond.status: found "503", expected a whole number from 0 to 65535: write it without quotes"#,
         ),
@@ -267,6 +271,10 @@ fn direct_answers() {
         (
             json!({"direct": [{"respond": {"status": 100}}]}),
             "direct[0].respond.status: found 100, expected a status from 200 to 599",
+        ),
+        (
+            json!({"direct": [{"respond": {"status": 304, "body": "x"}}]}),
+            "direct[0].respond.status: found 304, expected a status whose answers have a body",
         ),
         (
             json!({"direct": [{"respond": {"body": "{{ response.status }}"}}]}),

@@ -39,6 +39,20 @@ fn answers_are_given_in_order() {
     assert_eq!(send(direct, &Message::get("/other")).forwarded().head.get(":path"), Some("/other"));
 }
 
+/// A client's values must neither fill the memory nor leave an answer without its body.
+#[test]
+fn a_body_that_cannot_be_made_is_an_error() {
+    let direct = json!([{
+        "match": {"path": "/list"},
+        "respond": {"body": "{% for a in request.query_all.x %}{% for b in request.query_all.x %}{{ request.query_string }}{% endfor %}{% endfor %}"},
+    }]);
+    let query = vec!["x=12345678"; 60].join("&");
+    let answer = send(direct.clone(), &Message::get(&format!("/list?{query}")));
+    assert_eq!((answer.status(), answer.details), (400, Some("meshgate_direct_response_failed")));
+    assert_eq!(problem(&answer)["detail"], "This request can't be answered with what it holds.");
+    assert_eq!(send(direct, &Message::get("/list?x=1&x=2")).answer().text(), "x=1&x=2".repeat(4));
+}
+
 #[test]
 fn redirects_lead_where_the_configuration_says() {
     for (redirect, target, status, location) in [
