@@ -145,6 +145,34 @@ impl Match {
     pub fn holds(&self, input: &Input<'_>) -> bool {
         let Input { request, response, roll } = *input;
         let content = response.unwrap_or(request.headers);
+        self.request_holds(request)
+            && self.status.as_ref().is_none_or(|_| {
+                let status = response.and_then(|response| response.first(":status")).and_then(number_of);
+                status.is_some_and(|status| self.allows_status(status))
+            })
+            && holds(self.content_type.as_ref(), |pattern| {
+                content.all("content-type").any(|value| pattern.matches(value))
+            })
+            && self.chance_holds(roll)
+    }
+
+    /// Whether this holds for a request and some response to it: `status` and `content_type` are taken for granted. `roll` is
+    /// that of [`Input`].
+    pub fn may_hold(&self, request: &RequestHead<'_>, roll: &dyn Fn() -> u16) -> bool {
+        self.request_holds(request) && self.chance_holds(roll)
+    }
+
+    /// Whether `status` allows this status, or is left out.
+    pub fn allows_status(&self, status: u16) -> bool {
+        holds(self.status.as_ref(), |pattern| pattern.matches(status))
+    }
+
+    fn chance_holds(&self, roll: &dyn Fn() -> u16) -> bool {
+        self.percent.as_ref().is_none_or(|percent| roll() < percent.hundredths())
+    }
+
+    /// The parts that are about the request alone.
+    fn request_holds(&self, request: &RequestHead<'_>) -> bool {
         holds(self.method.as_ref(), |method| *method.0 == *request.method)
             && holds(self.host.as_ref(), |host| {
                 host.matches(request.authority, || request.headers.first(":scheme"))
@@ -162,14 +190,6 @@ impl Match {
             && self.cookie.as_ref().is_none_or(|cookie| {
                 cookie.hold(|name: &[u8], test| cookie::values(request.headers, name).any(test))
             })
-            && self.status.as_ref().is_none_or(|statuses| {
-                let status = response.and_then(|response| response.first(":status")).and_then(number_of);
-                status.is_some_and(|status| statuses.iter().any(|pattern| pattern.matches(status)))
-            })
-            && holds(self.content_type.as_ref(), |pattern| {
-                content.all("content-type").any(|value| pattern.matches(value))
-            })
-            && self.percent.as_ref().is_none_or(|percent| roll() < percent.hundredths())
     }
 
     /// The values of the names in the path template that the request satisfies: of the first, if there are several.
