@@ -227,6 +227,10 @@ impl Limit {
             let error = ConfigError::at(path.key("when")).found("a condition on the response");
             return Err(error.expected(REQUEST_ONLY).hint(NO_RESPONSE));
         }
+        if when.as_ref().is_some_and(Condition::needs_body) {
+            let error = ConfigError::at(path.key("when")).found("a condition on the body");
+            return Err(error.expected("conditions on the head of the request: limits count before there is a body"));
+        }
         let rule = match (rate, quota, burst) {
             (Some(rate), None, burst) => {
                 let amount = check_amount(rate, &path.key("rate"))?;

@@ -53,6 +53,9 @@ impl<'a> Request<'a> {
 
     fn scope(&self) -> Scope {
         let mut scope = Scope::new(self.head);
+        if let Ok(mut host) = self.host.try_borrow_mut() {
+            scope.set_now(host.now());
+        }
         if let Some(Identity { consumer, key_id }) = self.identity {
             let text = |bytes| Value::from(String::from_utf8_lossy(bytes));
             scope.set_consumer(Value::from_pairs([

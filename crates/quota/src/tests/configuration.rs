@@ -91,6 +91,10 @@ fn limits() {
         json!({"name": "a", "rate": "1/s", "when": "response.status == 200"}),
         ".when: found a condition on the response, expected conditions on the request only: requests are decided on before there is a response",
     );
+    limit_refused(
+        json!({"name": "a", "rate": "1/s", "when": "body.size == 1"}),
+        ".when: found a condition on the body, expected conditions on the head of the request: limits count before there is a body",
+    );
 }
 
 #[test]

@@ -290,6 +290,16 @@ fn instances_and_consumers_do_not_meet() {
 }
 
 #[test]
+fn a_condition_knows_the_time() {
+    let world = World::new();
+    let limits = json!([{"name": "first-minute", "quota": "1/d", "when": "now.unix % 3600 < 60"}]);
+    let worker = Worker::<Quota>::new(&world, with([("/plans/free/limits", limits)]));
+    assert_eq!(statuses(&worker, 2), [200, 429]);
+    world.advance(Duration::from_secs(60));
+    assert_eq!(statuses(&worker, 2), [200, 200]);
+}
+
+#[test]
 fn the_day_begins_at_midnight_utc() {
     let world = World::new();
     let limits = json!([{"name": "daily", "quota": "1/d"}]);
