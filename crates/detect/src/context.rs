@@ -137,14 +137,16 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Of a value that begins at `start`; what is before `floor` is not looked at.
-    pub fn new(text: &Text<'_>, floor: usize, start: usize) -> Self {
+    /// Of a value that begins at `start`; what is before `floor` is not looked at. `None`: there are no words.
+    pub fn new(text: &Text<'_>, floor: usize, start: usize) -> Option<Self> {
         let (prose, key) = names(text.slice(floor..start));
-        Self {
+        let (key, given) = (key.unwrap_or_default(), text.key.unwrap_or_default());
+        let mut bytes = prose.iter().chain(key).chain(given);
+        bytes.any(u8::is_ascii_alphabetic).then(|| Self {
             prose: Words::new(prose),
-            key: Words::new(key.unwrap_or_default()),
-            given: Words::new(text.key.unwrap_or_default()),
-        }
+            key: Words::new(key),
+            given: Words::new(given),
+        })
     }
 }
 
@@ -197,7 +199,7 @@ fn named(before: &[u8]) -> Option<&[u8]> {
             }
         }
         [.., b',' | b'['] => {
-            let open = before.iter().rposition(|byte| matches!(byte, b'[' | b'{' | b'}' | b']'))?;
+            let open = memchr::memrchr3(b'[', b'{', b'}', before)?;
             let (rest, [b'[', ..]) = before.split_at_checked(open)? else { return None };
             let rest = rest.trim_ascii_end();
             if rest.ends_with(b":") || rest.ends_with(b"=") { named(rest) } else { None }

@@ -4,6 +4,7 @@
 //! matches anywhere does not: from where on more bytes could change the result. So chunks change nothing, and only what may
 //! still become a match is held back. Matches of one pattern do not overlap: the next begins after the end of the last.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -157,7 +158,7 @@ impl Custom {
         // A match that begins with a byte is one that the byte alone does not rule out.
         let mut first = [false; 256];
         for (byte, may) in (0..=u8::MAX).zip(&mut first) {
-            let text = Text { bytes: &[byte], end: false, key: None };
+            let text = Text { bytes: &[byte], end: false, key: None, last_run: &Cell::default() };
             *may = matches!(walker.walk(&text, 0), Err(Cut) | Ok(Some(_)));
         }
         Self { walker: Arc::new(walker), first: Arc::new(first) }

@@ -11,7 +11,9 @@ pub enum Syntax {
     Form,
     /// A path or query (RFC 3986): `%34`. A `+` of a query counts as a space.
     Url,
-    /// A header value, cookies included: no escapes.
+    /// The value of a cookie: `%34`, as most who write one do; a `+` is one.
+    Cookie,
+    /// A header value: no escapes.
     Header,
     /// Anything else: no escapes.
     Text,
@@ -23,6 +25,7 @@ impl Syntax {
         match self {
             Self::Json => byte == b'\\',
             Self::Form | Self::Url => byte == b'%' || byte == b'+',
+            Self::Cookie => byte == b'%',
             Self::Header | Self::Text => false,
         }
     }
@@ -31,6 +34,7 @@ impl Syntax {
         match self {
             Self::Json => memchr::memchr(b'\\', text),
             Self::Form | Self::Url => memchr::memchr2(b'%', b'+', text),
+            Self::Cookie => memchr::memchr(b'%', text),
             Self::Header | Self::Text => None,
         }
     }
@@ -72,7 +76,7 @@ fn after_backslashes(text: &[u8], start: usize, syntax: Syntax, backslashes: usi
     let rest = text.get(start..)?;
     match (syntax, rest) {
         (Syntax::Form | Syntax::Url, [b'+', ..]) => Some(Escape::byte(1, b' ')),
-        (Syntax::Form | Syntax::Url, [b'%', high, low, ..]) => {
+        (Syntax::Form | Syntax::Url | Syntax::Cookie, [b'%', high, low, ..]) => {
             let byte = hex(*high)?.checked_mul(16)?.checked_add(hex(*low)?)?;
             Some(Escape::byte(3, byte))
         }
@@ -223,7 +227,7 @@ impl Decoded {
 fn may_go_on(window: &[u8], start: usize, syntax: Syntax, backslashes: usize) -> bool {
     let Some(rest) = window.get(start..) else { return false };
     match (syntax, rest) {
-        (Syntax::Form | Syntax::Url, [b'%', digits @ ..]) => {
+        (Syntax::Form | Syntax::Url | Syntax::Cookie, [b'%', digits @ ..]) => {
             digits.len() < 2 && digits.iter().all(u8::is_ascii_hexdigit)
         }
         (Syntax::Json, [b'\\']) => !is_escaped(backslashes),

@@ -1,10 +1,11 @@
 //! A compiled set of detectors, and the scan.
 
+use std::cell::Cell;
 use std::fmt;
 
-use crate::context::{self, Hint, Names};
+use crate::context::{self, Hint, Names, Words};
 use crate::custom::{Custom, DictionaryOptions, PatternError};
-use crate::detectors::Detector;
+use crate::detectors::{Detector, Named};
 use crate::escape::{Decoded, Syntax};
 use crate::finding::Finding;
 use crate::kind::Kind;
@@ -83,7 +84,8 @@ impl ScannerBuilder {
             .iter()
             .flat_map(|entry| entry.detector.literals.iter().map(|literal| (*literal, *entry)))
             .collect();
-        Scanner { shapes, literals: Literals::new(literals), named: entries, customs: self.customs.clone() }
+        let named = entries.iter().filter_map(|entry| Some((*entry, entry.detector.named?))).collect();
+        Scanner { shapes, literals: Literals::new(literals), named, customs: self.customs.clone() }
     }
 }
 
@@ -98,8 +100,8 @@ impl fmt::Debug for ScannerBuilder {
 pub struct Scanner {
     shapes: Vec<(Shape, Vec<Entry>)>,
     literals: Literals<Entry>,
-    /// All of them, for those that judge a value by the name alone.
-    named: Vec<Entry>,
+    /// Those that judge a whole text by its name.
+    named: Vec<(Entry, Named)>,
     customs: Vec<(u32, Kind, Custom)>,
 }
 
@@ -157,14 +159,16 @@ impl Scanner {
         let start = from.saturating_sub(LOOKBEHIND);
         let decoded = Decoded::new(window, start, end, syntax);
         let bytes = decoded.as_ref().map_or(window.get(start..).unwrap_or_default(), |decoded| &decoded.text);
+        let last_run = Cell::default();
         let mut pass = Pass {
             scanner: self,
-            text: Text { bytes, end, key },
+            text: Text { bytes, end, key, last_run: &last_run },
             from: decoded.as_ref().map_or(from.saturating_sub(start), |decoded| decoded.offset(from, start)),
             undecided: bytes.len(),
             decoded: decoded.as_ref(),
             start,
             names: None,
+            names_of: None,
             findings,
         };
         pass.run();
@@ -190,7 +194,8 @@ struct Pass<'a> {
     /// Where the text begins in the window.
     start: usize,
     /// The names in front of the last value that needed them, and where it begins.
-    names: Option<(usize, Names)>,
+    names: Option<Names>,
+    names_of: Option<usize>,
     findings: &'a mut Vec<Finding>,
 }
 
@@ -215,9 +220,12 @@ impl Pass<'_> {
             });
             self.undecided = self.undecided.min(cut.unwrap_or(usize::MAX));
         }
-        if let Some(key) = self.text.key {
-            for entry in &scanner.named {
-                if let Some(found) = entry.detector.named.and_then(|named| named(key, &self.text)) {
+        if let Some(key) = self.text.key
+            && !scanner.named.is_empty()
+        {
+            let name = Words::new(key);
+            for (entry, named) in &scanner.named {
+                if let Some(found) = named(&name, &self.text) {
                     self.found(entry, found);
                 }
             }
@@ -270,7 +278,8 @@ impl Pass<'_> {
             return;
         }
         let context = &entry.detector.context;
-        let hint = if context.is_none() { Hint::None } else { context.hint(self.names(range.start)) };
+        let names = if context.is_none() { None } else { self.names(range.start) };
+        let hint = names.map_or(Hint::None, |names| context.hint(names));
         let confidence = match hint {
             Hint::None => confidence,
             Hint::Raise => confidence.saturating_add(35).min(99),
@@ -284,13 +293,13 @@ impl Pass<'_> {
     }
 
     /// The names in front of what begins at `start`.
-    fn names(&mut self, start: usize) -> &Names {
-        let floor = self.floor(start);
+    fn names(&mut self, start: usize) -> Option<&Names> {
         // Several detectors ask about the same digits.
-        if self.names.as_ref().is_none_or(|(known, _)| *known != start) {
-            self.names = Some((start, Names::new(&self.text, floor, start)));
+        if self.names_of != Some(start) {
+            self.names = Names::new(&self.text, self.floor(start), start);
+            self.names_of = Some(start);
         }
-        &self.names.get_or_insert_with(|| (start, Names::new(&self.text, floor, start))).1
+        self.names.as_ref()
     }
 
     /// How far back the context of what begins at `start` reaches.

@@ -145,7 +145,7 @@ impl Around {
                     & digits(4, 3)
                     & separator(7)
                     & digits(8, 4)
-                    & !word(12)
+                    & !self.ahead(12, |classes| classes.digit)
             }
             Shape::AreaInParentheses => block.open & digits(1, 3) & self.ahead(4, |classes| classes.close),
             Shape::Plus => block.plus & digits(1, 1),

@@ -1,5 +1,6 @@
 //! The decoded text that verifiers read, and what they say of it.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 /// A window of decoded text.
@@ -10,6 +11,8 @@ pub(crate) struct Text<'a> {
     pub end: bool,
     /// The name of the value that the whole text is, where the caller knows one.
     pub key: Option<&'a [u8]>,
+    /// The last run of [`Text::run_again`].
+    pub last_run: &'a Cell<(usize, usize)>,
 }
 
 /// The window ends before the question is answered.
@@ -76,6 +79,22 @@ impl<'a> Text<'a> {
         Ok(start.saturating_add(length))
     }
 
+    /// [`Text::run`] where many begin in each other: what the last one has seen is not looked at again. For one class only.
+    pub fn run_again(&self, start: usize, most: usize, class: impl Fn(u8) -> bool) -> Result<usize, Cut> {
+        let limit = start.saturating_add(most);
+        let (first, last) = self.last_run.get();
+        let (first, last) = if (first..=last).contains(&start) { (first, last) } else { (start, start) };
+        let seen = last.min(limit);
+        let rest = self.slice(seen..limit);
+        let length = rest.iter().take_while(|byte| class(**byte)).count();
+        let end = seen.saturating_add(length);
+        self.last_run.set((first, last.max(end)));
+        if end == self.bytes.len() && end < limit && !self.end {
+            return Err(Cut);
+        }
+        Ok(end)
+    }
+
     /// The bytes from `range`, as many as there are.
     pub fn slice(&self, range: Range<usize>) -> &'a [u8] {
         let end = range.end.min(self.bytes.len());
@@ -95,4 +114,31 @@ impl<'a> Text<'a> {
 /// A letter, a digit or `_`: what a value cannot touch without being a part of something longer.
 pub(crate) fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects, reason = "test code")]
+    use super::*;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn runs_in_each_other_are_looked_at_once() {
+        let bytes = [vec![b'a'; 1_000], vec![b' '], vec![b'a'; 500]].concat();
+        for end in [true, false] {
+            let looks = Cell::new(0_usize);
+            let class = |byte: u8| {
+                looks.set(looks.get() + 1);
+                byte == b'a'
+            };
+            let last_run = Cell::default();
+            let text = Text { bytes: &bytes, end, key: None, last_run: &last_run };
+            for start in (0..bytes.len()).chain([0, 700, 1_200, 3]) {
+                let expected = text.run(start, 100, |byte| byte == b'a');
+                assert_eq!(text.run_again(start, 100, class).ok(), expected.ok(), "{start} {end}");
+            }
+            assert!(looks.get() < 3 * bytes.len(), "{}", looks.get());
+        }
+    }
 }

@@ -98,18 +98,18 @@ impl Action {
     /// A text can stand in the place of a whole number, in quotes. What is only a part of one stays a number.
     fn rewrite_number(&self, window: &[u8], finding: &Finding, target: &Target) -> Vec<u8> {
         let raw = window.get(finding.range.clone()).unwrap_or_default();
+        let whole = |instead| match number::is_whole_number(window, &finding.range) {
+            true => instead,
+            false => mask::digits(raw, None),
+        };
         let text = match self {
             Self::Mask(mask) => return mask::digits(raw, Some(mask)),
             Self::Replace(text) => Sink::Json.escape(text.as_deref().unwrap_or(&target.tag)).into_owned(),
             Self::Hash(tokens) => {
                 tokens.token(Value::new(window, Sink::Json.syntax(), finding).plain()).into_bytes()
             }
-            Self::Drop | Self::Block(_) | Self::Report => return b"null".to_vec(),
+            Self::Drop | Self::Block(_) | Self::Report => return whole(b"null".to_vec()),
         };
-        if number::is_whole_number(window, &finding.range) {
-            [b"\"", text.as_slice(), b"\""].concat()
-        } else {
-            mask::digits(raw, None)
-        }
+        whole([b"\"", text.as_slice(), b"\""].concat())
     }
 }

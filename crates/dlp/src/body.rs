@@ -11,7 +11,7 @@ use crate::kind::Kind;
 use crate::metrics;
 use crate::place::Place;
 use crate::report::Report;
-use crate::stream::{Form, Hold, MAX_KEPT, Records, Step, Stream};
+use crate::stream::{Hold, MAX_KEPT, Step, Stream};
 use crate::{Dlp, answer, whole};
 
 /// How much of an encoded body is decoded at once: what it becomes may be a thousand times as much.
@@ -24,7 +24,6 @@ pub struct Body {
     /// The rules that are for it.
     rules: u64,
     kind: Kind,
-    form: Option<Form>,
     /// How it comes, and how it goes on.
     from: Coding,
     to: Coding,
@@ -35,9 +34,10 @@ pub struct Body {
     left: Option<u64>,
     /// What waits in the proxy.
     hold: Hold,
+    /// No rule does anything to it: what is at hand passes as it came, at once.
+    only_reads: bool,
 }
 
-#[derive(Debug)]
 enum Mode {
     /// As it passes.
     Stream(Stream),
@@ -56,6 +56,18 @@ enum Mode {
     Pass,
 }
 
+/// Nothing of what passes.
+impl std::fmt::Debug for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Stream(_) => "Stream",
+            Self::Recode { .. } => "Recode",
+            Self::Whole => "Whole",
+            Self::Pass => "Pass",
+        })
+    }
+}
+
 /// What is known of a body when its head passes.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
@@ -71,6 +83,8 @@ pub struct Plan {
     pub to: Coding,
     /// Its length, where the head says so.
     pub length: Option<u64>,
+    /// A rule may change it.
+    pub changes: bool,
     /// A rule has to see all of it.
     pub whole: bool,
     /// The head waits for it.
@@ -107,20 +121,22 @@ impl From<HostError> for Stop {
 impl Body {
     /// Begins to look into a body. Returns how its bytes are to come.
     pub fn begin(dlp: &Dlp, plan: Plan) -> (Self, BodyMode) {
-        let Plan { side, rules, kind, from, to, length, whole, holds_head, hold } = plan;
+        let Plan { side, rules, kind, from, to, length, changes, whole, holds_head, hold } = plan;
         let quotes = dlp.rules.need_quotes(rules);
+        let holds_lines = dlp.rules.of(rules).any(|(_, rule)| rule.needs_whole());
+        let longest_line = holds_lines.then_some(dlp.bodies.max_held);
+        let stream = |recodes| Stream::new(recodes, quotes, longest_line);
         let (mode, reads) = if whole {
             let limit = dlp.bodies.max_held;
             (Mode::Whole, BodyMode::Whole { limit, hold_head: holds_head })
         } else if from == Coding::Identity {
-            (Mode::Stream(Stream::new(false, quotes)), BodyMode::Window { limit: usize::MAX })
+            (Mode::Stream(stream(false)), BodyMode::Window { limit: usize::MAX })
         } else {
             let codec = Box::new(Codec::new(from, to, dlp.bodies.max_ratio));
-            let mode =
-                Mode::Recode { stream: Stream::new(true, quotes), codec, out: Vec::new(), passed: false };
+            let mode = Mode::Recode { stream: stream(true), codec, out: Vec::new(), passed: false };
             (mode, BodyMode::Window { limit: usize::MAX })
         };
-        (Self { side, rules, kind, form: None, from, to, mode, seen: 0, left: length, hold }, reads)
+        (Self { side, rules, kind, from, to, mode, seen: 0, left: length, hold, only_reads: !changes }, reads)
     }
 
     /// Looks at what is at hand.
@@ -162,44 +178,34 @@ impl Body {
             *left = left.saturating_sub(bytes.len() as u64);
         }
         let end = at_hand.rest == Rest::End || self.left == Some(0);
-        let hold = if end { Hold::Nothing } else { self.hold };
-        let form = match self.form {
-            Some(form) => form,
-            None if bytes.is_empty() => self.kind.form(&[]),
-            None if self.from == Coding::Identity => *self.form.insert(self.kind.form(&bytes)),
-            // What it begins with is seen once it is decoded.
-            None => self.kind.form(&[]),
-        };
+        let hold = if end || self.only_reads { Hold::Nothing } else { self.hold };
+        let kind = self.kind;
         let place = Place::body(side);
         let Some(scanner) = dlp.rules.scanner(place) else { return Ok(Next::Continue) };
         let mut inspection = Inspection { dlp, rules: self.rules, place, report, quotes: None };
         let step = match &mut self.mode {
-            Mode::Stream(stream) => stream.push(bytes, end, hold, form, scanner, &mut inspection)?,
+            Mode::Stream(stream) => stream.push(bytes, end, hold, kind, scanner, &mut inspection)?,
             Mode::Recode { stream, codec, out, passed } => {
                 for slice in bytes.chunks(SLICE) {
                     let plain = codec.decode(slice)?;
-                    let form = match self.form {
-                        Some(form) => form,
-                        None if plain.is_empty() => continue,
-                        None => *self.form.insert(self.kind.form(&plain)),
-                    };
                     if let Step::Replace(plain) =
-                        stream.push(plain, false, Hold::Nothing, form, scanner, &mut inspection)?
+                        stream.push(plain, false, Hold::Nothing, kind, scanner, &mut inspection)?
+                        && !self.only_reads
                     {
                         out.extend(codec.encode(&plain, false, false)?);
                     }
                 }
-                let form = self.form.unwrap_or(form);
                 if end {
                     codec.finish()?;
                     if let Step::Replace(plain) =
-                        stream.push(Vec::new(), true, Hold::Nothing, form, scanner, &mut inspection)?
+                        stream.push(Vec::new(), true, Hold::Nothing, kind, scanner, &mut inspection)?
+                        && !self.only_reads
                     {
                         out.extend(codec.encode(&plain, true, false)?);
                     }
-                } else if !stream.keeps() {
+                } else if !stream.keeps() && !self.only_reads {
                     let complete = codec.is_complete();
-                    out.extend(codec.encode(&[], complete, form.records == Records::Events)?);
+                    out.extend(codec.encode(&[], complete, kind == Kind::EVENTS)?);
                 }
                 let holds = match hold {
                     Hold::Nothing => false,
@@ -215,6 +221,7 @@ impl Body {
             }
             Mode::Whole | Mode::Pass => Step::Pass,
         };
+        let step = if self.only_reads { Step::Pass } else { step };
         self.finish_part(dlp, host, at_hand, step)
     }
 
@@ -275,9 +282,10 @@ impl Body {
                 Err(error) => return Err(CodecError::Decode(error).into()),
             }
         };
-        let form = self.kind.form(&text);
         let place = Place::body(self.side);
-        let Some(scanner) = dlp.rules.scanner(place) else { return Ok(Next::Continue) };
+        let (Some(form), Some(scanner)) = (self.kind.form(&text, true), dlp.rules.scanner(place)) else {
+            return Ok(Next::Continue);
+        };
         let mut inspection = Inspection { dlp, rules: self.rules, place, report, quotes: None };
         let changed = whole::inspect(&text, form, scanner, &mut inspection)?;
         dlp.metrics.body(host, metrics::Body::Scanned);
@@ -310,7 +318,8 @@ impl Body {
     fn undecodable(&mut self, dlp: &Dlp, host: &mut dyn Host, error: CodecError) -> Next {
         log::info!("a body of a {:?} can't be looked into: {error:?}", self.side);
         let enforced = dlp.rules.of(self.rules).any(|(_, rule)| rule.enforces());
-        let untouched = self.from == self.to && !matches!(self.mode, Mode::Recode { passed: true, .. });
+        let passed = matches!(self.mode, Mode::Recode { passed: true, .. });
+        let untouched = self.only_reads || (self.from == self.to && !passed);
         if untouched && (dlp.bodies.undecodable == Uninspected::Pass || !enforced) {
             dlp.metrics.body(host, metrics::Body::UndecodablePassed);
             self.mode = Mode::Pass;

@@ -16,7 +16,7 @@ use meshgate_policy::matching::{Captures, Input};
 use crate::body::{Body, Plan, reply};
 use crate::config::Uninspected;
 use crate::heads::{self, Stop};
-use crate::kind::is_event_stream;
+use crate::kind::{self, Kind};
 use crate::mend;
 use crate::place::Place;
 use crate::report::Report;
@@ -30,13 +30,22 @@ pub struct DlpExchange {
     dlp: Rc<Dlp>,
     /// The head of the request, for what is decided on its response.
     request: Headers,
-    /// The request asks for a connection of its own: WebSocket, CONNECT.
-    tunnel: bool,
+    /// The connection of its own that the request asks for.
+    tunnel: Option<Tunnel>,
     /// What `percent` is decided by, the same for all rules and both messages.
     roll: Cell<Option<u16>>,
     request_body: Option<Body>,
     response_body: Option<Body>,
     report: Report,
+}
+
+/// What makes a request's body, and that of its response, something else than a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tunnel {
+    /// An upgrade (RFC 9110 section 7.8), as of WebSocket: there is one if the answer is 101.
+    Upgrade,
+    /// CONNECT (RFC 9110 section 9.3.6): there is one if the answer is 2xx.
+    Connect,
 }
 
 impl Exchange for DlpExchange {
@@ -46,10 +55,10 @@ impl Exchange for DlpExchange {
             return Ok(Next::Continue);
         }
         let headers = host.headers(Map::RequestHeaders)?;
-        self.tunnel = is_tunnel(&headers);
+        self.tunnel = Tunnel::of(&headers);
         let next = self.head(&dlp, host, Side::Request, &headers, None, end)?;
         if dlp.rules.look_at_side(Side::Response) {
-            if dlp.rules.look_at(Place::ResponseBody) && !self.tunnel && !matches!(next, Next::Reply(_)) {
+            if dlp.rules.look_at(Place::ResponseBody) && !matches!(next, Next::Reply(_)) {
                 mend::ask_for_readable(&dlp, host, &headers)?;
             }
             self.request = headers;
@@ -95,7 +104,7 @@ impl DlpExchange {
         Self {
             dlp,
             request: Headers::default(),
-            tunnel: false,
+            tunnel: None,
             roll: Cell::new(None),
             request_body: None,
             response_body: None,
@@ -125,7 +134,7 @@ impl DlpExchange {
             Err(Stop::Blocked(blocked)) => return Ok(reply(answer::blocked(side, blocked.status))),
             Err(Stop::Failed(error)) => return Err(error),
         }
-        if self.tunnel && (side == Side::Request || is_switch(headers)) {
+        if self.tunnel.is_some_and(|tunnel| side == Side::Request || tunnel.opens(headers)) {
             return Ok(Next::Continue);
         }
         self.begin_body(dlp, host, side, headers, request, rules, end)
@@ -158,7 +167,8 @@ impl DlpExchange {
             }
             return Ok(Next::Continue);
         };
-        let Ok(from) = Coding::of(headers.all("content-encoding")) else {
+        let coding = Coding::of(headers.all("content-encoding")).ok();
+        let Some(from) = coding.filter(|_| kind::is_readable(headers)) else {
             if end {
                 return Ok(Next::Continue);
             }
@@ -170,8 +180,8 @@ impl DlpExchange {
             return Ok(Next::Continue);
         };
         let active = || dlp.rules.of(set).map(|(_, rule)| rule);
-        let stream = is_event_stream(headers);
-        let whole = !stream && active().any(Rule::needs_whole);
+        // It has no end that could be waited for: its lines are held, one by one.
+        let whole = kind != Kind::EVENTS && active().any(Rule::needs_whole);
         let length = mend::content_length(headers);
         if whole && !end && length.is_some_and(|length| length > dlp.bodies.max_held as u64) {
             if dlp.bodies.over_limit == Uninspected::Block && enforced {
@@ -181,8 +191,9 @@ impl DlpExchange {
             dlp.metrics.body(host, metrics::Body::LargePassed);
             return Ok(Next::Continue);
         }
-        let changes = active().any(|rule| rule.enforces() && rule.action.changes());
-        // What nothing can be changed in is read, and passes as it came.
+        // What is not held may be cut off by a rule that blocks.
+        let changes = active().any(|rule| rule.enforces() && (rule.action.changes() || !whole));
+        // What nothing is done to passes as it came.
         let to = if changes { mend::coding_out(dlp, from, side, request) } else { from };
         if changes {
             let keeps_length = from == Coding::Identity
@@ -200,7 +211,7 @@ impl DlpExchange {
             Side::Request if headers.first("trailer").is_some() => Hold::All,
             Side::Request | Side::Response => Hold::Undecided,
         };
-        let plan = Plan { side, rules: set, kind, from, to, length, whole, holds_head, hold };
+        let plan = Plan { side, rules: set, kind, from, to, length, changes, whole, holds_head, hold };
         let (body, mode) = Body::begin(dlp, plan);
         match side {
             Side::Request => self.request_body = Some(body),
@@ -278,6 +289,7 @@ fn make_scope(
     response: Option<&Headers>,
 ) -> Result<Scope, HostError> {
     let mut scope = Scope::new(head);
+    scope.set_now(host.now());
     if let Some(response) = response {
         scope.set_response(response);
     }
@@ -296,17 +308,36 @@ fn holds(when: &Condition, rule: &Rule, head: &RequestHead<'_>, scope: &mut Scop
     when.holds(&scope).unwrap_or(true)
 }
 
-/// Whether a request asks for a connection of its own, as Envoy decides it: an upgrade (RFC 9110 section 7.8), or CONNECT.
-fn is_tunnel(headers: &Headers) -> bool {
-    let names_upgrade = |value: &[u8]| {
-        value.split(|byte| *byte == b',').any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-    };
-    headers.first(":method") == Some(b"CONNECT")
-        || (headers.all("upgrade").any(|value| !value.is_empty())
-            && headers.all("connection").any(names_upgrade))
+impl Tunnel {
+    /// What a request asks for, as Envoy decides it. WebSocket asks with GET, also where it comes as an extended CONNECT of
+    /// HTTP/2; a request with a body is one with a body, whatever it says of upgrades.
+    fn of(headers: &Headers) -> Option<Self> {
+        let names_upgrade = |value: &[u8]| {
+            value
+                .split(|byte| *byte == b',')
+                .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+        };
+        match headers.first(":method") {
+            Some(b"CONNECT") => Some(Self::Connect),
+            Some(b"GET") if !has_body(headers) => {
+                let upgrades = headers.all("upgrade").any(|value| !value.is_empty())
+                    && headers.all("connection").any(names_upgrade);
+                upgrades.then_some(Self::Upgrade)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether this response gives the request what it asks for.
+    fn opens(self, response: &Headers) -> bool {
+        match (self, response.first(":status")) {
+            (Self::Upgrade, status) => status == Some(b"101"),
+            (Self::Connect, status) => matches!(status, Some([b'2', _, _])),
+        }
+    }
 }
 
-/// Whether a response gives a request the connection that it asked for.
-fn is_switch(headers: &Headers) -> bool {
-    matches!(headers.first(":status"), Some([b'2', _, _] | b"101"))
+/// Whether a head announces a body: one of a message that may be an upgrade is read by an upstream that leaves the upgrade alone.
+fn has_body(headers: &Headers) -> bool {
+    headers.first("transfer-encoding").is_some() || headers.all("content-length").any(|length| length != b"0")
 }

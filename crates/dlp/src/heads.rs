@@ -102,6 +102,23 @@ enum Change {
     Drop,
 }
 
+/// The name of a value.
+#[derive(Clone, Copy)]
+enum Label<'a> {
+    /// It has none.
+    None,
+    /// This.
+    Name(&'a [u8]),
+    /// It is itself this name: rules are for it that are for fields of that name, but it says nothing of itself.
+    Own(&'a [u8]),
+}
+
+impl<'a> From<Option<&'a [u8]>> for Label<'a> {
+    fn from(name: Option<&'a [u8]>) -> Self {
+        name.map_or(Self::None, Self::Name)
+    }
+}
+
 impl Heads<'_> {
     /// What looks into a place, if one of the rules is for it.
     fn scanner(&self, place: Place) -> Option<&Scanner> {
@@ -112,7 +129,7 @@ impl Heads<'_> {
     /// Path and query.
     fn target(&mut self, host: &mut dyn Host, headers: &Headers) -> Result<(), Stop> {
         let head = RequestHead::new(headers);
-        let path = self.value(Place::RequestPath, head.path, None, Sink::Url)?;
+        let path = self.value(Place::RequestPath, head.path, Label::None, Sink::Url)?;
         let query = match head.query {
             Some(query) => self.query(query)?,
             None => None,
@@ -144,18 +161,24 @@ impl Heads<'_> {
         let mut edits: Vec<Edit> = Vec::new();
         for parameter in query::parameters(query) {
             let name = parameter.decoded_name();
-            // A parameter without a value may be one itself.
-            let (text, start) = if parameter.value.is_empty() {
-                (parameter.name, parameter.range.start)
-            } else {
-                (parameter.value, parameter.range.end.saturating_sub(parameter.value.len()))
-            };
-            match self.value(Place::RequestQuery, text, Some(&name), Sink::Url)? {
-                Some(Change::Value(with)) => {
-                    edits.push(Edit { range: start..start.saturating_add(text.len()), with, drops: false });
+            let value_start = parameter.range.end.saturating_sub(parameter.value.len());
+            let first = edits.len();
+            for (text, start, label) in [
+                (parameter.name, parameter.range.start, Label::Own(&name)),
+                (parameter.value, value_start, Label::Name(&name)),
+            ] {
+                match self.value(Place::RequestQuery, text, label, Sink::Url)? {
+                    Some(Change::Value(with)) => {
+                        let range = start..start.saturating_add(text.len());
+                        edits.push(Edit { range, with, drops: false });
+                    }
+                    Some(Change::Drop) => {
+                        edits.truncate(first);
+                        edits.push(drop_piece(query, parameter.range, b'&'));
+                        break;
+                    }
+                    None => {}
                 }
-                Some(Change::Drop) => edits.push(drop_piece(query, parameter.range, b'&')),
-                None => {}
             }
         }
         Ok((!edits.is_empty()).then(|| trim_end(splice(query, &edits), b'&', query)))
@@ -180,7 +203,7 @@ impl Heads<'_> {
                 _ if !look_at_fields || name.starts_with(b":") || STRUCTURAL.contains(&name) => None,
                 _ => {
                     let sink = if URLS.contains(&name) { Sink::Url } else { Sink::Header };
-                    self.value(fields, value, Some(name), sink)?
+                    self.value(fields, value, Label::Name(name), sink)?
                 }
             };
             match change {
@@ -200,7 +223,7 @@ impl Heads<'_> {
             let end = start.saturating_add(piece.len());
             let (name, value) = pair(field, start..end);
             let text = field.get(value.clone()).unwrap_or_default();
-            match self.value(Place::RequestCookies, text, name, Sink::Cookie)? {
+            match self.value(Place::RequestCookies, text, name.into(), Sink::Cookie)? {
                 Some(Change::Value(with)) => edits.push(Edit { range: value, with, drops: false }),
                 Some(Change::Drop) => edits.push(drop_piece(field, start..end, b';')),
                 None => {}
@@ -223,7 +246,7 @@ impl Heads<'_> {
         let end = memchr::memchr(b';', field).unwrap_or(field.len());
         let (name, value) = pair(field, 0..end);
         let text = field.get(value.clone()).unwrap_or_default();
-        Ok(match self.value(Place::ResponseCookies, text, name, Sink::Cookie)? {
+        Ok(match self.value(Place::ResponseCookies, text, name.into(), Sink::Cookie)? {
             Some(Change::Value(with)) => {
                 Some(Change::Value(splice(field, &[Edit { range: value, with, drops: false }])))
             }
@@ -236,13 +259,18 @@ impl Heads<'_> {
         &mut self,
         place: Place,
         text: &[u8],
-        name: Option<&[u8]>,
+        label: Label<'_>,
         sink: Sink,
     ) -> Result<Option<Change>, Stop> {
+        let (key, name) = match label {
+            Label::None => (None, None),
+            Label::Name(name) => (Some(name), Some(name)),
+            Label::Own(name) => (None, Some(name)),
+        };
         let mut findings = std::mem::take(&mut self.findings);
         let found = match self.scanner(place) {
             Some(scanner) if !text.is_empty() => {
-                scanner.scan_value(text, name, sink.syntax(), &mut findings);
+                scanner.scan_value(text, key, sink.syntax(), &mut findings);
                 !findings.is_empty()
             }
             _ => false,

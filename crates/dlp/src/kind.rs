@@ -26,6 +26,16 @@ const DEFAULT_TYPES: [&str; 15] = [
     "text/*",
 ];
 
+/// The byte order mark of UTF-8, which some put in front of a text.
+pub const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// How much white space is waited for to end in front of a body whose head does not say what it is.
+const MAX_BLANK: usize = 4 << 10;
+
+/// Encodings in which ASCII is not written as ASCII: the beginnings of their names, in lower case.
+const UNREADABLE: [&[u8]; 9] =
+    [b"utf-16", b"utf16", b"utf-32", b"utf32", b"utf-7", b"ucs-2", b"ucs-4", b"iso-10646-ucs", b"csunicode"];
+
 /// Which bodies are looked into.
 #[derive(Debug)]
 pub struct Types(Vec<MediaTypePattern>);
@@ -67,15 +77,24 @@ impl Types {
 }
 
 impl Kind {
-    /// The form of the body, once its first bytes are there.
-    pub fn form(self, body: &[u8]) -> Form {
-        match self {
-            Self::Known(form) => form,
-            Self::Unknown if matches!(body.first(), Some(b'{' | b'[' | b'"')) => {
-                Form { sink: Sink::Json, records: Records::One }
-            }
-            Self::Unknown => Form { sink: Sink::Text, records: Records::One },
-        }
+    /// An event stream.
+    pub const EVENTS: Self = Self::Known(Form { sink: Sink::Json, records: Records::Events });
+
+    /// The form of a body that begins like this; `None`: there is nothing yet but white space. `end`: there is no more.
+    pub fn form(self, body: &[u8], end: bool) -> Option<Form> {
+        let sink = match self {
+            Self::Known(form) => return Some(form),
+            Self::Unknown if !end && body.len() < BOM.len() && BOM.starts_with(body) => return None,
+            Self::Unknown => match body.strip_prefix(BOM).unwrap_or(body).trim_ascii_start().first() {
+                Some(b'{' | b'[' | b'"') => Sink::Json,
+                Some(_) => Sink::Text,
+                None if end => Sink::Text,
+                // So much white space is not waited for; and with the escapes of JSON nothing is missed.
+                None if body.len() >= MAX_BLANK => Sink::Json,
+                None => return None,
+            },
+        };
+        Some(Form { sink, records: Records::One })
     }
 }
 
@@ -92,6 +111,7 @@ fn form(content_type: &[u8]) -> Form {
         | b"application/x-jsonlines"
         | b"application/json-seq" => Form { sink: Sink::Json, records: Records::Lines },
         b"application/x-www-form-urlencoded" => whole(Sink::Url),
+        // The strings of a query in GraphQL are those of JSON, and so are its numbers.
         b"application/json" | b"text/json" | b"application/graphql" => whole(Sink::Json),
         b"text/html" | b"text/xml" | b"application/xml" => whole(Sink::Markup),
         _ if essence.ends_with(b"+json") => whole(Sink::Json),
@@ -100,9 +120,17 @@ fn form(content_type: &[u8]) -> Form {
     }
 }
 
-/// Whether this is an event stream: it has no end that could be waited for.
-pub fn is_event_stream(headers: &Headers) -> bool {
-    headers.all("content-type").any(|value| starts_with(value.trim_ascii_start(), b"text/event-stream"))
+/// Whether the body is in an encoding that its bytes can be looked into in.
+pub fn is_readable(headers: &Headers) -> bool {
+    let unreadable = |parameter: &[u8]| {
+        let mut parts = parameter.splitn(2, |byte| *byte == b'=').map(<[u8]>::trim_ascii);
+        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"charset"));
+        let charset = parts.next().unwrap_or_default();
+        let charset = charset.strip_prefix(b"\"").unwrap_or(charset);
+        named && UNREADABLE.iter().any(|prefix| starts_with(charset, prefix))
+    };
+    let values = headers.all("content-type");
+    !values.flat_map(|value| value.split(|byte| *byte == b';').skip(1)).any(unreadable)
 }
 
 fn starts_with(value: &[u8], prefix: &[u8]) -> bool {

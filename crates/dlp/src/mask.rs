@@ -61,7 +61,7 @@ impl Mask {
         let character = self.character;
         match (syntax, raw) {
             (Syntax::Json, [b'\\', b'u', ..]) => masked.extend(format!("\\u{character:04x}").bytes()),
-            (Syntax::Form | Syntax::Url, [b'%', ..]) => {
+            (Syntax::Form | Syntax::Url | Syntax::Cookie, [b'%', ..]) => {
                 // Each byte of a character is an escape.
                 raw.chunks(3).for_each(|_| masked.extend(format!("%{character:02X}").bytes()));
             }

@@ -2,6 +2,8 @@
 
 use meshgate_detect::LOOKBEHIND;
 
+use crate::kind::BOM;
+
 /// Whether the digits at `start` may be a number of a JSON document, and not a part of a string.
 ///
 /// A number is never said to be in a string, so what is put in its place can be made a number. The other way round the
@@ -15,6 +17,7 @@ pub fn may_be_number(window: &[u8], start: usize) -> bool {
         return false;
     }
     let (_, near) = before.split_at_checked(before.len().saturating_sub(LOOKBEHIND)).unwrap_or_default();
+    let near = near.strip_prefix(BOM).unwrap_or(near);
     let near = near.strip_suffix(b"-").unwrap_or(near).trim_ascii_end();
     let Some((last, rest)) = near.split_last() else { return true };
     let rest = rest.trim_ascii_end();

@@ -169,6 +169,11 @@ impl Rule {
                 .found(format!("a condition on the response for {}", place.name()))
                 .expected(expected));
         }
+        if config.when.as_ref().is_some_and(Condition::needs_body) {
+            return Err(ConfigError::at(path.key("when"))
+                .found("a condition on the body")
+                .expected("conditions on heads only: bodies are looked into as they pass"));
+        }
         if config.min_confidence > 100 {
             let found = config.min_confidence.to_string();
             return Err(ConfigError::at(path.key("min_confidence")).found(found).expected("0 to 100"));

@@ -35,7 +35,8 @@ impl Sink {
         match self {
             Self::Json => Syntax::Json,
             Self::Url => Syntax::Url,
-            Self::Header | Self::Cookie => Syntax::Header,
+            Self::Cookie => Syntax::Cookie,
+            Self::Header => Syntax::Header,
             Self::Markup | Self::Text => Syntax::Text,
         }
     }

@@ -8,8 +8,11 @@
 
 use meshgate_detect::{Finding, LOOKBEHIND, Scanner};
 
+use crate::fields::drop_fields;
 use crate::inspect::{Around, Blocked, Edit, Inspection, splice};
+use crate::kind::{BOM, Kind};
 use crate::number::Quotes;
+use crate::scope::Scopes;
 use crate::sink::Sink;
 
 /// How much of a body is kept in the proxy's buffer to wait for what follows. A value that is cut by the border of a part is
@@ -34,8 +37,14 @@ pub struct Stream {
     recodes: bool,
     /// What is in strings of the JSON document, from the beginning of the record; `None`: it does not take to know.
     quotes: Option<Quotes>,
-    /// How the record is written that is not complete, where each is for itself.
-    sink: Option<Sink>,
+    /// How the body is written, once that is known.
+    form: Option<Form>,
+    /// The longest line of an event stream that a rule has to see whole, if one has to.
+    longest_line: Option<usize>,
+    /// What is known of the event that is not complete.
+    event: Event,
+    /// Up to where in the window no line ends.
+    unbroken: usize,
     /// A scan makes no sense before there are so many bytes in the window, unless something ends.
     scan_at: usize,
     /// Up to where in the window it is decided what becomes of it.
@@ -101,8 +110,9 @@ pub enum Records {
 
 impl Stream {
     /// A body that passes as it came, or decoded (`recodes`). `quotes`: it takes to know what is in strings of JSON.
-    pub fn new(recodes: bool, quotes: bool) -> Self {
-        Self { recodes, quotes: quotes.then(Quotes::default), ..Self::default() }
+    /// `longest_line`: a rule has to see lines of an event stream whole, up to this length.
+    pub fn new(recodes: bool, quotes: bool, longest_line: Option<usize>) -> Self {
+        Self { recodes, quotes: quotes.then(Quotes::default), longest_line, ..Self::default() }
     }
 
     /// Takes the next bytes. `end`: there are no more. `hold`: what may wait in the proxy.
@@ -114,7 +124,7 @@ impl Stream {
         bytes: Vec<u8>,
         end: bool,
         hold: Hold,
-        form: Form,
+        kind: Kind,
         scanner: &Scanner,
         inspection: &mut Inspection<'_>,
     ) -> Result<Step, Blocked> {
@@ -123,7 +133,12 @@ impl Stream {
         } else {
             self.window.extend(bytes);
         }
-        self.scan(end, form, scanner, inspection)?;
+        if self.form.is_none() {
+            self.form = kind.form(&self.window, end);
+        }
+        if let Some(form) = self.form {
+            self.scan(end, form, scanner, inspection)?;
+        }
         let holds = match hold {
             Hold::Nothing => false,
             Hold::Undecided => self.decided < self.window.len(),
@@ -148,16 +163,19 @@ impl Stream {
         inspection: &mut Inspection<'_>,
     ) -> Result<(), Blocked> {
         while self.decided < self.window.len() {
-            let line = if form.records == Records::One { None } else { self.end_of_line() };
+            let line = self.end_of_line(form.records);
             let ends = end || line.is_some();
             let Some(text) = self.window.get(self.record..line.unwrap_or(self.window.len())) else { break };
-            let sink = match (form.records, self.sink) {
-                (Records::Events, None) => match event_sink(text, ends) {
-                    Some(sink) => *self.sink.insert(sink),
-                    None => break,
-                },
-                (Records::Events, Some(sink)) => sink,
-                (Records::One | Records::Lines, _) => form.sink,
+            let mut whole = false;
+            let sink = if form.records == Records::Events {
+                self.event.too_long |= self.longest_line.is_some_and(|longest| text.len() > longest);
+                whole = self.longest_line.is_some() && !self.event.too_long;
+                match self.event.sink(text, ends) {
+                    Some(sink) if ends || !whole => sink,
+                    _ => break,
+                }
+            } else {
+                form.sink
             };
             if !ends && self.window.len() < self.scan_at {
                 break;
@@ -167,19 +185,38 @@ impl Stream {
             if !ends {
                 decided = settle(text.len(), decided, &mut self.findings);
             }
-            let first = self.edits.len();
-            inspection.quotes = self.quotes.filter(|_| sink == Sink::Json);
-            inspection.edits(text, Around::field(sink, None), &mut self.findings, &mut self.edits)?;
-            if inspection.quotes.is_some() {
-                self.quotes = inspection.quotes;
-            }
-            for edit in self.edits.iter_mut().skip(first) {
-                edit.range =
-                    edit.range.start.saturating_add(self.record)..edit.range.end.saturating_add(self.record);
+            if !self.findings.is_empty() {
+                inspection.quotes = self.quotes.filter(|_| sink == Sink::Json);
+                // What an event says in one line is a document. One that is said in several, or in a line that is too long, is as good
+                // as broken.
+                let data = data(text).filter(|_| whole && !self.event.goes_on);
+                let document = text.get(data.unwrap_or(text.len())..).unwrap_or_default();
+                let scopes = data.map(|data| (data, Scopes::new(document, sink, inspection)));
+                let covers = |rule, at: usize| match &scopes {
+                    Some((data, scopes)) => scopes.cover(rule, at.saturating_sub(*data)),
+                    None => form.records == Records::Events && sink == Sink::Json,
+                };
+                let around = Around { covers: &covers, ..Around::field(sink, None) };
+                let mut edits = Vec::new();
+                inspection.edits(text, around, &mut self.findings, &mut edits)?;
+                if whole {
+                    drop_fields(text, sink, &mut edits);
+                }
+                if inspection.quotes.is_some() {
+                    self.quotes = inspection.quotes;
+                }
+                self.edits.extend(edits.into_iter().map(|edit| Edit {
+                    range: edit.range.start.saturating_add(self.record)
+                        ..edit.range.end.saturating_add(self.record),
+                    ..edit
+                }));
             }
             self.decided = self.record.saturating_add(decided);
             if let Some(line) = line {
-                (self.record, self.decided, self.sink) = (line, line, None);
+                if form.records == Records::Events {
+                    self.event.end_line(text);
+                }
+                (self.record, self.decided) = (line, line);
                 self.quotes = self.quotes.map(|_| Quotes::default());
                 continue;
             }
@@ -191,10 +228,18 @@ impl Stream {
         Ok(())
     }
 
-    /// Where the line ends that is not decided, behind its line feed.
-    fn end_of_line(&self) -> Option<usize> {
-        let rest = self.window.get(self.decided..)?;
-        Some(self.decided.saturating_add(memchr::memchr(b'\n', rest)?).saturating_add(1))
+    /// Behind the end of the line that is not decided.
+    fn end_of_line(&mut self, records: Records) -> Option<usize> {
+        let from = self.unbroken.max(self.decided);
+        let rest = self.window.get(from..)?;
+        let found = match records {
+            Records::One => None,
+            Records::Lines => memchr::memchr(b'\n', rest),
+            Records::Events => memchr::memchr2(b'\n', b'\r', rest),
+        };
+        let end = found.map(|found| from.saturating_add(found).saturating_add(1));
+        self.unbroken = end.unwrap_or(self.window.len());
+        end
     }
 
     /// Lets go what is decided.
@@ -220,6 +265,7 @@ impl Stream {
         }
         self.window.drain(..gone.min(self.window.len()));
         self.scan_at = self.scan_at.saturating_sub(gone);
+        self.unbroken = self.unbroken.saturating_sub(gone);
         self.record = self.record.saturating_sub(gone);
         self.start = self.decided.saturating_sub(gone);
         self.decided = self.start;
@@ -228,17 +274,57 @@ impl Stream {
     }
 }
 
-/// How the data of an event is written, by the beginning of its line; `None`: that is not there yet.
-fn event_sink(line: &[u8], ends: bool) -> Option<Sink> {
-    const DATA: &[u8] = b"data:";
-    let Some(data) = line.strip_prefix(DATA) else {
-        return (ends || !DATA.starts_with(line)).then_some(Sink::Text);
-    };
-    match data.trim_ascii_start().first() {
-        Some(b'{' | b'[' | b'"') => Some(Sink::Json),
-        Some(_) => Some(Sink::Text),
-        None => ends.then_some(Sink::Text),
+/// An event that is not complete, and its last line.
+#[derive(Clone, Copy, Default)]
+struct Event {
+    /// How the line is written.
+    sink: Option<Sink>,
+    /// The line is longer than may be held.
+    too_long: bool,
+    /// Lines in front of this one have begun with data that is JSON: more data is a part of it.
+    goes_on: bool,
+    /// The line before ended with a carriage return: a line feed is a part of that end.
+    returned: bool,
+}
+
+impl Event {
+    /// How its line is written, by the beginning; `None`: that is not there yet.
+    fn sink(&mut self, line: &[u8], ends: bool) -> Option<Sink> {
+        if self.sink.is_none() {
+            self.sink = match data(line) {
+                Some(_) if self.goes_on => Some(Sink::Json),
+                Some(data) => match line.get(data..).unwrap_or_default().trim_ascii_start().first() {
+                    Some(b'{' | b'[' | b'"') => Some(Sink::Json),
+                    Some(_) => Some(Sink::Text),
+                    None => ends.then_some(Sink::Text),
+                },
+                None => {
+                    let start = line.strip_prefix(BOM).unwrap_or(line);
+                    let may_be_data = DATA.starts_with(start) || BOM.starts_with(line);
+                    (ends || !may_be_data).then_some(Sink::Text)
+                }
+            };
+        }
+        self.sink
     }
+
+    /// The line is over; without one with something in it, the event is.
+    fn end_line(&mut self, line: &[u8]) {
+        let blank = line == b"\r" || line == b"\n" && !self.returned;
+        *self = Self {
+            goes_on: !blank && (self.goes_on || self.sink == Some(Sink::Json)),
+            returned: line.ends_with(b"\r"),
+            ..Self::default()
+        };
+    }
+}
+
+const DATA: &[u8] = b"data:";
+
+/// Where in a line of an event stream its data begins.
+fn data(line: &[u8]) -> Option<usize> {
+    let start = line.strip_prefix(BOM).unwrap_or(line);
+    start.starts_with(DATA).then(|| line.len().saturating_sub(start.len()).saturating_add(DATA.len()))
 }
 
 /// What a scan has decided, less what ends where the bytes do: what is done with it may depend on the byte behind it.

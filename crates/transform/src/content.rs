@@ -81,8 +81,7 @@ pub fn coding(head: &Headers) -> Result<Coding, meshgate_coding::Unsupported> {
     Coding::of(values)
 }
 
-/// Whether a response without a body may describe one: an answer to HEAD does, and 304 describes what the client has.
-pub fn describes_body(head: &Headers) -> bool {
-    let status = head.first(":status").and_then(number_of);
-    status != Some(304) && length(head).is_some_and(|length| length > 0)
+/// Whether a response has no body by its status (RFC 9110 section 6.4.1).
+pub fn is_bodiless(head: &Headers) -> bool {
+    matches!(head.first(":status").and_then(number_of), Some(204 | 205 | 304))
 }

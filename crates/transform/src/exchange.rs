@@ -7,11 +7,10 @@ use std::rc::Rc;
 use meshgate_coding::{Caps, Coding, DecodeError};
 use meshgate_policy::consumer;
 use meshgate_policy::exchange::{Body as Part, BodyMode, Exchange, Next, Reply, Rest};
-use meshgate_policy::headers::{HeaderValue, Headers};
+use meshgate_policy::headers::{HeaderName, HeaderValue, Headers};
 use meshgate_policy::host::{Host, HostError, Map, Part as MessagePart, Side};
 
 use crate::Transform;
-use crate::brotli;
 use crate::config::EncodedBodies;
 use crate::content::{self, CONTENT_ENCODING, CONTENT_LENGTH};
 use crate::head::Draft;
@@ -22,12 +21,16 @@ use crate::rule::Needs;
 use crate::run::{Body, Note, Run, Step, Stop};
 use crate::trouble::{Remedy, Trouble};
 
+static METHOD: HeaderName = HeaderName::constant(":method");
+
 /// One request and its response.
 #[derive(Debug)]
 pub struct TransformExchange {
     policy: Rc<Transform>,
     /// The request's head as it arrived, where a rule for the response depends on it.
     request: Option<Headers>,
+    /// The method of the request is HEAD, and a response to it may have to be rewritten.
+    is_head: bool,
     chance: Chance,
     request_body: Option<Waiting>,
     response_body: Option<Waiting>,
@@ -83,7 +86,14 @@ impl Exchange for TransformExchange {
 impl TransformExchange {
     /// Begins.
     pub const fn new(policy: Rc<Transform>) -> Self {
-        Self { policy, request: None, chance: Chance::new(), request_body: None, response_body: None }
+        Self {
+            policy,
+            request: None,
+            is_head: false,
+            chance: Chance::new(),
+            request_body: None,
+            response_body: None,
+        }
     }
 
     fn head(&mut self, host: &mut dyn Host, side: Side, end: bool) -> Result<Next, HostError> {
@@ -92,8 +102,19 @@ impl TransformExchange {
         if !reads.anything {
             return Ok(Next::Continue);
         }
-        let is_asked = side == Side::Request && policy.reads_response_body && negotiation::is_asked(host)?;
-        let head = if reads.head || is_asked { Some(host.headers(Map::head(side))?) } else { None };
+        let negotiates = side == Side::Request && policy.reads_response_body;
+        let head = if reads.head || (negotiates && negotiation::is_asked(host)?) {
+            Some(host.headers(Map::head(side))?)
+        } else {
+            None
+        };
+        if negotiates {
+            self.is_head = match &head {
+                Some(head) => head.first(":method") == Some(b"HEAD"),
+                // HEAD comes without a body.
+                None => end && host.first_header(Map::RequestHeaders, &METHOD)?.as_deref() == Some(b"HEAD"),
+            };
+        }
         let result = self.rewrite_head(host, &policy, side, head.as_ref(), end);
         if side == Side::Request && policy.keeps_request {
             self.request = head.clone();
@@ -144,6 +165,7 @@ impl TransformExchange {
             None => Body::Foreign,
             Some(head) if content::is_stream(side, head, request) => Body::Foreign,
             Some(_) if !needs.body && !is_json => Body::Foreign,
+            Some(head) if end && self.is_bodiless(side, head) => Body::Never,
             Some(_) if end => Body::Absent,
             Some(head) => match content::coding(head) {
                 Err(_) => Body::Unusable(Trouble::Undecodable),
@@ -163,7 +185,7 @@ impl TransformExchange {
         loop {
             let mut run = Run::new(&policy.rules, &known, body.clone(), is_json, policy.largest());
             let result = run.rules(&active);
-            count(host, policy, &run.notes);
+            count(host, policy, noted(&run.notes, &result));
             let steps = match result {
                 Ok(steps) => steps,
                 Err(Stop::Without(rule)) => {
@@ -175,8 +197,9 @@ impl TransformExchange {
                 }
             };
             let changes_body = reads && !steps.is_empty();
-            let describes = end && side == Side::Response && body == Body::Absent;
-            if changes_body || (describes && head.is_some_and(content::describes_body)) {
+            // The response to HEAD says what the one to GET would.
+            let describes = |head| !content::is_bodiless(head) && content::length(head) != Some(0);
+            if changes_body || (body == Body::Never && head.is_some_and(describes)) {
                 content::forget_body(&mut run.draft, false);
             }
             if negotiates {
@@ -255,6 +278,9 @@ impl TransformExchange {
             }
         });
         let body = match &text {
+            Ok(text) if text.is_empty() && head.is_some_and(|head| self.is_bodiless(side, head)) => {
+                Body::Never
+            }
             Ok(text) => Body::Here(Cow::Borrowed(text.as_slice())),
             Err(trouble) => Body::Unusable(*trouble),
         };
@@ -266,7 +292,7 @@ impl TransformExchange {
                 Left::All => run.rules(&active).map(drop),
                 Left::Steps(steps) => run.finish(steps, &without),
             };
-            count(host, &policy, &run.notes);
+            count(host, &policy, noted(&run.notes, &result));
             match result {
                 Ok(()) => break run,
                 Err(Stop::Without(rule)) => {
@@ -286,7 +312,10 @@ impl TransformExchange {
         let plain = policy.encoded_bodies == EncodedBodies::Identity;
         let new = match new {
             Some(text) if waiting.coding == Coding::Identity || plain => Some(text),
-            Some(text) => Some(Cow::Owned(encode(waiting.coding, &text)?)),
+            Some(text) => {
+                let encoded = meshgate_coding::encode(waiting.coding, &text);
+                Some(Cow::Owned(encoded.map_err(|_| HostError::Unsupported)?))
+            }
             None => None,
         };
         if let (Left::All, Some(text)) = (&waiting.rest, &new) {
@@ -308,6 +337,11 @@ impl TransformExchange {
             host.set_body(side, &text)?;
         }
         Ok(Next::Continue)
+    }
+
+    /// Whether a message has no body whatever the resource is: the answers to HEAD, and those that say so by their status.
+    fn is_bodiless(&self, side: Side, head: &Headers) -> bool {
+        side == Side::Response && (self.is_head || content::is_bodiless(head))
     }
 
     fn counted(&self, host: &mut dyn Host, next: Result<Next, HostError>) -> Result<Next, HostError> {
@@ -360,13 +394,6 @@ fn decode(policy: &Transform, coding: Coding, encoded: Vec<u8>) -> Result<Vec<u8
     })
 }
 
-fn encode(coding: Coding, text: &[u8]) -> Result<Vec<u8>, HostError> {
-    match coding {
-        Coding::Brotli => Ok(brotli::stored(text)),
-        coding => meshgate_coding::encode(coding, text).map_err(|_| HostError::Unsupported),
-    }
-}
-
 fn refuse(
     host: &mut dyn Host,
     policy: &Transform,
@@ -377,6 +404,14 @@ fn refuse(
     policy.metrics.count(host, Event::Trouble(trouble));
     policy.metrics.count(host, Event::Refused);
     Box::new(trouble.reply(side, status))
+}
+
+/// What a run found that is not found again: of one that begins again only why.
+fn noted<'n, T>(notes: &'n [Note], result: &Result<T, Stop>) -> &'n [Note] {
+    match result {
+        Err(Stop::Without(_)) => notes.last().map(std::slice::from_ref).unwrap_or_default(),
+        Ok(_) | Err(Stop::Refuse(..)) => notes,
+    }
 }
 
 fn count(host: &mut dyn Host, policy: &Transform, notes: &[Note]) {

@@ -1,6 +1,7 @@
 //! What is known of an exchange while a message of it is rewritten.
 
 use std::cell::{OnceCell, RefCell};
+use std::fmt;
 
 use meshgate_policy::consumer::Consumer;
 use meshgate_policy::expression::Scope;
@@ -13,7 +14,6 @@ use crate::rule::Rule;
 use crate::trouble::Trouble;
 
 /// What is known of an exchange: its heads as they arrived, and what templates ask for.
-#[derive(Debug)]
 pub struct Known<'a> {
     /// Whose message is rewritten.
     pub side: Side,
@@ -29,6 +29,17 @@ pub struct Known<'a> {
     pub body: Option<&'a [u8]>,
     scope: OnceCell<Scope>,
     with_body: RefCell<Option<Scope>>,
+}
+
+impl fmt::Debug for Known<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Known")
+            .field("side", &self.side)
+            .field("request", &self.request)
+            .field("response", &self.response)
+            .field("body_bytes", &self.body.map(<[u8]>::len))
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Known<'a> {

@@ -9,7 +9,6 @@
 //!
 //! What can go wrong with a message, and what a rule wants done about it, is in `trouble`.
 
-mod brotli;
 mod compile;
 mod config;
 mod content;
@@ -117,7 +116,7 @@ impl Policy for Transform {
         let body_limit =
             usize::try_from(body_limit.bytes()).ok().filter(|limit| (1..=MAX_BODY).contains(limit));
         let body_limit =
-            body_limit.ok_or_else(|| ConfigError::at(here).found("another size").expected("1B to 256MiB"))?;
+            body_limit.ok_or_else(|| ConfigError::at(here).found("another size").expected("1B to 64MiB"))?;
 
         let reads = |side| {
             let plans = || rules.iter().filter(move |rule| !rule.plan(side).ops.is_empty());
@@ -148,8 +147,9 @@ impl Policy for Transform {
     }
 }
 
-/// The largest limit of a body: a module has 1 GiB of memory, and holds a body several times while it edits it.
-const MAX_BODY: usize = 256 << 20;
+/// The largest limit of a body. A module has 1 GiB of memory, never gives any back, and holds a body up to six times while it
+/// edits it: as it came, decoded, twice as large when edited, and that encoded.
+const MAX_BODY: usize = 64 << 20;
 
 impl Transform {
     const fn reads(&self, side: Side) -> Reads {

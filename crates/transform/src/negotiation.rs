@@ -2,12 +2,12 @@
 //!
 //! A part of a JSON document is none, so `range` and `if-range` go (RFC 9110 section 14.2: a server may ignore them), and from
 //! `accept-encoding` the codings that are not known here, and `br` where the body leaves as it came: it is written without
-//! being compressed. Only requests are touched whose response a rule could be for.
+//! being compressed. Only requests are touched whose response a rule could be for, whatever its status and type; and only a rule
+//! for 200 or 206 makes `range` go, since no other response is, or could have been, a part.
 
 use meshgate_policy::head::RequestHead;
 use meshgate_policy::headers::{HeaderName, HeaderValue, Headers};
 use meshgate_policy::host::{Host, HostError, Map, Side};
-use meshgate_policy::matching::Input;
 
 use crate::Transform;
 use crate::config::EncodedBodies;
@@ -38,12 +38,15 @@ pub fn prepare<'a>(
     let codings: Vec<Vec<u8>> = draft.lines("accept-encoding").map(<[u8]>::to_vec).collect();
     let readable: Vec<Vec<u8>> =
         codings.iter().map(|codings| only_known(codings, policy.encoded_bodies)).collect();
-    if (!has_range && codings == readable) || !may_be_rewritten(policy, known, roll) {
+    if !has_range && codings == readable {
         return;
     }
-    draft.drop_field(&RANGE);
-    draft.drop_field(&IF_RANGE);
-    if codings != readable {
+    let (is_rewritten, in_part) = may_be_rewritten(policy, known, roll);
+    if in_part {
+        draft.drop_field(&RANGE);
+        draft.drop_field(&IF_RANGE);
+    }
+    if is_rewritten && codings != readable {
         let list = readable.into_iter().filter(|codings| !codings.is_empty()).collect::<Vec<_>>();
         let list = list.join(b", ".as_slice());
         let list = if list.is_empty() { b"identity".to_vec() } else { list };
@@ -53,21 +56,20 @@ pub fn prepare<'a>(
     }
 }
 
-/// Whether a rule that reads bodies of responses could be for the response to this request: one that succeeds, with JSON.
-fn may_be_rewritten(policy: &Transform, known: &Known<'_>, roll: &dyn Fn(usize) -> u16) -> bool {
+/// Whether a rule that reads bodies of responses could be for the response to this request, and whether one could be for a
+/// response that is a part, or the whole of which a part was asked for.
+fn may_be_rewritten(policy: &Transform, known: &Known<'_>, roll: &dyn Fn(usize) -> u16) -> (bool, bool) {
     let nothing = Headers::default();
     let request = RequestHead::new(known.request.unwrap_or(&nothing));
-    let answers = ["200", "206"]
-        .map(|status| Headers::from_pairs([(":status", status), ("content-type", "application/json")]));
-    policy.rules.iter().enumerate().filter(|(_, rule)| rule.needs(Side::Response).reads_body()).any(
-        |(index, rule)| {
-            rule.matches.as_ref().is_none_or(|matches| {
-                answers.iter().any(|answer| {
-                    matches.holds(&Input { request: &request, response: Some(answer), roll: &|| roll(index) })
-                })
-            })
-        },
-    )
+    let rules = policy.rules.iter().enumerate().filter(|(_, rule)| !rule.response.ops.is_empty());
+    let readers = rules.filter(|(_, rule)| rule.needs(Side::Response).reads_body());
+    readers.fold((false, false), |(any, part), (index, rule)| match &rule.matches {
+        None => (true, true),
+        Some(matches) if matches.may_hold(&request, &|| roll(index)) => {
+            (true, part || [200, 206].into_iter().any(|status| matches.allows_status(status)))
+        }
+        Some(_) => (any, part),
+    })
 }
 
 /// The members of a list of codings that are known here, as they are; `*` is not one of them.

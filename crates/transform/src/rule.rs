@@ -143,6 +143,26 @@ impl Op {
         }
     }
 
+    /// Whether it changes the head, be it for what it does in the body.
+    pub const fn touches_head(&self) -> bool {
+        match self {
+            Self::WriteBody { .. } => true,
+            Self::Transfer { from, to, take } => !to.in_body() || (*take && !from.in_body()),
+            other => !other.is_in_body(),
+        }
+    }
+
+    /// Whether it writes a value that depends on the body.
+    pub fn sees_body(&self) -> bool {
+        match self {
+            Self::Write { value, .. } | Self::WriteBody { value, .. } => {
+                value.template().is_some_and(|template| template.needs_body())
+            }
+            Self::WritePath(path) => path.templates().any(|template| template.needs_body()),
+            _ => false,
+        }
+    }
+
     /// Whether it names a place in a JSON body.
     pub const fn needs_json(&self) -> bool {
         match self {
@@ -176,9 +196,21 @@ impl Rule {
             needs.consumer |= when.needs_consumer();
             needs.json |= when.needs_body();
             needs.sees_body |= when.needs_body();
-            needs.holds |= when.needs_body() && !plan.ops.iter().all(Op::is_in_body);
         }
         needs
+    }
+
+    /// Why its head has to wait for the body on a side, whatever its operations say of themselves: the field that makes it
+    /// wait, and what is wrong otherwise. A head that is gone can't be as it was where an operation turns out to be left out.
+    fn waits(&self, side: Side) -> Option<(&'static str, &'static str)> {
+        let ops = &self.plan(side).ops;
+        if self.when.as_ref().is_some_and(Condition::needs_body) && ops.iter().any(Op::touches_head) {
+            Some(("when", "operations on the head depend on the body"))
+        } else if self.on_error.leaves_out() && ops.iter().any(|op| op.is_in_body() && op.touches_head()) {
+            Some(("on_error", "an operation that is left out would have changed the head already"))
+        } else {
+            None
+        }
     }
 
     /// Whether what it does to the response depends on the request.
@@ -205,9 +237,8 @@ pub fn refuse_holding(rules: &[Rule], at: &Path) -> Result<(), ConfigError> {
                 let error = ConfigError::at(here.key(name).index(at));
                 return Err(error.problem("the head depends on the body").hint(HOLDING));
             }
-            if rule.needs(side).holds {
-                let error = ConfigError::at(here.key("when"));
-                return Err(error.problem("operations on the head depend on the body").hint(HOLDING));
+            if let Some((field, problem)) = rule.waits(side) {
+                return Err(ConfigError::at(here.key(field)).problem(problem).hint(HOLDING));
             }
         }
     }

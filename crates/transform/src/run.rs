@@ -9,6 +9,7 @@
 //! Trouble for which a rule says `pass` leaves out the whole rule: everything is done again without it, from what arrived.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use meshgate_json::Raw;
 use meshgate_policy::expression::Scope;
@@ -22,13 +23,15 @@ use crate::rule::{How, Op, Rule};
 use crate::text::Text;
 use crate::trouble::{Remedy, Trouble};
 
-static CONTENT_TYPE: HeaderName = HeaderName::constant("content-type");
+pub(crate) static CONTENT_TYPE: HeaderName = HeaderName::constant("content-type");
 
 /// What is at hand of a body.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Body<'a> {
     /// There is none: operations miss it.
     Absent,
+    /// There never is one, as in the response to HEAD: operations that need it are left out.
+    Never,
     /// It is nothing that rules look into: operations leave it alone.
     Foreign,
     /// It can't be read.
@@ -39,8 +42,21 @@ pub enum Body<'a> {
     Here(Cow<'a, [u8]>),
 }
 
+impl fmt::Debug for Body<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("Absent"),
+            Self::Never => f.write_str("Never"),
+            Self::Foreign => f.write_str("Foreign"),
+            Self::Unusable(trouble) => write!(f, "Unusable({trouble:?})"),
+            Self::Later => f.write_str("Later"),
+            Self::Here(text) => write!(f, "Here({} bytes)", text.len()),
+        }
+    }
+}
+
 /// An operation on a body, with what it takes from the head.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Step {
     /// Of which rule.
     pub(crate) rule: usize,
@@ -50,6 +66,17 @@ pub struct Step {
     pub(crate) value: Option<Vec<u8>>,
     /// The second half of a move out of the body.
     pub(crate) take: bool,
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Step")
+            .field("rule", &self.rule)
+            .field("op", &self.op)
+            .field("value_bytes", &self.value.as_ref().map(Vec::len))
+            .field("take", &self.take)
+            .finish()
+    }
 }
 
 /// Why a run ends before its end.
@@ -81,6 +108,8 @@ pub struct Run<'a> {
     pub body: Body<'a>,
     /// Whether the body is JSON, so that its places can be found.
     pub is_json: bool,
+    /// Whether it was when it arrived, so that conditions can see it.
+    sees_json: bool,
     /// Whether the body is another than the one that arrived.
     pub changed: bool,
     /// The largest body that is made.
@@ -102,6 +131,7 @@ impl<'a> Run<'a> {
             draft: Draft::new(known.side, known.head()),
             body,
             is_json,
+            sees_json: is_json,
             changed: false,
             limit,
             steps: Vec::new(),
@@ -160,8 +190,8 @@ impl<'a> Run<'a> {
             // It is asked again when the body is there.
             Body::Later => Ok(true),
             Body::Unusable(trouble) => Err(*trouble),
-            Body::Here(text) if self.is_json && !text.is_empty() => self.known.holds(rule),
-            Body::Here(_) | Body::Absent | Body::Foreign => Ok(false),
+            Body::Here(text) if self.sees_json && !text.is_empty() => self.known.holds(rule),
+            Body::Here(_) | Body::Absent | Body::Never | Body::Foreign => Ok(false),
         };
         // A rule of which nobody knows whether it holds is left out, or the client is answered.
         answer.or_else(|trouble| match rule.on_error.remedy(trouble) {
@@ -183,6 +213,9 @@ impl<'a> Run<'a> {
     ) -> Result<Result<(), Trouble>, Stop> {
         if operation.is_in_body() {
             return self.gather(index, rule, op, operation);
+        }
+        if self.body == Body::Never && operation.sees_body() {
+            return Ok(Ok(()));
         }
         if self.reads {
             self.flush()?;
@@ -240,7 +273,7 @@ impl<'a> Run<'a> {
         op: usize,
         operation: &'a Op,
     ) -> Result<Result<(), Trouble>, Stop> {
-        if self.body == Body::Foreign
+        if matches!(self.body, Body::Foreign | Body::Never)
             || (operation.needs_json() && !self.is_json && self.body != Body::Absent)
         {
             return Ok(Ok(()));
@@ -250,7 +283,6 @@ impl<'a> Run<'a> {
             Body::Unusable(trouble) => return Ok(Err(trouble)),
             _ => {}
         }
-        let mut take_from = None;
         let value = match operation {
             Op::Write { value: Text::Literal(_), .. } | Op::WriteBody { value: Text::Literal(_), .. } => None,
             Op::Write { value, .. } | Op::WriteBody { value, .. } => {
@@ -276,26 +308,34 @@ impl<'a> Run<'a> {
                     (_, [one]) => one.clone(),
                     (_, _) => return Ok(Err(Trouble::WrongType)),
                 };
-                take_from = take.then_some(from);
                 Some(value)
             }
             _ => None,
         };
-        if let Op::WriteBody { content_type, is_json, .. } = operation {
-            self.draft.set_field(&CONTENT_TYPE, content_type.clone());
-            self.is_json = *is_json;
-        }
         self.steps.push(Step { rule: index, op, value, take: false });
-        if let Op::Transfer { from, to, take } = operation
-            && from.in_body()
-            && !to.in_body()
-        {
-            self.reads = true;
-            if *take {
-                self.flush()?;
-            }
+        if self.body == Body::Later {
+            // The head can't wait for what becomes of it.
+            return Ok(self.done(operation));
         }
-        Ok(take_from.map_or(Ok(()), |from| self.draft.remove(from)))
+        self.reads |= operation.touches_head();
+        let is_move_out = matches!(operation, Op::Transfer { to, take: true, .. } if !to.in_body());
+        if is_move_out || matches!(operation, Op::WriteBody { .. }) {
+            self.flush()?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// What an operation on the body does to the head once it is done: what was moved is gone, what was written has a type.
+    pub(crate) fn done(&mut self, operation: &'a Op) -> Result<(), Trouble> {
+        match operation {
+            Op::WriteBody { content_type, is_json, .. } => {
+                self.draft.set_field(&CONTENT_TYPE, content_type.clone());
+                self.is_json = *is_json;
+                Ok(())
+            }
+            Op::Transfer { from, take: true, .. } if !from.in_body() => self.draft.remove(from),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn render(&self, rule: &'a Rule, value: &'a Text) -> Result<Cow<'a, [u8]>, Trouble> {
@@ -338,5 +378,24 @@ impl<'a> Run<'a> {
             }
             Remedy::Error(status) => Err(Stop::Refuse(trouble, status)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn debug_shows_no_content() {
+        let body = Body::Here(Cow::Borrowed(b"secret"));
+        let step = Step { rule: 0, op: 1, value: Some(b"secret".to_vec()), take: false };
+        let mut known = Known::new(meshgate_policy::host::Side::Request, None, None);
+        known.body = Some(b"secret");
+        let run = Run { steps: vec![step], ..Run::new(&[], &known, body, true, 10) };
+        let shown = format!("{run:?}");
+        assert!(!shown.contains("secret") && !shown.contains("115"), "{shown}");
+        assert!(shown.contains("Here(6 bytes)"), "{shown}");
     }
 }

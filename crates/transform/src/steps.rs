@@ -14,6 +14,9 @@ impl<'a> Run<'a> {
     /// Carries out what was gathered.
     pub(crate) fn flush(&mut self) -> Result<(), Stop> {
         self.reads = false;
+        if self.body == Body::Never {
+            self.steps.clear();
+        }
         while !self.steps.is_empty() {
             let steps = std::mem::take(&mut self.steps);
             let mut left = steps.as_slice();
@@ -77,7 +80,7 @@ impl<'a> Run<'a> {
         for (step, result) in steps.iter().zip(results) {
             let result = result.and_then(|values| match values {
                 Some(values) => self.take_out(step, values),
-                None => Ok(()),
+                None => self.operation_of(step).map_or(Ok(()), |operation| self.done(operation)),
             });
             if let Err(trouble) = result {
                 self.trouble(step.rule, trouble)?;
@@ -132,7 +135,7 @@ impl<'a> Run<'a> {
         }
         self.changed |= !matches!(&self.body, Body::Here(old) if **old == text);
         self.body = Body::Here(Cow::Owned(text));
-        Ok(())
+        self.operation_of(step).map_or(Ok(()), |operation| self.done(operation))
     }
 
     /// The body as text.

@@ -116,6 +116,12 @@ impl OnError {
         self.0.get(trouble as usize).copied().unwrap_or(Remedy::Error(None))
     }
 
+    /// Whether trouble, other than that something is missing, leaves out operations or the rule.
+    pub fn leaves_out(&self) -> bool {
+        let mut others = Trouble::ALL.into_iter().filter(|trouble| *trouble != Trouble::Missing);
+        others.any(|trouble| !matches!(self.remedy(trouble), Remedy::Error(_)))
+    }
+
     fn set(&mut self, trouble: Trouble, remedy: Remedy) {
         if let Some(place) = self.0.get_mut(trouble as usize) {
             *place = remedy;

@@ -129,6 +129,29 @@ async fn bodies_that_are_not_there_are_not_waited_for() {
     assert_well(&envoy).await;
 }
 
+/// A router that may repeat a request keeps what it was passed in the buffer that filters hold bodies in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_that_repeats_requests_gets_each_byte_once() {
+    let retry = json!({ "match": { "prefix": "/" }, "route": {
+        "cluster": "upstream", "retry_policy": { "retry_on": "5xx", "num_retries": 1 },
+    } });
+    let envoy = Envoy::start(listener(cards(json!("request.body"), mask())).route(retry)).await.unwrap();
+    envoy.upstream().respond(Reply::status(503));
+    for client in [envoy.http1(), envoy.http2()] {
+        envoy.upstream().forget_requests();
+        let pieces = ["[\"text\",", "\"4111", "1111", "11111111\",", "4111", "111111111111,", "1]"];
+        let post = client.post("/").header("content-type", "application/json");
+        let response = post.chunks(pieces, Duration::from_millis(20)).send().await.unwrap();
+        assert_eq!(response.status, 503);
+        let got = envoy.upstream().requests();
+        assert_eq!(got.len(), 2);
+        for got in got {
+            assert_eq!(got.text(), "[\"text\",\"************1111\",9999999999991111,1]");
+        }
+    }
+    assert_well(&envoy).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn events_pass_one_by_one() {
     let envoy = start(cards(json!("response.body"), mask())).await;

@@ -6,9 +6,18 @@ use crate::support::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_needs_to_be_configured() {
-    let envoy = Envoy::start(Wasm::module(MODULE).config_text("{}")).await.unwrap();
-    let response = envoy.get("/").upstream(json!({ "status": 500, "body": "trace" })).send().await.unwrap();
-    problem(&response, 500, "about:blank");
+    let ways = [
+        Wasm::module(MODULE),
+        Wasm::module(MODULE).config_text(""),
+        Wasm::module(MODULE).config_text("{}"),
+        Wasm::module(MODULE).config_struct(json!({})),
+    ];
+    for way in ways {
+        let envoy = Envoy::start(way).await.unwrap();
+        let response =
+            envoy.get("/").upstream(json!({ "status": 500, "body": "trace" })).send().await.unwrap();
+        problem(&response, 500, "about:blank");
+    }
 }
 
 /// Numbers come as doubles, and keys in any order.

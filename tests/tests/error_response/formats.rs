@@ -127,3 +127,31 @@ async fn ids_lead_to_the_logs() {
     // The upstream got the same id.
     assert_eq!(envoy.upstream().requests()[0].header("x-request-id"), Some(id));
 }
+
+/// What no filter sees gets a body from Envoy itself: by mappers, which leave the answers of the filter alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_requests_are_for_local_reply_config() {
+    let problem = json!({ "type": "urn:meshgate:problem:protocol-error", "status": "%RESPONSE_CODE%" });
+    let mapper = json!({
+        "filter": { "extension_filter": { "name": "envoy.access_loggers.extension_filters.cel", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+            "expression": "response.code_details.startsWith('http')",
+        } } },
+        "body_format_override": { "json_format": problem, "content_type": "application/problem+json" },
+    });
+    let mappers = json!({ "local_reply_config": { "mappers": [mapper] } });
+    let envoy = Envoy::start(listener(json!({})).connection_manager(mappers)).await.unwrap();
+    let answer =
+        meshgate_e2e::raw(envoy.addr(), "GET / HTTP/1.1\r\nhost: a\r\nx a: b\r\n\r\n").await.unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("problem:protocol-error"), "{answer}");
+    let response = envoy.get("/").upstream(json!({ "reset": true })).send().await.unwrap();
+    crate::support::problem(&response, 503, "urn:meshgate:problem:upstream-connection-termination");
+
+    // A format for all would wrap those as well.
+    let format = json!({ "text_format_source": { "inline_string": "wrapped %LOCAL_REPLY_BODY%" } });
+    let wrapping = json!({ "local_reply_config": { "body_format": format } });
+    let envoy = Envoy::start(listener(json!({})).connection_manager(wrapping)).await.unwrap();
+    let response = envoy.get("/").upstream(json!({ "reset": true })).send().await.unwrap();
+    assert!(response.text().starts_with("wrapped {\"type\":"), "{}", response.text());
+}

@@ -94,6 +94,8 @@ struct Number {
     count: usize,
     groups: [Group; 6],
     grouped: usize,
+    /// What is between the groups, or its last byte.
+    separator: Option<u8>,
 }
 
 /// All digits up to the end of a group.
@@ -125,6 +127,10 @@ fn number(text: &Text<'_>, start: usize) -> Result<Option<Match>, Cut> {
         if group.count < 12 || !group.sound || !usual(groups, index) {
             continue;
         }
+        // A decimal number has one point.
+        if index == 1 && number.separator == Some(b'.') {
+            continue;
+        }
         let digits = number.digits.get(..group.count).unwrap_or_default();
         let Some(brand) = brand_of(digits) else { continue };
         if follows_fraction(text, start) || !ends(text, group.end, index == 0)? {
@@ -140,9 +146,9 @@ fn number(text: &Text<'_>, start: usize) -> Result<Option<Match>, Cut> {
 
 /// Reads digits in groups with the same separator between them, at most as many as a card has.
 fn read(text: &Text<'_>, start: usize) -> Result<Number, Cut> {
-    let mut number = Number { digits: [0; MOST], count: 0, groups: [Group::default(); 6], grouped: 0 };
+    let mut number =
+        Number { digits: [0; MOST], count: 0, groups: [Group::default(); 6], grouped: 0, separator: None };
     let mut sums = Sums::default();
-    let mut separator = None;
     let mut rest = text.bytes.get(start..).unwrap_or_default();
     let mut end = start;
     loop {
@@ -172,7 +178,7 @@ fn read(text: &Text<'_>, start: usize) -> Result<Number, Cut> {
             _ => return Ok(number),
         };
         match after.first() {
-            Some(b'0'..=b'9') if *separator.get_or_insert(found) == found => rest = after,
+            Some(b'0'..=b'9') if *number.separator.get_or_insert(found) == found => rest = after,
             None if !text.end => return Err(Cut),
             _ => return Ok(number),
         }

@@ -3,6 +3,8 @@
 //! The name is found as a literal (or is given by the caller); what follows `:` or `=` is the value. A name that only mentions a
 //! secret, such as `max_tokens` or `password_reset_url`, has none.
 
+use std::sync::LazyLock;
+
 use super::Detector;
 use crate::context::{Context, Words};
 use crate::literal::fold;
@@ -29,7 +31,7 @@ pub(super) const GENERIC: Detector = Detector {
         fold("credential"),
     ],
     context: Context::NONE,
-    named: Some(|key, text| whole(key, text, generic)),
+    named: Some(|name, text| whole(name, text, generic)),
     verify: |text, place| found(text, place, generic),
 };
 
@@ -41,7 +43,7 @@ pub(super) const AWS_SECRET: Detector = Detector {
     shapes: &[],
     literals: &[fold("secret")],
     context: Context::NONE,
-    named: Some(|key, text| whole(key, text, aws_secret)),
+    named: Some(|name, text| whole(name, text, aws_secret)),
     verify: |text, place| found(text, place, aws_secret),
 };
 
@@ -88,15 +90,47 @@ const NOT: &[&str] = &[
 
 /// What is said of passwords: in forms, and where one is refused.
 const SAID: &[&str] = &[
-    "blank", "changed", "correct", "disabled", "empty", "enabled", "expired", "forgotten", "hashed", "hidden",
-    "incorrect", "invalid", "mismatch", "missing", "optional", "password", "plain", "required", "reset", "secret", "short",
-    "strong", "text", "unchanged", "unset", "updated", "valid", "weak", "wrong",
+    "blank",
+    "changed",
+    "correct",
+    "disabled",
+    "empty",
+    "enabled",
+    "expired",
+    "forgotten",
+    "hashed",
+    "hidden",
+    "incorrect",
+    "invalid",
+    "mismatch",
+    "missing",
+    "optional",
+    "password",
+    "plain",
+    "required",
+    "reset",
+    "secret",
+    "short",
+    "strong",
+    "text",
+    "unchanged",
+    "unset",
+    "updated",
+    "valid",
+    "weak",
+    "wrong",
 ];
 
 /// The most of a name on either side of its literal, of what is between a name and its value, and of a value; what goes on beyond
 /// is cut off there.
 const NAME: usize = 32;
 const VALUE: usize = 4 * 1024;
+
+/// How much of a value its judge looks at: there may be a name every few bytes, each with the same long value.
+const SAMPLE: usize = 32;
+
+/// How many backslashes are taken for those before a closing quote.
+const MAX_BACKSLASHES: usize = 16;
 
 /// What a value must be, given its name; as a confidence.
 type Judge = fn(&Words, &[u8], Quoted) -> Option<u8>;
@@ -157,7 +191,7 @@ fn value(
 ) -> Result<Option<Match>, Cut> {
     let end = match quote {
         Some(quote) => text.run(start, VALUE, |byte| byte != quote && !matches!(byte, b'\n' | b'\r'))?,
-        None => text.run(start, VALUE, |byte| {
+        None => text.run_again(start, VALUE, |byte| {
             !matches!(
                 byte,
                 0..=b' ' | b'"' | b'\'' | b'`' | b',' | b';' | b'&' | b'<' | b'>' | b')' | b'}' | b']'
@@ -167,7 +201,7 @@ fn value(
     let quoted = if quote.is_some() { Quoted::Yes } else { Quoted::No };
     let value = text.slice(start..end);
     // JSON in a JSON string: a backslash before the closing quote.
-    let escapes = value.iter().rev().take_while(|byte| **byte == b'\\').count();
+    let escapes = value.iter().rev().take(MAX_BACKSLASHES).take_while(|byte| **byte == b'\\').count();
     let value = value.get(..value.len().saturating_sub(escapes)).unwrap_or_default();
     let name = Words::new(text.slice(key));
     let end = start.saturating_add(value.len());
@@ -175,10 +209,10 @@ fn value(
 }
 
 /// Judges a whole text by the name that the caller gave.
-fn whole(key: &[u8], text: &Text<'_>, judge: Judge) -> Option<Match> {
+fn whole(name: &Words, text: &Text<'_>, judge: Judge) -> Option<Match> {
     let start = after_scheme(text, 0).ok()?;
     let value = text.bytes.get(start..)?;
-    let confidence = judge(&Words::new(key), value, Quoted::Yes)?;
+    let confidence = judge(name, value, Quoted::Yes)?;
     Some(Match::new(start..text.bytes.len(), confidence))
 }
 
@@ -193,10 +227,11 @@ fn after_scheme(text: &Text<'_>, start: usize) -> Result<usize, Cut> {
 }
 
 fn generic(name: &Words, value: &[u8], quoted: Quoted) -> Option<u8> {
-    if name.any(NOT) || is_placeholder(value) {
+    let password = name.ends_with(PASSWORDS);
+    if !password && !name.ends_with(TOKENS) || name.any(NOT) || is_placeholder(value) {
         return None;
     }
-    if name.ends_with(PASSWORDS) {
+    if password {
         let sound = (4..=128).contains(&value.len()) && !value.iter().any(u8::is_ascii_whitespace);
         let word = value.iter().all(u8::is_ascii_alphabetic);
         let said = SAID.iter().any(|word| value.eq_ignore_ascii_case(word.as_bytes()));
@@ -206,11 +241,12 @@ fn generic(name: &Words, value: &[u8], quoted: Quoted) -> Option<u8> {
             (true, _) => 40,
         });
     }
-    if !name.ends_with(TOKENS) || value.len() < 12 || value.iter().any(|byte| !byte.is_ascii_graphic()) {
+    let sample = sample(value);
+    if value.len() < 12 || sample.iter().any(|byte| !byte.is_ascii_graphic()) {
         return None;
     }
-    let entropy = entropy(value);
-    let mixed = value.iter().any(u8::is_ascii_digit) && value.iter().any(u8::is_ascii_alphabetic);
+    let entropy = entropy(sample);
+    let mixed = sample.iter().any(u8::is_ascii_digit) && sample.iter().any(u8::is_ascii_alphabetic);
     match (mixed, entropy) {
         (true, 3.5..) if value.len() >= 20 => Some(90),
         (true, 3.0..) => Some(75),
@@ -221,31 +257,43 @@ fn generic(name: &Words, value: &[u8], quoted: Quoted) -> Option<u8> {
 
 fn aws_secret(name: &Words, value: &[u8], _: Quoted) -> Option<u8> {
     let named = name.ends_with(&["secretaccesskey", "secretkey", "awssecret"]);
-    let base64 = value.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'));
+    let base64 = sample(value).iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'));
     (named && value.len() == 40 && base64 && entropy(value) > 3.8).then_some(95)
 }
 
 /// Whether this stands where a secret would: a variable, a mask, a word for nothing.
 fn is_placeholder(value: &[u8]) -> bool {
-    let hidden = value.iter().all(|byte| matches!(byte, b'*' | b'x' | b'X' | b'.' | b'-' | b'_'));
+    let hidden = sample(value).iter().all(|byte| matches!(byte, b'*' | b'x' | b'X' | b'.' | b'-' | b'_'));
     let template = [&b"$"[..], b"{", b"<", b"[", b"%"].iter().any(|open| value.starts_with(open));
     let nothing = [&b"null"[..], b"none", b"nil", b"true", b"false", b"undefined", b"string", b"redacted"];
     hidden || template || nothing.iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
+fn sample(value: &[u8]) -> &[u8] {
+    value.get(..SAMPLE).unwrap_or(value)
+}
+
 /// Bits per byte (Shannon).
-fn entropy(value: &[u8]) -> f32 {
-    let mut counts = [0_u16; 256];
-    for byte in value {
+fn entropy(sample: &[u8]) -> f32 {
+    let growth: &[f32; 2 * SAMPLE] = &GROWTH;
+    let mut counts = [0_u8; 128];
+    let mut bits = 0.0;
+    for byte in sample {
+        // What is not ASCII is no token.
         if let Some(count) = counts.get_mut(usize::from(*byte)) {
+            bits += growth.get(usize::from(*count)).copied().unwrap_or_default();
             *count = count.saturating_add(1);
         }
     }
-    let all = f32::from(u16::try_from(value.len()).unwrap_or(u16::MAX));
-    counts
-        .iter()
-        .filter(|count| **count > 0)
-        .map(|count| f32::from(*count) / all)
-        .map(|share| -share * share.log2())
-        .sum()
+    let all = f32::from(u8::try_from(sample.len()).unwrap_or(u8::MAX));
+    all.log2() - bits / all
 }
+
+/// By how much `n log2 n` grows from each `n` to the next.
+static GROWTH: LazyLock<[f32; 2 * SAMPLE]> = LazyLock::new(|| {
+    let product = |n: f32| if n > 0.0 { n * n.log2() } else { 0.0 };
+    std::array::from_fn(|n| {
+        let n = f32::from(u8::try_from(n).unwrap_or(u8::MAX));
+        product(n + 1.0) - product(n)
+    })
+});

@@ -17,8 +17,8 @@ pub(super) const IP: Detector = Detector {
     context: Context {
         raise: &["addr", "clientip", "forwarded", "host", "ip", "ipaddr", "ipaddress", "ips", "remoteaddr"],
         lower: &[
-            "build", "chapter", "firmware", "oid", "release", "revision", "section", "semver", "ver",
-            "version", "versions",
+            "build", "chapter", "firmware", "oid", "release", "revision", "rv", "section", "semver", "v",
+            "ver", "version", "versions",
         ],
     },
     named: None,
@@ -66,10 +66,19 @@ fn quad(text: &Text<'_>, start: usize) -> Result<Option<Match>, Cut> {
     }
     let confidence = match parts {
         [0, ..] | [255, ..] => return Ok(None),
+        // Chrome/124.0.0.0, or a network.
+        [.., 0] => 40,
+        _ if is_product(text, start) => 40,
         [10 | 127, ..] | [192, 168, ..] | [172, 16..=31, ..] | [169, 254, ..] => 40,
         _ => 60,
     };
     Ok(Some(Match::new(start..at, confidence)))
+}
+
+/// Whether this is the version of a product (RFC 9110 section 10.1.5): `Chrome/124.0.6367.60`.
+fn is_product(text: &Text<'_>, start: usize) -> bool {
+    let slash = start.saturating_sub(1);
+    text.before(start) == Some(b'/') && text.before(slash).is_some_and(is_word)
 }
 
 /// The longest text form: eight groups, the last two as IPv4.

@@ -3,8 +3,11 @@
 //! A verifier is asked about one candidate. It looks no further than a value of its kind can reach, says [`Verdict::Cut`] where
 //! the window ends before it knows, and does a bounded amount of work whatever the bytes are: a hostile text is one
 //! candidate after the other.
+//!
+//! One more is a file here, with its line in [`TABLE`]; a form that no other has needs a [`Shape`] (with what it is cut off to in
+//! `tail`), a prefix needs nothing but itself.
 
-use crate::context::Context;
+use crate::context::{Context, Words};
 use crate::literal::Literal;
 use crate::shape::Shape;
 use crate::text::{Match, Text, Verdict};
@@ -34,7 +37,7 @@ pub(crate) struct Detector {
     pub description: &'static str,
     /// The lowest and the highest confidence of its findings.
     pub confidence: (u8, u8),
-    /// Of findings that begin at the same byte, the one of the highest rank stays.
+    /// Of findings that overlap and have the same confidence, the one of the highest rank stays: the more specific kind.
     pub rank: u8,
     /// Forms that its values begin with (or, where the form says so, have in them).
     pub shapes: &'static [Shape],
@@ -49,7 +52,7 @@ pub(crate) struct Detector {
 }
 
 /// Judges a whole text by its name.
-pub(crate) type Named = fn(&[u8], &Text<'_>) -> Option<Match>;
+pub(crate) type Named = fn(&Words, &Text<'_>) -> Option<Match>;
 
 /// All detectors, pack by pack.
 pub(crate) const TABLE: &[&Detector] = &[

@@ -69,7 +69,7 @@ fn e164(text: &Text<'_>, start: usize) -> Result<Option<Match>, Cut> {
             count = count.saturating_add(1);
             at = at.saturating_add(1);
         }
-        if at == group || text.at(at)?.is_some_and(is_word) || !is_country(digits) {
+        if at == group || goes_on(text, at)? || !is_country(digits) {
             return Ok(None);
         }
         whole = (count, at);
@@ -108,6 +108,15 @@ fn is_area(digits: Option<&[u8; 6]>) -> bool {
         Some([area, second, _, exchange, ..]) => *area > 1 && *second < 9 && *exchange > 1,
         None => false,
     }
+}
+
+/// Whether something goes on where a number ends; an extension (`x123`) may.
+fn goes_on(text: &Text<'_>, end: usize) -> Result<bool, Cut> {
+    Ok(match text.at(end)? {
+        Some(b'x' | b'X') => !matches!(text.at(end.saturating_add(1))?, Some(b'0'..=b'9')),
+        Some(byte) => is_word(byte),
+        None => false,
+    })
 }
 
 /// Where the number at `place` begins if there is a 1 in front of it: `1-415-555-2671`.
@@ -186,12 +195,11 @@ fn nanp(text: &Text<'_>, start: usize) -> Result<Option<Match>, Cut> {
     {
         return Ok(None);
     }
-    match text.at(at)? {
-        Some(byte) if is_word(byte) => return Ok(None),
-        next if joined(next) && matches!(text.at(at.saturating_add(1))?, Some(b'0'..=b'9')) => {
-            return Ok(None);
-        }
-        _ => {}
+    if goes_on(text, at)? {
+        return Ok(None);
+    }
+    if joined(text.at(at)?) && matches!(text.at(at.saturating_add(1))?, Some(b'0'..=b'9')) {
+        return Ok(None);
     }
     Ok(is_area(number.first_chunk()).then(|| Match::new(start..at, base)))
 }

@@ -177,6 +177,10 @@ fn slack(text: &Text<'_>, start: usize) -> Result<Option<Match>, Cut> {
             _ => return Ok(None),
         }
     };
+    // Nor in the middle of one: its hyphens would make every `xoxb-` in it the beginning of another.
+    if text.before(start) == Some(b'-') {
+        return Ok(None);
+    }
     let found = body(text, start, skip, (16, 512), is_token)?;
     Ok(found.filter(|(body, _)| varied(body)).map(|(_, end)| Match::new(start..end, 95)))
 }

@@ -37,6 +37,7 @@ fn all_or_some_characters_may_be_escapes() {
             (format!("{}{}", escaped(&value[..5]), &value[5..]), Syntax::Json),
             (percent(value), Syntax::Form),
             (percent(value), Syntax::Url),
+            (percent(value), Syntax::Cookie),
             (format!("{}{}", &value[..5], percent(&value[5..])), Syntax::Form),
         ] {
             for around in [["", ""], ["x ", " x"], ["\"", "\""]] {

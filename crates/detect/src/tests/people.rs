@@ -72,7 +72,7 @@ fn international_phone_numbers() {
         "+8613812345678",
         "+5511987654321",
     ] {
-        for around in [["", ""], ["\"", "\""], ["call ", "."], ["(", ")"], ["tel:", ";ext=1"]] {
+        for around in [["", ""], ["\"", "\""], ["call ", "."], ["(", ")"], ["tel:", ";ext=1"], ["", "x123"]] {
             let text = around.join(number);
             assert_eq!(sure("contact.phone", &text), Some(number), "{text}");
         }
@@ -107,7 +107,7 @@ fn north_american_phone_numbers() {
         "415.555.2671",
         "1 (415) 555-2671",
     ] {
-        for around in [["", ""], ["\"", "\""], ["call ", "."], ["or ", ", "]] {
+        for around in [["", ""], ["\"", "\""], ["call ", "."], ["or ", ", "], ["", "x12"]] {
             let text = around.join(number);
             assert_eq!(sure("contact.phone", &text), Some(number), "{text}");
         }
@@ -181,6 +181,10 @@ fn internet_addresses() {
     for text in ["10.1.2.3", "192.168.0.1", "127.0.0.1", "172.16.0.1", "fe80::1", "fd00::1:2"] {
         assert_eq!(found("network.ip", text), [(text, 40)], "{text}");
     }
+    for text in ["Chrome/124.0.6367.60", "Gecko/rv:1.9.5.20", "10.0.0.0", "8.0.0.0"] {
+        assert_eq!(sure("network.ip", text), None, "{text}");
+    }
+    assert_eq!(sure("network.ip", "http://8.8.8.8/"), Some("8.8.8.8"));
     assert_eq!(sure("network.ip", "\"version\": \"8.8.8.8\""), None);
     assert_eq!(sure("network.ip", "\"client_ip\": \"10.1.2.3\""), Some("10.1.2.3"));
 }

@@ -17,7 +17,7 @@ pub enum FindConfig {
 }
 
 /// A regular expression or words: exactly one of both.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{"required": ["regex"]}, {"required": ["words"]}]))]
 pub struct CustomFind {
@@ -38,6 +38,14 @@ pub struct CustomFind {
     #[serde(default)]
     #[schemars(length(min = 1, max = 64))]
     pub name: Option<String>,
+}
+
+/// Nothing of what is looked for.
+impl fmt::Debug for CustomFind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = self.words.as_ref().map(|words| words.len());
+        f.debug_struct("CustomFind").field("name", &self.name).field("words", &words).finish_non_exhaustive()
+    }
 }
 
 impl<'de> Deserialize<'de> for FindConfig {

@@ -110,8 +110,8 @@ pub struct RuleConfig {
     #[schemars(skip_serializing_if = "Option::is_none", with = "OneOrMany<String>")]
     pub except: Option<OneOrMany<String>>,
 
-    /// In JSON bodies only the values at these paths, and all that is in them. JSON Pointers, or JSONPath. Bodies that are
-    /// not JSON are not looked into by this rule.
+    /// In JSON bodies, and in the JSON of event streams, only the values at these paths, and all that is in them. JSON
+    /// Pointers, or JSONPath. Bodies that are not JSON are not looked into by this rule.
     #[serde(default, deserialize_with = "given")]
     #[schemars(skip_serializing_if = "Option::is_none", with = "OneOrMany<Path>")]
     pub json: Option<OneOrMany<Path>>,
@@ -122,7 +122,7 @@ pub struct RuleConfig {
 }
 
 /// What is no finding, though it looks like one. Spaces and hyphens in a value make no difference for `values` and `sha256`.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AllowConfig {
     /// These values.
@@ -144,6 +144,18 @@ pub struct AllowConfig {
     pub test_cards: bool,
 }
 
+/// No values.
+impl fmt::Debug for AllowConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AllowConfig")
+            .field("values", &self.values.len())
+            .field("sha256", &self.sha256.len())
+            .field("regex", &self.regex.len())
+            .field("test_cards", &self.test_cards)
+            .finish()
+    }
+}
+
 /// Which bodies are looked into, and what happens to those that can't be.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -162,7 +174,7 @@ pub struct BodiesConfig {
     pub over_limit: Uninspected,
 
     /// What happens to a body that can't be decoded: a content coding other than gzip, deflate and br, a broken one, or one
-    /// that decodes to more than `max_ratio` allows.
+    /// that decodes to more than `max_ratio` allows; and a `charset` that does not write ASCII as ASCII, such as UTF-16.
     pub undecodable: Uninspected,
 
     /// How many bytes a byte of an encoded body may become, on the whole. Encoded bodies may be a trap.

@@ -87,6 +87,11 @@ fn fields_are_dropped_from_bodies() {
         ("application/x-ndjson", "{\"card\":\"4111111111111111\"}\n{\"b\":1}\n", "{}\n{\"b\":1}\n"),
         ("application/x-www-form-urlencoded", "a=1&card=4111111111111111", "a=1"),
         ("text/plain", "card 4111111111111111!", "card !"),
+        (
+            "text/event-stream",
+            "data: {\"a\":1,\"card\":\"4111111111111111\"}\n\ndata: card 4111111111111111\n\n",
+            "data: {\"a\":1}\n\ndata: card \n\n",
+        ),
     ] {
         let message = client_gets(&worker, &response(kind, body));
         assert_eq!(message.text(), expected, "{kind}");
@@ -113,8 +118,40 @@ fn rules_for_some_values_leave_the_others() {
             "{\"card\":\"4111111111111111\"}\n{\"other\":\"4111111111111111\"}\n",
             "{\"card\":\"****************\"}\n{\"other\":\"4111111111111111\"}\n",
         ),
+        (
+            "text/event-stream",
+            "event: a\r\ndata: {\"card\":\"4111111111111111\",\"other\":\"4111111111111111\"}\r\n\r\ndata: 4111111111111111\n\n",
+            "event: a\r\ndata: {\"card\":\"****************\",\"other\":\"4111111111111111\"}\r\n\r\ndata: 4111111111111111\n\n",
+        ),
+        // Not a document by itself, so nobody knows where its values are.
+        (
+            "text/event-stream",
+            "\u{feff}data: {\ndata: \"other\":\ndata: 4111111111111111\ndata: }\n\ndata:{\"other\":4111111111111111}\r\r",
+            "\u{feff}data: {\ndata: \"other\":\ndata: ****************\ndata: }\n\ndata:{\"other\":4111111111111111}\r\r",
+        ),
     ] {
         assert_eq!(client_gets(&worker, &response(kind, body)).text(), expected, "{kind}");
+    }
+}
+
+/// It is not held beyond that, and a rule is not evaded by it.
+#[test]
+fn long_lines_of_events_are_for_rules_for_some_values() {
+    let mut document = cards("response.body", json!("mask"));
+    document["rules"][0]["json"] = json!("/card");
+    document["bodies"] = json!({"max_held": 1_000});
+    let worker = worker(&document);
+    for (length, expected) in [(900, CARD), (1_100, "****************"), (9_000, "****************")] {
+        let events = |card| {
+            let padding = "a".repeat(length);
+            format!(
+                "data: {{\"b\":\"{padding}\",\"other\":\"{card}\"}}\n\ndata: {{\"other\":\"{CARD}\"}}\n\n"
+            )
+        };
+        assert_eq!(
+            client_gets(&worker, &response("text/event-stream", events(CARD))).text(),
+            events(expected)
+        );
     }
 }
 

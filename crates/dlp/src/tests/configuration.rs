@@ -231,6 +231,10 @@ fn rules() {
         ": found a condition on the response for request.query, expected conditions on the request only: requests are decided on before there is a response",
     );
     rule_refused(
+        json!({"when": "body.card == 1", "in": "request.body"}),
+        ".when: found a condition on the body, expected conditions on heads only: bodies are looked into as they pass",
+    );
+    rule_refused(
         json!({"when": "respons.status"}),
         ".when: found the unknown variable \"respons\", expected one of body, consumer, now, path, request, response: did you mean response? (column 1, at \"respons.status\")",
     );

@@ -50,6 +50,22 @@ fn bodies_are_decoded_and_encoded_again() {
 }
 
 #[test]
+fn what_is_only_reported_passes_as_it_came() {
+    let world = World::new();
+    let worker = Worker::<Dlp>::new(&world, cards("response.body", json!("report")));
+    for response in [
+        encoded(Coding::Gzip, BODY),
+        json_response(brotli(BODY)).with("content-encoding", "br"),
+        json_response(BODY),
+        response("text/plain", format!("{CARD} and 4111")),
+    ] {
+        let before = world.metric("meshgate.dlp.report.payment");
+        assert_eq!(client_gets(&worker, &response), response);
+        assert!(world.metric("meshgate.dlp.report.payment") > before);
+    }
+}
+
+#[test]
 fn without_recompression_bodies_pass_decoded() {
     let mut document = masks();
     document["bodies"] = json!({"recompress": false});

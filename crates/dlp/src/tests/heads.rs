@@ -19,6 +19,9 @@ fn parameters_are_changed_where_they_stand() {
         ("mask", "/p?card=4111-1111%2D1111-%31111", "/p?card=****-****%2D****-%2A***"),
         ("mask", "/4111111111111111?card=1", "/4111111111111111?card=1"),
         ("mask", "/p?4111111111111111", "/p?****************"),
+        ("mask", "/p?4111111111111111=1", "/p?****************=1"),
+        ("mask", "/p?%34111111111111111=378282246310005", "/p?%2A***************=***************"),
+        ("drop", "/p?4111111111111111=378282246310005&b=1", "/p?b=1"),
         ("replace", "/p?card=4111111111111111", "/p?card=%5BPAYMENT%20CARD%5D"),
         ("drop", "/p?card=4111111111111111", "/p"),
         ("drop", "/p?card=4111111111111111&b=1", "/p?b=1"),
@@ -108,6 +111,30 @@ fn cookies_are_changed_in_their_field() {
         let only = Message::get("/").with("cookie", format!("card={CARD}"));
         let got = run(&worker, &only, &Message::response(200)).forwarded().clone();
         assert_eq!(got.head.get("cookie").is_none(), action == "drop");
+    }
+}
+
+#[test]
+fn cookies_may_be_percent_encoded() {
+    let worker = worker(&cards("request.cookies", json!({"mask": {"keep_last": 4}})));
+    for (before, after) in [
+        ("card=%34111%2d1111-1111%201111", "card=%34111%2d1111-1111%201111"),
+        ("card=%34111%201111%201111%201111; a=%2", "card=%2A***%20****%20****%201111; a=%2"),
+        ("card=%34111111111111111", "card=%2A***********1111"),
+        ("card=4111+1111+1111+1111", "card=4111+1111+1111+1111"),
+    ] {
+        let got = run(&worker, &Message::get("/").with("cookie", before), &Message::response(200));
+        assert_eq!(got.forwarded().head.get("cookie"), Some(after));
+    }
+}
+
+/// A name says what its value is, and nothing of itself.
+#[test]
+fn names_of_parameters_are_no_secrets() {
+    let document = json!({"rules": [{"find": "secrets.generic", "in": "request.query", "do": "mask"}]});
+    for target in ["/?db_password", "/?db_password=", "/?api_token_v2=1"] {
+        let outcome = run(&worker(&document), &Message::get(target), &Message::response(200));
+        assert_eq!(outcome.forwarded().head.get(":path"), Some(target));
     }
 }
 

@@ -11,7 +11,7 @@ mod reports;
 mod rules;
 
 use meshgate_policy::config::ConfigError;
-use meshgate_test_host::{Chunking, Client, Ending, Message, Outcome, Worker, World, chunkings};
+use meshgate_test_host::{Chunking, Client, Message, Outcome, Worker, World, chunkings};
 use serde_json::{Value, json};
 
 use crate::Dlp;

@@ -2,6 +2,7 @@
 
 #![cfg(not(target_arch = "wasm32"))]
 
+use meshgate_test_host::Ending;
 use proptest::prelude::*;
 
 use super::*;

@@ -67,3 +67,13 @@ fn debug_output_shows_no_value() {
     assert!(!exchange.contains("shown by"), "{exchange}");
     assert!(!exchange.contains("a key of"), "{exchange}");
 }
+
+#[test]
+fn debug_output_of_configurations_shows_no_value() {
+    let config = json!({
+        "rules": [{"find": {"words": ["Project Falcon"]}, "in": "response.body", "do": "mask"}],
+        "allow": {"values": [CARD]},
+    });
+    let config = format!("{:?}", serde_json::from_value::<crate::Config>(config).unwrap());
+    assert!(!config.contains("Falcon") && !config.contains(CARD), "{config}");
+}

@@ -133,6 +133,13 @@ impl<'e> Walker<'_, 'e> {
                     }
                     self.tally(op, changed);
                 }
+                // Nothing can go from a scalar: an allow-list that does not name it whole would let it through.
+                (Some(Verb::Keep), _)
+                    if !matches!(self.scanner.text.get(value.0), Some(b'{' | b'['))
+                        && !self.frames.last().is_some_and(|frame| frame.child_kept) =>
+                {
+                    self.tally(op, wrong);
+                }
                 (Some(Verb::Add | Verb::Keep), _) => {
                     self.tally(op, |tally| tally.present = tally.present.saturating_add(1));
                 }

@@ -54,7 +54,7 @@ pub enum Action<'a> {
     Rename(&'a str),
     /// In the values there only what these paths select stays, and the containers on the way to it; a container in
     /// which nothing stays goes as well. The paths begin at the value: for the whole document, the path of the edit is
-    /// the root.
+    /// the root. From a value that is no container nothing can go: [`Outcome::WrongType`], unless a path selects all of it.
     Keep(&'a [Path]),
     /// [`Action::Set`] with the value that another path selects. If that is more than one value:
     /// [`Outcome::Ambiguous`].

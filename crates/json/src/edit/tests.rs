@@ -193,7 +193,10 @@ fn keep_leaves_only_what_is_named() {
     assert_edit(text, &[keep("", &[""])], text, Done(0));
     assert_edit(text, &[keep("", &["$.*"])], text, Done(0));
     assert_edit("[1,{\"a\":2}]", &[keep("", &["$..a"])], "[{\"a\":2}]", Done(1));
-    assert_edit("7", &[keep("", &["/a"])], "7", Done(0));
+    assert_edit("7", &[keep("", &["/a"])], "7", WrongType);
+    assert_edit("\"7\"", &[keep("", &[])], "\"7\"", WrongType);
+    assert_edit("7", &[keep("", &[""])], "7", Done(0));
+    assert_edit(r#"{"a":7}"#, &[keep("/a", &["/b"])], r#"{"a":7}"#, WrongType);
 }
 
 #[test]

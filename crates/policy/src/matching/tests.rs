@@ -54,6 +54,22 @@ fn an_empty_block_always_holds() {
 }
 
 #[test]
+fn before_there_is_a_response_its_parts_are_taken_for_granted() {
+    let may_hold = |block: Value, roll: u16| {
+        compiled(&block).may_hold(&RequestHead::new(&request(&[("content-type", "text/plain")])), &|| roll)
+    };
+    assert!(may_hold(json!({"status": "5xx", "content_type": "application/json"}), 0));
+    assert!(may_hold(json!({"method": "GET", "path": "/", "status": 404}), 0));
+    assert!(!may_hold(json!({"method": "POST", "status": 404}), 0));
+    assert!(may_hold(json!({"status": 404, "percent": 10}), 999));
+    assert!(!may_hold(json!({"status": 404, "percent": 10}), 1_000));
+    for (status, allowed) in [(404, true), (451, false), (500, true), (200, false)] {
+        assert_eq!(compiled(&json!({"status": [404, "5xx"]})).allows_status(status), allowed, "{status}");
+        assert!(compiled(&json!({"method": "GET"})).allows_status(status));
+    }
+}
+
+#[test]
 fn each_part_decides_by_itself() {
     for (block, request, expected) in [
         (json!({"method": "GET"}), &[][..], true),

@@ -162,6 +162,10 @@ fn an_answer_to_head_tells_no_other_length_than_get() {
         .with("etag", "\"x\"");
     let outcome = worker.run(&Message::request("HEAD", "/"), &message);
     assert_eq!(names(&outcome.answer().head), ["content-type"]);
+    // Nor another version, where the length is not known.
+    let chunked = Message::response(200).with("content-type", "application/json").with("etag", "\"x\"");
+    let outcome = worker.run(&Message::request("HEAD", "/"), &chunked);
+    assert_eq!(names(&outcome.answer().head), ["content-type"]);
 }
 
 #[test]
@@ -221,7 +225,7 @@ fn whole_bodies_are_what_they_say() {
     refused(&outcome, 400, "meshgate_transform_template");
     let rules =
         json!([{"request": [{"set": {"body": "<p>", "content_type": "text/html"}}], "on_error": "skip"}]);
-    let worker = Worker::<Transform>::new(&World::new(), json!({"rules": rules}));
+    let worker = holding(rules);
     let message = post("{}").with("content-encoding", "zstd");
     assert_eq!(request(&worker, &message), message);
 }
@@ -249,6 +253,32 @@ fn conditions_on_the_body() {
     assert!(all(&json_request(&worker, r#"{"kind":"a"}"#), "x-kind").is_empty());
 }
 
+/// The head changes with the body or not at all.
+#[test]
+fn conditions_on_the_body_hold_for_what_the_head_says_of_it() {
+    for operation in [
+        json!({"set": {"body": "<p>", "content_type": "text/html"}}),
+        json!({"move": {"from": {"header": "x-a"}, "to": {"json": "/a"}}}),
+        json!({"move": {"from": {"query": "q"}, "to": {"json": "/a"}}}),
+    ] {
+        let rules = json!([{"when": "body.kind == 'b'", "request": [operation]}]);
+        let error = load(&json!({"rules": rules})).unwrap_err().to_string();
+        assert!(error.starts_with("rules[0].when: operations on the head depend on the body"), "{error}");
+        let worker = holding(rules);
+        let sent =
+            |kind: &str| post(&format!("{{\"kind\":\"{kind}\"}}")).with(":path", "/?q=1").with("x-a", "1");
+        assert_eq!(request(&worker, &sent("a")), sent("a"), "{operation}");
+        let changed = request(&worker, &sent("b"));
+        assert!(changed.head != sent("b").head && changed.body != sent("b").body, "{operation}");
+    }
+    // They see the body as it arrived, whatever a rule before them has made of it.
+    let worker = holding(json!([
+        {"request": [{"set": {"body": "<p>", "content_type": "text/html"}}]},
+        {"when": "body.kind == 'b'", "request": [{"set": {"header": "x-kind", "to": "b"}}]},
+    ]));
+    assert_eq!(all(&json_request(&worker, r#"{"kind":"b"}"#), "x-kind"), ["b"]);
+}
+
 #[test]
 fn responses_are_asked_for_whole_and_readable() {
     let rules = json!([{"match": {"path": {"prefix": "/v1"}, "status": 200}, "response": [{"remove": {"json": "/x"}}]}]);
@@ -265,4 +295,59 @@ fn responses_are_asked_for_whole_and_readable() {
         (vec!["accept-encoding".to_owned()], vec!["gzip".to_owned()])
     );
     assert_eq!(request(&worker, &ask("/videos/1")), ask("/videos/1"));
+}
+
+/// What the response will be is not known yet: a rule for errors, or for another type, has to be able to read it, too.
+#[test]
+fn any_response_that_a_rule_could_be_for_is_asked_for_readable() {
+    let asked = Message::get("/").with("range", "bytes=0-5").with("accept-encoding", "gzip, zstd");
+    for (document, in_part) in [
+        (json!({"match": {"status": "5xx"}}), false),
+        (json!({"match": {"status": [404, 410]}}), false),
+        (json!({"match": {"status": 201}}), false),
+        (json!({"match": {"content_type": "application/vnd.api+json"}}), true),
+        (json!({"match": {"status": "2xx", "content_type": "application/problem+json"}}), true),
+    ] {
+        let mut rule = document.clone();
+        rule["response"] = json!([{"remove": {"json": "/x"}}]);
+        let worker = Worker::<Transform>::new(&World::new(), json!({"rules": [rule]}));
+        let forwarded = request(&worker, &asked);
+        assert_eq!(all(&forwarded, "accept-encoding"), ["gzip"], "{document}");
+        // Only what succeeds has parts.
+        assert_eq!(all(&forwarded, "range").is_empty(), in_part, "{document}");
+    }
+    // The parts of `match` that are about the request are known.
+    let rule =
+        json!({"match": {"method": "POST", "status": "5xx"}, "response": [{"remove": {"json": "/x"}}]});
+    let worker = Worker::<Transform>::new(&World::new(), json!({"rules": [rule]}));
+    assert_eq!(request(&worker, &asked), asked);
+}
+
+/// Whatever a rule says of what is missing, a response that never has a body lacks none.
+#[test]
+fn responses_that_never_have_a_body_are_no_trouble() {
+    let rules = json!([{
+        "response": [
+            {"set": {"json": "/a", "to": 1}},
+            {"set": {"body": {}}},
+            {"copy": {"from": {"json": "/id"}, "to": {"header": "x-id"}}},
+            {"set": {"header": "x-name", "to": "{{ body.name }}"}},
+            {"set": {"header": "x-seen", "to": "1"}},
+        ],
+        "on_error": "error",
+    }]);
+    let world = World::new();
+    world.allow_on_headers_stop_iteration(true);
+    let worker =
+        Worker::<Transform>::new(&world, json!({"rules": rules, "allow_on_headers_stop_iteration": true}));
+    let get = Message::get("/");
+    for (request, status) in [(Message::request("HEAD", "/"), 200), (get.clone(), 204), (get.clone(), 304)] {
+        let message = Message::response(status).with("content-type", "application/json");
+        let outcome = worker.run(&request, &message);
+        assert_eq!(outcome.details, None, "{status}");
+        assert_eq!(*outcome.answer(), message.with("x-seen", "1"), "{status}");
+    }
+    // One that could have a body does.
+    let empty = Message::response(200).with("content-type", "application/json");
+    refused(&worker.run(&get, &empty), 502, "meshgate_transform_missing");
 }

@@ -51,7 +51,7 @@ fn documents() {
         ),
         (
             json!({"rules": [{"request": [{"set": {"method": "PUT"}}]}], "body_limit": "1GiB"}),
-            "body_limit: found another size, expected 1B to 256MiB",
+            "body_limit: found another size, expected 1B to 64MiB",
         ),
         (
             json!({"rules": [{"request": [{"set": {"method": "PUT"}}]}], "encoded_bodies": "plain"}),

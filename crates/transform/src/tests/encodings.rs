@@ -5,13 +5,9 @@ use meshgate_coding::{Caps, Coding, decode, encode};
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::*;
-use crate::brotli;
 
 fn encoded(coding: Coding, text: &str) -> Vec<u8> {
-    match coding {
-        Coding::Brotli => brotli::stored(text.as_bytes()),
-        coding => encode(coding, text.as_bytes()).unwrap(),
-    }
+    encode(coding, text.as_bytes()).unwrap()
 }
 
 const CODINGS: [(Coding, &str); 3] =

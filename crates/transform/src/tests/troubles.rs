@@ -169,6 +169,57 @@ fn a_response_that_cannot_be_rewritten_does_not_reach_the_client() {
     refused(&worker.run(&Message::get("/"), &long), 502, "meshgate_transform_over_limit");
 }
 
+/// A value that finds no place in the body stays in the head, and a body that stays keeps its type.
+#[test]
+fn what_is_left_out_loses_nothing() {
+    let page = json!({"move": {"from": {"query": "page"}, "to": {"json": "/page"}}});
+    let html = json!({"set": {"body": "[{{ request.query.page }}]{{ request.query.page }}"}});
+    let message =
+        |body: &str| Message::post("/?page=3", body).with("content-type", "application/problem+json");
+    for (operation, sent) in [(&page, message("[1]")), (&page, message("")), (&html, message("{}"))] {
+        for remedy in ["skip", "pass"] {
+            let worker = holding(json!([{"request": [operation], "on_error": remedy}]));
+            assert_eq!(request(&worker, &sent), sent, "{operation} {remedy}");
+        }
+        let unheld = json!({"rules": [{"request": [operation], "on_error": {"wrong_type": "skip"}}]});
+        let error = load(&unheld).unwrap_err().to_string();
+        let expected = "rules[0].on_error: an operation that is left out would have changed the head already";
+        assert!(error.starts_with(expected), "{error}");
+    }
+    // A body that comes in chunks, and is empty.
+    let worker = holding(json!([{"request": [page]}]));
+    let sent = message("");
+    let outcome = chunkings(b"", |chunking| {
+        worker.begin().run_chunked(&sent, chunking, &Message::response(200), &Chunking::WHOLE)
+    });
+    assert_eq!(*outcome.forwarded(), sent);
+    // What was moved is gone for the operations behind it.
+    let worker = holding(
+        json!([{"request": [page, {"copy": {"from": {"query": "page"}, "to": {"header": "x-page"}}}]}]),
+    );
+    let moved = request(&worker, &message("{}"));
+    assert_eq!((moved.text(), all(&moved, ":path")), ("{\"page\":\"3\"}", vec!["/".to_owned()]));
+    assert!(all(&moved, "x-page").is_empty());
+}
+
+#[test]
+fn trouble_is_counted_once() {
+    let world = World::new();
+    world.allow_on_headers_stop_iteration(true);
+    let rules = json!([
+        {"request": [{"append": {"json": "/s", "to": 1}}], "on_error": "skip"},
+        {"request": [{"append": {"json": "/t", "to": 1}}], "on_error": "pass"},
+    ]);
+    for holds in [false, true] {
+        let document = json!({"rules": rules, "allow_on_headers_stop_iteration": holds});
+        let worker = Worker::<Transform>::new(&world, document);
+        let before = (world.metric("meshgate.transform.skipped"), world.metric("meshgate.transform.passed"));
+        request(&worker, &post("{\"s\":1,\"t\":1}"));
+        let after = (world.metric("meshgate.transform.skipped"), world.metric("meshgate.transform.passed"));
+        assert_eq!(after, (before.0 + 1, before.1 + 1), "{holds}");
+    }
+}
+
 #[test]
 fn a_condition_without_an_answer() {
     let rules = |on_error: Value| json!({"rules": [{"when": "request.query.q|int > 1", "request": [{"set": {"header": "x", "to": "1"}}], "on_error": on_error}]});
