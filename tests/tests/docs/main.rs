@@ -1,7 +1,7 @@
 //! What the documentation shows works: each of its configurations runs on a real Envoy and answers as the text says.
 //!
 //! A block `json config` is the document of the page's filter, `json config api-key-quota` that of a filter in front of the
-//! next one, a block `yaml filter` a list of entries of Envoy's `http_filters`. The block `requests` that follows has a
+//! next one (on the README of the project: that of the filter shown), a block `yaml filter` a list of entries of Envoy's `http_filters`. The block `requests` that follows has a
 //! request a line, the status that it gets, and for an answer of the filter the reason that access logs show. Indented
 //! lines say more about a request; `...` in what is expected stands for any text:
 //!

@@ -10,7 +10,8 @@ use crate::case::{Case, cases};
 /// A page, and the module that its documents are for.
 pub struct Page {
     pub path: PathBuf,
-    module: String,
+    /// `None` on a page about all of them, where each document says whose it is.
+    module: Option<String>,
 }
 
 /// A configuration and the requests under it.
@@ -21,11 +22,11 @@ pub struct Example {
 
 /// The README of the project and that of each filter.
 pub fn pages() -> Vec<Page> {
-    let mut pages = vec![Page { path: "README.md".into(), module: "api_key_quota".into() }];
+    let mut pages = vec![Page { path: "README.md".into(), module: None }];
     for filter in fs::read_dir(paths::workspace().join("filters")).unwrap() {
         let filter = filter.unwrap();
         let module = filter.file_name().to_str().unwrap().replace('-', "_");
-        pages.push(Page { path: filter.path().join("README.md"), module });
+        pages.push(Page { path: filter.path().join("README.md"), module: Some(module) });
     }
     pages
 }
@@ -40,7 +41,8 @@ impl Page {
             match fence.as_str() {
                 "json config" => {
                     let mut filters = std::mem::take(&mut others);
-                    filters.push(wasm(&self.module, &block));
+                    let module = self.module.as_ref().expect("this page has no filter of its own: name one");
+                    filters.push(wasm(module, &block));
                     examples.push(Example { filters, cases: vec![] });
                 }
                 "yaml filter" => examples.push(Example { filters: entries(&block), cases: vec![] }),
@@ -50,8 +52,11 @@ impl Page {
                     example.cases = cases(&block);
                 }
                 fence => {
-                    if let Some(filter) = fence.strip_prefix("json config ") {
-                        others.push(wasm(&filter.replace('-', "_"), &block));
+                    let Some(filter) = fence.strip_prefix("json config ") else { continue };
+                    let filter = wasm(&filter.replace('-', "_"), &block);
+                    match self.module {
+                        Some(_) => others.push(filter),
+                        None => examples.push(Example { filters: vec![filter], cases: vec![] }),
                     }
                 }
             }
