@@ -274,29 +274,26 @@ fn sample(value: &[u8]) -> &[u8] {
 }
 
 /// Bits per byte (Shannon).
-fn entropy(sample: &[u8]) -> f64 {
-    let growth: &[u32; 2 * SAMPLE] = &GROWTH;
+fn entropy(sample: &[u8]) -> f32 {
+    let growth: &[f32; 2 * SAMPLE] = &GROWTH;
     let mut counts = [0_u8; 128];
-    let mut bits = 0_u32;
+    let mut bits = 0.0;
     for byte in sample {
         // What is not ASCII is no token.
         if let Some(count) = counts.get_mut(usize::from(*byte)) {
-            bits = bits.saturating_add(growth.get(usize::from(*count)).copied().unwrap_or_default());
+            bits += growth.get(usize::from(*count)).copied().unwrap_or_default();
             *count = count.saturating_add(1);
         }
     }
-    let all = u8::try_from(sample.len()).unwrap_or(u8::MAX);
-    let bits = f64::from(bits) / f64::from(UNIT) / f64::from(all);
-    f64::from(all).log2() - bits
+    let all = f32::from(u8::try_from(sample.len()).unwrap_or(u8::MAX));
+    all.log2() - bits / all
 }
 
-/// By how much `n log2 n` grows from each `n` to the next, in so many parts of a bit: a sum of integers is quick.
-static GROWTH: LazyLock<[u32; 2 * SAMPLE]> = LazyLock::new(|| {
-    let product = |n: u32| if n > 0 { f64::from(n) * f64::from(n).log2() * f64::from(UNIT) } else { 0.0 };
-    let mut growth = [0; 2 * SAMPLE];
-    for (n, growth) in (0_u32..).zip(&mut growth) {
-        *growth = (product(n.saturating_add(1)) - product(n)) as u32;
-    }
-    growth
+/// By how much `n log2 n` grows from each `n` to the next.
+static GROWTH: LazyLock<[f32; 2 * SAMPLE]> = LazyLock::new(|| {
+    let product = |n: f32| if n > 0.0 { n * n.log2() } else { 0.0 };
+    std::array::from_fn(|n| {
+        let n = f32::from(u8::try_from(n).unwrap_or(u8::MAX));
+        product(n + 1.0) - product(n)
+    })
 });
-const UNIT: u32 = 1 << 20;

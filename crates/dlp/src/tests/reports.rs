@@ -71,7 +71,7 @@ fn debug_output_shows_no_value() {
 #[test]
 fn debug_output_of_configurations_shows_no_value() {
     let config = json!({
-        "rules": [{"find": {"words": ["Project Falcon"]}, "in": "response.body", "do": "mask"}],
+        "rules": [{"find": {"words": "Project Falcon"}, "in": "response.body", "do": "mask"}],
         "allow": {"values": [CARD]},
     });
     let config = format!("{:?}", serde_json::from_value::<crate::Config>(config).unwrap());
