@@ -2,8 +2,8 @@
 //!
 //! A gateway that changes one value of a body has no use for a tree of all the others. [`edit()`] scans the text once,
 //! walks only where a [`Path`] can lead, and replaces ranges of bytes: number text, the order of members, white space,
-//! repeated names and escapes of the rest go out as they came. [`validate`] is the scanner alone, [`Node`] reads values
-//! where they stand, and [`stream`] follows a text that passes in chunks.
+//! repeated names and escapes of the rest go out as they came. [`validate`] is the scanner alone, and [`Node`] reads values
+//! where they stand.
 
 mod block;
 mod edit;
@@ -13,7 +13,6 @@ mod number;
 mod path;
 mod raw;
 mod scan;
-pub mod stream;
 mod string;
 
 pub use edit::{Action, Edit, Edited, Outcome, edit};

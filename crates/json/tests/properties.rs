@@ -17,10 +17,8 @@ mod oracle;
 mod tree;
 
 use generate::{change, document, text_with_space};
-use std::sync::Arc;
 
-use meshgate_json::stream::{Event, Options, Paths, TokenKind, Tokenizer};
-use meshgate_json::{Action, Edit, Kind, Limits, Node, Outcome, Path, Raw, edit, validate};
+use meshgate_json::{Action, Edit, Limits, Node, Outcome, Path, Raw, edit, validate};
 use oracle::Change;
 use proptest::prelude::*;
 use tree::{Tree, minified};
@@ -111,60 +109,6 @@ proptest! {
         assert_agrees_with_serde(&text)?;
     }
 
-    /// What a stream reports does not depend on how it is cut, and is what stands in the document: each string, number
-    /// and word, in order, and the paths that select it.
-    #[test]
-    fn streams_are_documents_whatever_their_chunks(
-        trees in prop::collection::vec(document(), 1..3),
-        seed in any::<u64>(),
-        change in change(),
-        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
-    ) {
-        let texts: Vec<_> = trees.iter().map(|tree| text_with_space(tree, seed)).collect();
-        let text = texts.join("\n");
-        let path = Path::new(&change.path_text()).unwrap();
-        if let Ok(paths) = Paths::new([path.clone()]) {
-            let paths = Arc::new(paths);
-            let whole = tokens(&text, &[text.len()], &paths);
-            let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
-            cuts.push(text.len());
-            cuts.sort_unstable();
-            prop_assert_eq!(&whole, &tokens(&text, &cuts, &paths));
-            let mut expected = Vec::new();
-            for (tree, text) in trees.iter().zip(&texts) {
-                let selected = Node::parse(text.as_bytes(), &Limits::default()).unwrap();
-                let selected: Vec<_> = selected.at(&path, &Limits::default()).unwrap().iter().map(range).collect();
-                leaves(Node::parse(text.as_bytes(), &Limits::default()).unwrap(), &selected, &mut expected);
-                prop_assert_eq!(minified(text), tree.to_string());
-            }
-            prop_assert_eq!(whole, expected);
-        }
-    }
-
-    /// The same for anything: nothing panics, and cuts change nothing.
-    #[test]
-    fn streams_of_soup(
-        text in prop::collection::vec(prop::sample::select(&b"{}[]\",:\\01-.e tfnru\"a\n\xEF\xBB\xBF"[..]), 0..40),
-        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
-        lines in any::<bool>(),
-    ) {
-        let events = |cuts: &[usize]| {
-            let mut events = Vec::new();
-            let mut tokenizer = Tokenizer::new(Arc::default(), Options { lines, depth: 6 });
-            let mut from = 0;
-            for cut in cuts {
-                tokenizer.push(&text[from..*cut], |event| events.push(format!("{event:?}")));
-                from = *cut;
-            }
-            tokenizer.finish(|event| events.push(format!("{event:?}")));
-            events
-        };
-        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
-        cuts.push(text.len());
-        cuts.sort_unstable();
-        prop_assert_eq!(events(&[text.len()]), events(&cuts));
-    }
-
     /// Whatever a path looks like, it compiles or does not.
     #[test]
     fn paths_do_not_panic(text in r#"[$/\[\].*:,'"~0-9a-c\\u? -]{0,16}"#) {
@@ -172,60 +116,6 @@ proptest! {
             prop_assert!(!error.to_string().is_empty());
         }
     }
-}
-
-/// The values that a stream reports, each as text, name in scope, and whether the path selects it.
-type Leaf = (String, Option<Vec<u8>>, bool);
-
-fn tokens(text: &str, cuts: &[usize], paths: &Arc<Paths>) -> Vec<Leaf> {
-    let mut leaves = Vec::new();
-    let mut scope = None;
-    let mut tokenizer = Tokenizer::new(Arc::clone(paths), Options::default());
-    let mut each = |event: Event<'_>| match event {
-        Event::Begin(_, place) => scope = Some((place.name().map(<[u8]>::to_vec), place.is_selected(0))),
-        Event::End(token, end) => {
-            let (name, selected) = scope.take().unwrap();
-            if token.kind != TokenKind::Name {
-                leaves.push((text[token.start as usize..end as usize].to_owned(), name, selected));
-            }
-        }
-        Event::Broken(at) => panic!("broken at {at}"),
-    };
-    let mut from = 0;
-    for cut in cuts {
-        tokenizer.push(&text.as_bytes()[from..*cut], &mut each);
-        from = *cut;
-    }
-    tokenizer.finish(&mut each);
-    leaves
-}
-
-fn range(node: &Node<'_>) -> std::ops::Range<*const u8> {
-    node.text().as_ptr_range()
-}
-
-/// The same from a document: a value is selected if it is in one that is.
-fn leaves(document: Node<'_>, selected: &[std::ops::Range<*const u8>], found: &mut Vec<Leaf>) {
-    fn walk(
-        node: Node<'_>,
-        name: Option<&[u8]>,
-        selected: &[std::ops::Range<*const u8>],
-        found: &mut Vec<Leaf>,
-    ) {
-        match node.kind() {
-            Kind::Array => node.items().for_each(|item| walk(item, name, selected, found)),
-            Kind::Object => {
-                node.members().for_each(|(name, value)| walk(value, Some(&name), selected, found))
-            }
-            _ => {
-                let own = range(&node);
-                let inside = selected.iter().any(|outer| outer.start <= own.start && own.end <= outer.end);
-                let text = String::from_utf8(node.text().to_vec()).unwrap();
-                found.push((text, name.map(<[u8]>::to_vec), inside));
-            }
-        }
-    }
-    walk(document, None, selected, found);
 }
 
 fn assert_agrees_with_serde(text: &[u8]) -> Result<(), TestCaseError> {

@@ -229,7 +229,9 @@ impl Limit {
         }
         if when.as_ref().is_some_and(Condition::needs_body) {
             let error = ConfigError::at(path.key("when")).found("a condition on the body");
-            return Err(error.expected("conditions on the head of the request: limits count before there is a body"));
+            return Err(
+                error.expected("conditions on the head of the request: limits count before there is a body")
+            );
         }
         let rule = match (rate, quota, burst) {
             (Some(rate), None, burst) => {

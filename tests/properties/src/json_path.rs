@@ -32,7 +32,10 @@ pub fn any_path(bytes: &[u8]) {
         [Outcome::Missing | Outcome::WrongType] => assert!(found.is_empty()),
         other => panic!("{other:?}"),
     }
-    // The other implementation reads no repeated names, and what is printed of a number may differ.
+    // The other implementation has no repeated names.
+    if has_repeated_names(&node) {
+        return;
+    }
     if let Ok(value) = serde_json::from_slice::<Value>(document) {
         let ours: BTreeSet<_> =
             found.iter().filter_map(|node| serde_json::from_slice(node.text()).ok()).map(print).collect();
@@ -40,6 +43,12 @@ pub fn any_path(bytes: &[u8]) {
             assert_eq!(ours, theirs);
         }
     }
+}
+
+fn has_repeated_names(node: &Node<'_>) -> bool {
+    let mut names = BTreeSet::new();
+    node.members().any(|(name, value)| !names.insert(name) || has_repeated_names(&value))
+        || node.items().any(|item| has_repeated_names(&item))
 }
 
 /// What another implementation selects; `None`: this can't be compared.

@@ -11,7 +11,6 @@ mod exchange;
 mod input;
 mod json;
 mod json_path;
-mod json_stream;
 mod template;
 
 /// A property.
@@ -26,7 +25,6 @@ pub const ALL: &[(&str, Property)] = &[
     ("error_response", exchange::any_error_response),
     ("json", json::any_edits),
     ("json_path", json_path::any_path),
-    ("json_stream", json_stream::any_stream),
     ("template", template::any_template),
     ("transform", exchange::any_transform),
 ];

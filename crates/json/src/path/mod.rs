@@ -135,11 +135,6 @@ impl Segment {
         self.descendant || self.selectors.iter().any(|selector| selector.leads_into(array))
     }
 
-    /// Whether it selects every member, whatever its name.
-    pub fn selects_any(&self) -> bool {
-        self.selectors.contains(&Selector::Wildcard)
-    }
-
     /// Whether it counts from the end of an array.
     pub fn needs_len(&self) -> bool {
         self.selectors.iter().any(Selector::needs_len)

@@ -142,7 +142,8 @@ fn error_response() -> Vec<Lane> {
 
 fn dlp() -> Vec<Lane> {
     const GROUP: &str = "dlp";
-    let ours = |name, note, traffic| Lane::new(GROUP, name, note).module("dlp", default_packs()).traffic(traffic);
+    let ours =
+        |name, note, traffic| Lane::new(GROUP, name, note).module("dlp", default_packs()).traffic(traffic);
     // 100 KiB at 100 MB/s.
     const FLOOD_US: f64 = 1_024.0;
     let flood = Budget::over("window_100k", FLOOD_US);
