@@ -166,9 +166,11 @@ impl TransformExchange {
             Some(head) if content::is_stream(side, head, request) => Body::Foreign,
             Some(_) if !needs.body && !is_json => Body::Foreign,
             Some(head) if end && self.is_bodiless(side, head) => Body::Never,
-            Some(_) if end => Body::Absent,
+            // A coding that is not known is refused before there is a body, so also where none comes: an empty one may end
+            // with the head or behind it, and must not fare differently.
             Some(head) => match content::coding(head) {
                 Err(_) => Body::Unusable(Trouble::Undecodable),
+                Ok(_) if end => Body::Absent,
                 Ok(_) if content::length(head).is_some_and(|length| length > policy.body_limit as u64) => {
                     Body::Unusable(Trouble::OverLimit)
                 }
