@@ -200,35 +200,6 @@ async fn every_curl_line_of_every_bootstrap_does_what_it_says() {
     assert!(bootstraps > 0);
 }
 
-/// What the README shows of answers, but for the digits: time passes.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_readme_shows_true_answers() {
-    let without_digits =
-        |line: &str| line.trim_end().replace(|character: char| character.is_ascii_digit(), "");
-    let readme = std::fs::read_to_string(paths::workspace().join("README.md")).unwrap();
-    let bootstrap = Bootstrap::copy(&paths::workspace().join("envoy-configs/meshgate.yaml"));
-    let (_demo, lines) = bootstrap.ready().await;
-    let mut answers = Vec::new();
-    for line in lines.iter().filter(|line| line.starts_with("curl ")) {
-        answers.push(curl(line).await);
-    }
-    let blocks: Vec<_> =
-        readme.split("```http\n").skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect();
-    assert!(!blocks.is_empty());
-    for shown in blocks {
-        let status = shown.lines().next().unwrap();
-        let is_like = |answer: &&String| {
-            let mut parts = shown.lines().map(without_digits);
-            answer.starts_with(status)
-                && parts.all(|part| answer.lines().map(without_digits).any(|line| line == part))
-        };
-        assert!(
-            answers.iter().any(|answer| is_like(&answer)),
-            "no answer is like this:\n{shown}\n{answers:#?}"
-        );
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_that_is_never_used_up_ends_the_demo() {
     let bootstrap = Bootstrap::new();
