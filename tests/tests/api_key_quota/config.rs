@@ -133,7 +133,7 @@ async fn plans_and_limits() {
         ("/plans/free/limits/0/burst", json!("10"), r#"plans.free.limits[0].burst: found "10", expected a whole number, 0 or more: write it without quotes"#),
         ("/plans/free/limits/0/match", json!({ "header": "x-a" }), r#"plans.free.limits[0].match.header: found "x-a", expected an object of names and the conditions on their values"#),
         ("/plans/free/limits/0/when", json!("request.method =="), r#"plans.free.limits[0].when: unexpected end of input, expected expression (column 16, at "=="), found "request.method ==""#),
-        ("/plans/free/limits/0/when", json!("requst.method == 'GET'"), r#"plans.free.limits[0].when: found the unknown variable "requst", expected one of consumer, path, request, response: did you mean request? (column 1, at "requst.method == 'GET'")"#),
+        ("/plans/free/limits/0/when", json!("requst.method == 'GET'"), r#"plans.free.limits[0].when: found the unknown variable "requst", expected one of body, consumer, now, path, request, response: did you mean request? (column 1, at "requst.method == 'GET'")"#),
         ("/plans/free/limits/0/when", json!("response.status == 200"), &format!("plans.free.limits[0].when: found a condition on the response, expected conditions on the request only: {NO_RESPONSE}")),
         ("/plans/free/limits/0/when", json!(true), &format!("plans.free.limits[0].when: found true, expected a string: {UNQUOTED}")),
     ])
