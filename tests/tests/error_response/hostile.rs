@@ -38,9 +38,13 @@ async fn no_request_kills_a_worker() {
             many.upstream(fail.clone()).send().await.unwrap().header("content-type"),
             Some("text/plain; charset=utf-8")
         );
-        for value in
-            [all.as_slice(), b"<script>alert(1)</script>", b"\"}, {\"a\": \"", b"]]>&amp;", b"{{ 7 * 7 }}"]
-        {
+        for value in [
+            all.as_slice(),
+            b"<script>alert(1)</script>",
+            b"\"}, {\"a\": \"",
+            b"]]>&amp;",
+            b"{{ 7919 * 7907 }}",
+        ] {
             for accept in ["*/*", "text/html", "text/xml", "text/plain", "application/json"] {
                 let request =
                     client.get("/%3Cscript%3E?q=%0d%0aset-cookie:%20a=1&q=%3Cb%3E").header("x-a", value);
@@ -56,7 +60,7 @@ async fn no_request_kills_a_worker() {
                     "text/plain" => {}
                     _ => assert!(!text.contains("<script>") && !text.contains("<b>"), "{text}"),
                 }
-                assert!(!text.contains("49"), "{text}");
+                assert!(!text.contains("62615533"), "{text}");
             }
         }
     }
