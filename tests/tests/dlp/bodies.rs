@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use meshgate_e2e::{Config, Envoy, Listener, RawConnection, RawUpstream, Reply, json};
+use meshgate_e2e::{Config, Envoy, Listener, RawConnection, RawUpstream, Reply, Wasm, json};
 
 use crate::support::*;
 
@@ -206,5 +206,29 @@ async fn frames_of_a_websocket_are_left_alone() {
     for frame in [CARD, "two"] {
         client.write(frame).await.unwrap();
         assert_eq!(client.read_until(frame).await.unwrap(), frame.as_bytes());
+    }
+}
+
+/// Two filters that keep parts of one body: in this order neither meets what the other has kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_another_filter_holds_are_looked_into() {
+    let rename = json!({ "rules": [{ "response": [{ "rename": { "json": "/fullName", "to": "name" } }] }] });
+    let listener =
+        listener(cards(json!("response.body"), mask())).filter(Wasm::module("transform").config(rename));
+    let envoy = Envoy::start(listener).await.unwrap();
+    let client = envoy.http1();
+    let bodies: [(&[&str], &str); 3] = [
+        (&["[", "[41111", "11111111111],[1,2]]"], "[[9999999999991111],[1,2]]"),
+        (&["[[", "4111111111111111", "],\"abc\"]"], "[[9999999999991111],\"abc\"]"),
+        (
+            &["{\"fullName\":\"Ada\", ", "\"card\":\"4111-1111-", "1111-1111\"}"],
+            "{\"name\":\"Ada\", \"card\":\"****-****-****-1111\"}",
+        ),
+    ];
+    for (chunks, expected) in bodies {
+        let reply = reply("application/json")
+            .chunks(chunks.iter().map(|chunk| chunk.to_string()))
+            .chunk_delay(Duration::from_millis(30));
+        assert_eq!(get(&client, &envoy, reply).await.text(), expected);
     }
 }
