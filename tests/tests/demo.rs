@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use meshgate_e2e::{Client, paths};
@@ -16,11 +17,29 @@ use tokio::time::{sleep, timeout};
 /// How long anything may take: an Envoy with all the filters starts in seconds, unless the machine is busy.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// Three free ports, held: of the listener, the admin interface and the upstream.
+type Held = [TcpListener; 3];
+
+/// They are not among those that the system gives to whoever asks for any (RFC 6335, section 6), so that nobody else gets one
+/// between the moment when it is let go and that when the demo binds it.
+fn hold_ports() -> Held {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    [(); 3].map(|()| {
+        // A second run of these tests begins elsewhere.
+        let from = u16::try_from(std::process::id() % 10_000).unwrap();
+        let port = || 15_000 + from.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        std::iter::repeat_with(port).find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).unwrap()
+    })
+}
+
+fn numbers(held: &Held) -> [u16; 3] {
+    held.each_ref().map(|held| held.local_addr().unwrap().port())
+}
+
 /// A bootstrap on free ports.
 struct Bootstrap {
     dir: TempDir,
     listener: u16,
-    upstream: u16,
 }
 
 impl Bootstrap {
@@ -29,9 +48,10 @@ impl Bootstrap {
     }
 
     fn with_filter(filter: &str) -> Self {
-        // All are held until all are known, so that they differ.
-        let held = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [listener, admin, upstream] = held.each_ref().map(|held| held.local_addr().unwrap().port());
+        Self::on(numbers(&hold_ports()), filter)
+    }
+
+    fn on([listener, admin, upstream]: [u16; 3], filter: &str) -> Self {
         let yaml = format!(
             r#"# A bootstrap without modules. Try:
 #   curl -i http://127.0.0.1:{listener}/direct # 200 OK
@@ -71,15 +91,14 @@ static_resources:
         );
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("envoy.yaml"), yaml).unwrap();
-        Self { dir, listener, upstream }
+        Self { dir, listener }
     }
 
     /// A bootstrap of the documentation, on free ports and with the modules where they were built.
     fn copy(original: &Path) -> Self {
         const PORTS: [u16; 3] = [10000, 9901, 10001];
         let mut yaml = std::fs::read_to_string(original).unwrap();
-        let held = PORTS.map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-        let free = held.each_ref().map(|held| held.local_addr().unwrap().port());
+        let free = numbers(&hold_ports());
         for (port, free) in PORTS.into_iter().zip(free) {
             let (listens, asks) = (format!("port_value: {port}}}"), format!("http://127.0.0.1:{port}/"));
             assert!(yaml.contains(&listens), "{} does not use port {port}", original.display());
@@ -90,8 +109,8 @@ static_resources:
         let yaml = yaml.replace("filename: target/", &modules);
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("envoy.yaml"), yaml).unwrap();
-        let [listener, _, upstream] = free;
-        Self { dir, listener, upstream }
+        let [listener, ..] = free;
+        Self { dir, listener }
     }
 
     fn path(&self) -> PathBuf {
@@ -221,12 +240,13 @@ async fn curl(line: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_that_is_taken_is_one_line() {
-    let bootstrap = Bootstrap::new();
-    for port in [bootstrap.listener, bootstrap.upstream] {
-        // If that fails somebody else has it, which is as good.
-        let _taken = TcpListener::bind(("127.0.0.1", port)).ok();
+    for taken in [0, 2] {
+        let held = hold_ports();
+        let ports = numbers(&held);
+        let bootstrap = Bootstrap::on(ports, "");
+        let _taken = held.into_iter().nth(taken).unwrap();
         let complaint = complaint(bootstrap.demo().spawn().unwrap()).await;
-        assert!(complaint.starts_with(&format!("error: port {port} is not free: ")), "{complaint}");
+        assert!(complaint.starts_with(&format!("error: port {} is not free: ", ports[taken])), "{complaint}");
         assert_eq!(complaint.lines().count(), 1, "{complaint}");
     }
 }
