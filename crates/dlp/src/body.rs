@@ -237,9 +237,10 @@ impl Body {
             return Ok(Next::Hold);
         }
         self.seen = 0;
-        if self.hold == Hold::All {
-            // Of a request nothing waits in the proxy any more once a part of it has been passed on.
-            self.hold = Hold::Undecided;
+        if at_hand.size > 0 {
+            // Nothing waits in the proxy once a part has been passed on: another filter, or the router, may keep that part in the
+            // buffer that all of them share.
+            self.hold = Hold::Nothing;
         }
         if at_hand.rest == Rest::End {
             dlp.metrics.body(host, metrics::Body::Scanned);

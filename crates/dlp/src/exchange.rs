@@ -204,12 +204,14 @@ impl DlpExchange {
             return Ok(Next::Continue);
         }
         let holds_head = side == Side::Response && whole && active().any(Rule::blocks);
-        let hold = match side {
+        let hold = if length.is_some() {
             // Trailers can't end it before all of it is there.
-            _ if length.is_some() => Hold::Nothing,
-            // Once a part of a request has been passed on, trailers come too late for what is kept of the next.
-            Side::Request if headers.first("trailer").is_some() => Hold::All,
-            Side::Request | Side::Response => Hold::Undecided,
+            Hold::Nothing
+        } else if headers.first("trailer").is_some() && !kind.is_records() {
+            // Once a part has been passed on, trailers come too late for what is kept of the next.
+            Hold::All
+        } else {
+            Hold::Undecided
         };
         let plan = Plan { side, rules: set, kind, from, to, length, changes, whole, holds_head, hold };
         let (body, mode) = Body::begin(dlp, plan);

@@ -80,6 +80,11 @@ impl Kind {
     /// An event stream.
     pub const EVENTS: Self = Self::Known(Form { sink: Sink::Json, records: Records::Events });
 
+    /// Each record of it is for itself, and whoever reads it waits for the next one.
+    pub const fn is_records(self) -> bool {
+        matches!(self, Self::Known(Form { records: Records::Lines | Records::Events, .. }))
+    }
+
     /// The form of a body that begins like this; `None`: there is nothing yet but white space. `end`: there is no more.
     pub fn form(self, body: &[u8], end: bool) -> Option<Form> {
         let sink = match self {

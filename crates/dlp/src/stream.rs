@@ -21,6 +21,8 @@ pub const MAX_KEPT: usize = 64 << 10;
 
 /// What was not decided is scanned again once this part of it has come on top.
 const RESCAN: usize = 4;
+/// So little that it is scanned again whatever comes, in bytes: a body should end decided, because trailers may follow.
+const LITTLE: usize = 1 << 10;
 
 /// A body on its way.
 #[derive(Default)]
@@ -222,7 +224,8 @@ impl Stream {
             }
             // What is not decided is scanned again: not for each byte that comes, or it would be in vain too often.
             let undecided = self.window.len().saturating_sub(self.decided);
-            self.scan_at = self.window.len().saturating_add(undecided / RESCAN);
+            let more = if undecided <= LITTLE { 0 } else { undecided / RESCAN };
+            self.scan_at = self.window.len().saturating_add(more);
             break;
         }
         Ok(())

@@ -8,10 +8,11 @@
 //! In Envoy all filters of a stream, and its router, share one buffer for what is kept of a body. Two things follow.
 //!
 //! A router that may repeat a request (a retry policy, which Istio sets by default, or a mirror) keeps there what it has
-//! been passed. If a filter then keeps a later part, that part comes behind what was passed on before, and both are
-//! passed on: the upstream gets bytes twice. The same happens where trailers are kept. So nothing of a request is kept in
-//! the proxy any more once a part of its body has been passed on: what [`Next::Hold`] keeps then is taken out, and put
-//! back with the next part. A [`Next::Wait`] comes too late then.
+//! been passed, and so does another filter that holds the body. If a filter then keeps a later part, that part comes
+//! behind what was passed on before: the upstream gets bytes twice, or the other filter gets what it was not to see. The
+//! same happens where trailers are kept. So what [`Next::Hold`] keeps of a body of which a part has been passed on is taken
+//! out, and put back with the next part; with trailers it can't be. A [`Next::Wait`] of a request comes too late then; one
+//! of a response is for where no other filter holds responses.
 //!
 //! Where a body callback kept what is at hand and something else passes it on, such as the answer to a callout, the next
 //! part of that body is put into the shared buffer all the same. There Envoy before 1.37 loses it
@@ -305,7 +306,7 @@ impl<E: Exchange> Drive<E> {
                 half.head_held = mode.holds_head();
                 if mode.holds_head() { Flow::Pause } else { Flow::Continue }
             }
-            (Next::Hold, Part::Body) if at.rest == Rest::More && self.is_past(at.side) => {
+            (Next::Hold, Part::Body) if at.rest == Rest::More && self.half(at.side).passed => {
                 match take_out(host, at.side) {
                     Ok(bytes) => {
                         self.half(at.side).taken = bytes;
@@ -322,7 +323,7 @@ impl<E: Exchange> Drive<E> {
         }
     }
 
-    /// Whether it is too late to keep anything of this body in the proxy.
+    /// Whether it is too late to wait with this body.
     fn is_past(&mut self, side: Side) -> bool {
         side == Side::Request && self.half(side).passed
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use meshgate_e2e::{Config, Envoy, Listener, RawConnection, RawUpstream, Reply, Wasm, json};
+use meshgate_e2e::{Config, Envoy, Listener, RawConnection, RawUpstream, Reply, Wasm, json, lua};
 
 use crate::support::*;
 
@@ -47,7 +47,8 @@ async fn pieces_and_trailers_make_no_difference() {
                     reply("application/json").chunks(pieces.clone()).chunk_delay(Duration::from_millis(1));
                 let response = get(&client, &envoy, reply.clone()).await;
                 assert_eq!(response.text(), expected);
-                let response = get(&client, &envoy, reply.trailer("x-end", "1")).await;
+                let reply = reply.header("trailer", "x-end").trailer("x-end", "1");
+                let response = get(&client, &envoy, reply).await;
                 assert_eq!((response.text(), response.trailers.get("x-end")), (expected.as_str(), Some("1")));
 
                 envoy.upstream().respond(Reply::status(200));
@@ -209,26 +210,51 @@ async fn frames_of_a_websocket_are_left_alone() {
     }
 }
 
-/// Two filters that keep parts of one body: in this order neither meets what the other has kept.
+/// Two filters that keep parts of one body, whichever of them stands in front, and Lua that keeps all of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_another_filter_holds_are_looked_into() {
     let rename = json!({ "rules": [{ "response": [{ "rename": { "json": "/fullName", "to": "name" } }] }] });
-    let listener =
-        listener(cards(json!("response.body"), mask())).filter(Wasm::module("transform").config(rename));
-    let envoy = Envoy::start(listener).await.unwrap();
-    let client = envoy.http1();
-    let bodies: [(&[&str], &str); 3] = [
-        (&["[", "[41111", "11111111111],[1,2]]"], "[[9999999999991111],[1,2]]"),
-        (&["[[", "4111111111111111", "],\"abc\"]"], "[[9999999999991111],\"abc\"]"),
-        (
-            &["{\"fullName\":\"Ada\", ", "\"card\":\"4111-1111-", "1111-1111\"}"],
-            "{\"name\":\"Ada\", \"card\":\"****-****-****-1111\"}",
-        ),
-    ];
-    for (chunks, expected) in bodies {
-        let reply = reply("application/json")
-            .chunks(chunks.iter().map(|chunk| chunk.to_string()))
-            .chunk_delay(Duration::from_millis(30));
-        assert_eq!(get(&client, &envoy, reply).await.text(), expected);
+    let transform = || Wasm::module("transform").config(rename.clone());
+    let holds = || lua("function envoy_on_response(handle) handle:body() end");
+    let behind =
+        |listener: Listener| listener.filter(dlp(cards(json!("response.body"), mask()))).http1_trailers();
+    let in_front = || behind(Listener::new());
+    for listener in [
+        in_front().filter(transform()),
+        behind(Listener::new().filter(transform())),
+        in_front().filter(transform()).filter(holds()),
+        behind(Listener::new().filter(holds()).filter(transform())),
+    ] {
+        let envoy = Envoy::start(listener).await.unwrap();
+        let renames: [(&[&str], &str); 4] = [
+            (&["[", "[41111", "11111111111],[1,2]]"], "[[9999999999991111],[1,2]]"),
+            (&["[[", "4111111111111111", "],\"abc\"]"], "[[9999999999991111],\"abc\"]"),
+            (
+                &["{\"fullName\":\"Ada\", ", "\"card\":\"4111-1111-", "1111-1111\"}"],
+                "{\"name\":\"Ada\", \"card\":\"****-****-****-1111\"}",
+            ),
+            (
+                &[
+                    "{\"fullName\":\"Ada\",",
+                    "\"a\":\"x 4111-1111-",
+                    "1111-1111 y 411",
+                    "1-1111-",
+                    "1111-1111\"",
+                    "}",
+                ],
+                "{\"name\":\"Ada\",\"a\":\"x ****-****-****-1111 y ****-****-****-1111\"}",
+            ),
+        ];
+        for client in [envoy.http1(), envoy.http2()] {
+            for (chunks, expected) in renames {
+                let reply = reply("application/json")
+                    .chunks(chunks.iter().map(|chunk| chunk.to_string()))
+                    .chunk_delay(Duration::from_millis(30));
+                assert_eq!(get(&client, &envoy, reply.clone()).await.text(), expected);
+                let response = get(&client, &envoy, reply.trailer("x-end", "1")).await;
+                assert_eq!((response.text(), response.trailers.get("x-end")), (expected, Some("1")));
+            }
+        }
+        assert_well(&envoy).await;
     }
 }

@@ -277,22 +277,41 @@ fn the_proxy_keeps_no_more_than_its_own_limit() {
     assert_eq!(outcome.client, Client::Reset, "its head had been passed on");
 }
 
+/// Shows windows of the body of a message and holds each part but one of `first` bytes.
+fn hold_behind(side: Side, first: usize) -> Scripted {
+    Scripted::new(move |_, event| {
+        Ok(match event {
+            Event::Head { side: of, .. } if *of == side => WINDOW,
+            Event::Body(_, body) if body.size != first => Next::Hold,
+            _ => Next::Continue,
+        })
+    })
+}
+
 /// The proxy has no place for it any more: better no request than half of one.
 #[test]
-fn trailers_behind_a_part_that_is_held_end_a_request() {
-    let hold_behind = |first: usize| {
-        let exchange =
-            on_request(WINDOW, move |body| if body.size == first { Next::Continue } else { Next::Hold });
-        let mut conversation = World::new().begin(exchange);
+fn trailers_behind_a_part_that_is_held_end_a_message() {
+    let trailers = || [("x-sum", "1")].into_iter().collect();
+    let request = |first| {
+        let mut conversation = World::new().begin(hold_behind(Side::Request, first));
         conversation.head(Side::Request, &Message::post("/", "").head, false);
         conversation.body(Side::Request, b"abcd", false);
         conversation.body(Side::Request, b"ef", false);
-        conversation.trailers(Side::Request, &[("x-sum", "1")].into_iter().collect());
+        conversation.trailers(Side::Request, &trailers());
         conversation.finish()
     };
-    let outcome = hold_behind(4);
+    let outcome = request(4);
     assert_eq!((outcome.status(), outcome.forwarded().text()), (500, "abcd"));
     assert!(!outcome.forwarded().complete);
-    let outcome = hold_behind(0);
+    let outcome = request(0);
     assert_eq!((outcome.forwarded().text(), outcome.forwarded().complete), ("abcdef", true));
+
+    let response = |first| {
+        let message = Message::response(200).with_body("abcdef").with_trailer("x-sum", "1");
+        let exchange = hold_behind(Side::Response, first);
+        let conversation = World::new().begin(exchange);
+        conversation.run_chunked(&Message::get("/"), &Chunking::WHOLE, &message, &Chunking::at([4]))
+    };
+    assert_eq!(response(4).client, Client::Reset);
+    assert_eq!((response(0).answer().text(), response(0).answer().complete), ("abcdef", true));
 }

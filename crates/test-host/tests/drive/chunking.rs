@@ -53,11 +53,11 @@ fn a_window_sees_what_chunk_borders_cut() {
         let request = Message::post("/", body);
         let response = Message::response(200).with_body(body);
         let outcome = chunkings(body.as_bytes(), |chunking| {
-            // Trailers behind what a request holds have a test of their own.
+            // Trailers behind what is held have a test of their own.
             let ending =
                 if chunking.ending == Ending::Trailers { Ending::LastChunk } else { chunking.ending };
-            let as_request = chunking.clone().ending(ending);
-            world.begin(Replace).run_chunked(&request, &as_request, &response, chunking)
+            let chunking = chunking.clone().ending(ending);
+            world.begin(Replace).run_chunked(&request, &chunking, &response, &chunking)
         });
         assert_eq!((outcome.forwarded().text(), outcome.answer().text()), (expected, expected));
         assert!(outcome.forwarded().complete && outcome.answer().complete);
