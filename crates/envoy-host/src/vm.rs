@@ -236,7 +236,7 @@ fn send(reply: &Reply) -> Action {
         Headers::from_pairs(reply.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
     let sent = abi::send_local_response(
         reply.status,
-        reply.details,
+        &reply.details,
         headers.as_wire(),
         &reply.body,
         reply.grpc_status,

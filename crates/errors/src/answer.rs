@@ -13,7 +13,7 @@ use crate::accept;
 use crate::compile;
 use crate::config::RespondConfig;
 use crate::fields;
-use crate::format::{Document, Format, Representation, is_member_name, offered};
+use crate::format::{Document, Format, Representation, is_member_name, negotiates, offered};
 use crate::grpc::GrpcStatus;
 use crate::occasion::Occasion;
 
@@ -68,7 +68,15 @@ pub struct Base {
     /// Fields of the response that stay.
     pub fields: Vec<(HeaderName, HeaderValue<'static>)>,
     /// For the access log.
-    pub details: &'static str,
+    pub details: Cow<'static, str>,
+}
+
+impl Base {
+    /// Of an answer that nothing else is known for.
+    pub fn new(status: u16, problem: Document, details: impl Into<Cow<'static, str>>) -> Self {
+        let details = details.into();
+        Self { status, problem, grpc_status: None, retry_after: None, fields: Vec::new(), details }
+    }
 }
 
 impl Answer {
@@ -173,7 +181,7 @@ impl Answer {
 
     /// Whether the request has to be known: clients choose, or a template asks.
     pub fn asks_request(&self) -> bool {
-        self.dynamic || self.formats.as_ref().is_some_and(|formats| formats.len() > 1)
+        self.dynamic || self.formats.as_deref().is_some_and(negotiates)
     }
 
     /// The reply for an occasion. What a template has no result for is left out, or is as without it: an answer goes out in
@@ -187,7 +195,7 @@ impl Answer {
         let formats = self.formats.as_deref().unwrap_or(formats);
         // Where the request was not read, the response tells.
         let grpc = occasion.is_grpc() || grpc_status.is_some();
-        let representation = choose(formats, &occasion.accept());
+        let representation = choose(formats, occasion);
         let body = if grpc {
             problem.message().as_bytes().to_vec()
         } else {
@@ -201,7 +209,7 @@ impl Answer {
         // Envoy gives a reply to gRPC a type of its own, and there is nothing to choose from.
         if !grpc {
             fields.push((CONTENT_TYPE, constant(representation.content_type)));
-            if formats.len() > 1 && !fields::varies_by_accept(&fields) {
+            if negotiates(formats) && !fields::varies_by_accept(&fields) {
                 fields.push((VARY, constant("Accept")));
             }
         }
@@ -254,13 +262,13 @@ impl Answer {
     }
 }
 
-/// The form that a client likes best; the first where it takes none.
-fn choose(formats: &[Format], accept: &[u8]) -> Representation {
+/// What a client likes best; the first form where it takes none, and where there is but one.
+fn choose(formats: &[Format], occasion: &Occasion<'_>) -> Representation {
     let first = formats.first().copied().unwrap_or(Format::Problem);
-    if formats.len() < 2 && !matches!(first, Format::Xml) {
+    if !negotiates(formats) {
         return *first.usual();
     }
-    *accept::choose(accept, offered(formats)).unwrap_or(first.usual())
+    *accept::choose(&occasion.accept(), offered(formats)).unwrap_or(first.usual())
 }
 
 /// A value of ours: visible ASCII.

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use crate::cause::Cause;
-use crate::flag::Flag;
+use crate::format::Document;
 
 /// A kind of problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,16 @@ pub struct Kind {
     /// The response code details that mean it, without what they say of one time.
     pub details: &'static [&'static str],
 }
+
+/// Maintenance, which a filter can decide as well as Envoy.
+pub const MAINTENANCE: Kind = Kind {
+    name: "maintenance",
+    status: 503,
+    title: "Maintenance",
+    detail: "The service is being worked on. Try again later.",
+    flags: &[],
+    details: &["maintenance_mode"],
+};
 
 /// All kinds. Of several flags the one that comes first here is the cause, and the others are what followed.
 pub const KINDS: &[Kind] = &[
@@ -142,14 +152,7 @@ pub const KINDS: &[Kind] = &[
         flags: &["UMSDR"],
         details: &["upstream_max_stream_duration_reached"],
     },
-    Kind {
-        name: "maintenance",
-        status: 503,
-        title: "Maintenance",
-        detail: "The service is being worked on. Try again later.",
-        flags: &[],
-        details: &["maintenance_mode"],
-    },
+    MAINTENANCE,
     Kind {
         name: "drop-overload",
         status: 503,
@@ -379,18 +382,27 @@ pub const KINDS: &[Kind] = &[
     },
 ];
 
-/// What the proxy's reasons mean, by its details first, because they are more precise, then by its flags; and the details
-/// as they stand in the table. `None`: nothing more is known than the status.
-pub fn find(cause: &Cause) -> Option<(&'static Kind, Option<&'static str>)> {
-    let details = without_free_text(&cause.details);
-    let named = |wanted: &str| {
-        KINDS.iter().find_map(|kind| Some((kind, Some(*kind.details.iter().find(|name| **name == wanted)?))))
-    };
+impl Kind {
+    /// What is said of a problem of this kind; its URI begins with `type_base`.
+    pub fn document(&self, type_base: &str) -> Document {
+        Document {
+            kind: format!("{type_base}{}", self.name).into(),
+            title: self.title.into(),
+            detail: Some(self.detail.into()),
+            ..Document::default()
+        }
+    }
+}
+
+/// What the proxy's reasons mean, by its details first, because they are more precise, then by its flags. `None`: nothing
+/// more is known than the status.
+pub fn find(cause: &Cause) -> Option<&'static Kind> {
+    let named = |wanted: &str| KINDS.iter().find(|kind| kind.details.contains(&wanted));
     let flagged = || {
-        let set = |name: &str| Flag::named(name).is_some_and(|flag| cause.flags.has(flag));
-        KINDS.iter().find(|kind| kind.flags.iter().any(|name| set(name))).map(|kind| (kind, None))
+        let set: Vec<_> = cause.flags.names().collect();
+        KINDS.iter().find(|kind| kind.flags.iter().any(|name| set.contains(name)))
     };
-    named(&details).or_else(|| named(cause.base())).or_else(flagged)
+    named(&without_free_text(&cause.details)).or_else(|| named(cause.base())).or_else(flagged)
 }
 
 /// `reset{remote_connection_failure|delayed_connect_error:_111}` without the words of the operating system or of TLS.
@@ -412,7 +424,7 @@ mod tests {
 
     fn name(details: &str, flags: u64) -> Option<&'static str> {
         let cause = Cause { details: details.to_owned(), flags: Flags::from_property(&flags.to_le_bytes()) };
-        find(&cause).map(|(kind, _)| kind.name)
+        find(&cause).map(|kind| kind.name)
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! 1.40 for answers of the router, of other filters, of direct responses and of upstreams). Of the request nothing can be
 //! read any more by then.
 
+use std::borrow::Cow;
+
 use meshgate_policy::host::Host;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -39,8 +41,16 @@ impl Cause {
 
     /// Who made the response. What the proxy does not explain is its own: an upstream's response always has its details.
     pub fn origin(&self) -> Origin {
-        let cached = Flag::named("RFCF").is_some_and(|flag| self.flags.has(flag));
-        if self.details == "via_upstream" || cached { Origin::Upstream } else { Origin::Gateway }
+        if self.details == "via_upstream" || self.flags.has(Flag::FROM_CACHE) {
+            Origin::Upstream
+        } else {
+            Origin::Gateway
+        }
+    }
+
+    /// The details of what replaces the response: the same, so that access logs still say what went wrong.
+    pub fn details_of_the_answer(&self) -> Cow<'static, str> {
+        if self.details.is_empty() { "meshgate_error".into() } else { self.details.clone().into() }
     }
 
     /// The details without what they say of this one time: `upstream_reset_before_response_started`.

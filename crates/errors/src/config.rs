@@ -26,8 +26,8 @@ pub struct Config {
     #[serde(default)]
     pub gateway_errors: GatewayErrors,
 
-    /// What happens to errors of the upstream that no rule is for. `replace`: every 500 to 599 gets a new body and keeps
-    /// none but the usual header fields. `keep_problems`: but those that are problem details. `pass`: all are left alone.
+    /// What happens to errors of the upstream that no rule is for. `replace`: every 500 to 599, and every status that is
+    /// none, gets a new body and keeps none but the usual header fields. `keep_problems`: but those that are problem details. `pass`: all are left alone.
     #[serde(default)]
     pub upstream_errors: UpstreamErrors,
 
@@ -191,7 +191,8 @@ pub struct RespondConfig {
     #[schemars(skip_serializing_if = "Option::is_none", with = "OneOrMany<Format>")]
     pub formats: Option<OneOrMany<Format>>,
 
-    /// When to try again: the field `retry-after`, in whole seconds. Without this, one that is there stays.
+    /// When to try again: the field `retry-after`, in whole seconds. Without this, one that is there stays, and none is
+    /// made up.
     #[serde(default, deserialize_with = "given")]
     #[schemars(skip_serializing_if = "Option::is_none", with = "Duration")]
     pub retry_after: Option<Duration>,
@@ -288,11 +289,11 @@ pub struct RedirectConfig {
     #[schemars(extend("examples" = ["https://www.example.com", "/v2/users/{{ path.id }}"]))]
     pub to: String,
 
-    /// Whether the path of the request is put behind it.
+    /// Whether the path of the request is put behind its path.
     #[serde(default)]
     pub keep_path: bool,
 
-    /// Whether the query of the request is put behind it.
+    /// Whether the query of the request is put behind its query, before its fragment.
     #[serde(default)]
     pub keep_query: bool,
 

@@ -135,22 +135,8 @@ impl Direct {
                 }
             },
             Action::Error { status, answer } => {
-                let (title, detail) = reason::of_status(*status);
-                let problem = Document {
-                    kind: "about:blank".into(),
-                    title: title.into(),
-                    detail: detail.map(Into::into),
-                    members: occasion.members(),
-                    ..Document::default()
-                };
-                let base = Base {
-                    status: *status,
-                    problem,
-                    grpc_status: None,
-                    retry_after: None,
-                    fields: Vec::new(),
-                    details: "meshgate_direct_error",
-                };
+                let problem = Document { members: occasion.members(), ..reason::document(*status) };
+                let base = Base::new(*status, problem, "meshgate_direct_error");
                 Some((answer.reply(base, occasion, formats), Event::Direct))
             }
         }
@@ -164,16 +150,9 @@ fn unfit(
     detail: &'static str,
     details: &'static str,
 ) -> Reply {
-    let (title, _) = reason::of_status(400);
-    let problem = Document {
-        kind: "about:blank".into(),
-        title: title.into(),
-        detail: Some(detail.into()),
-        members: occasion.members(),
-        ..Document::default()
-    };
-    let base =
-        Base { status: 400, problem, grpc_status: None, retry_after: None, fields: Vec::new(), details };
+    let problem =
+        Document { detail: Some(detail.into()), members: occasion.members(), ..reason::document(400) };
+    let base = Base::new(400, problem, details);
     Answer::default().reply(base, occasion, formats)
 }
 
@@ -248,21 +227,32 @@ impl Redirect {
     /// The address, if scheme and host are those of the configuration: a value must not make it another's.
     fn location(&self, occasion: &mut Occasion<'_>) -> Option<HeaderValue<'static>> {
         occasion.consumer(self.to.needs_consumer());
-        let mut location = occasion.render(&self.to, MAX_VALUE)?;
+        let to = occasion.render(&self.to, MAX_VALUE)?;
         let request = occasion.request;
+        // RFC 3986 section 3: behind the path comes the query, and behind both the fragment.
+        let (to, fragment) = split(&to, b'#');
+        let (path, query) = split(to, b'?');
+        let mut location = encoded(path);
         if self.keep_path {
             while location.last() == Some(&b'/') {
                 location.pop();
             }
             location.push(b'/');
             // More than one slash at the beginning of a path would be a host.
-            location.extend(request.path.iter().skip_while(|byte| matches!(byte, b'/' | b'\\')));
+            let path: Vec<u8> =
+                request.path.iter().copied().skip_while(|byte| matches!(byte, b'/' | b'\\')).collect();
+            location.extend(encoded(&path));
         }
-        if let Some(query) = request.query.filter(|_| self.keep_query) {
-            location.push(if location.contains(&b'?') { b'&' } else { b'?' });
-            location.extend_from_slice(query);
+        let kept = request.query.filter(|_| self.keep_query);
+        let queries: Vec<&[u8]> = query.into_iter().chain(kept).filter(|query| !query.is_empty()).collect();
+        if !queries.is_empty() {
+            location.push(b'?');
+            location.extend(encoded(&queries.join(&b'&')));
         }
-        let location = encoded(&location);
+        if let Some(fragment) = fragment {
+            location.push(b'#');
+            location.extend(encoded(fragment));
+        }
         let rest = location.strip_prefix(self.origin.as_bytes())?;
         let fits = match rest {
             [] => !self.origin.is_empty(),
@@ -287,11 +277,19 @@ fn origin(literal: &str) -> Option<&str> {
     literal.get(..length).filter(|_| known)
 }
 
-/// Percent-encodes what no URI holds (RFC 3986 section 2).
-fn encoded(location: &[u8]) -> Vec<u8> {
-    let mut encoded = Vec::with_capacity(location.len());
-    for &byte in location {
-        if matches!(byte, b'!'..=b'~') && !br#""<>\^`{|}"#.contains(&byte) {
+/// What stands before a delimiter and what behind it; `None`: there is none.
+fn split(text: &[u8], delimiter: u8) -> (&[u8], Option<&[u8]>) {
+    match memchr::memchr(delimiter, text).and_then(|at| text.split_at_checked(at)) {
+        Some((before, rest)) => (before, rest.get(1..)),
+        None => (text, None),
+    }
+}
+
+/// Percent-encodes what no URI holds (RFC 3986 section 2), and `#`: the one that begins a fragment has been split off.
+fn encoded(part: &[u8]) -> Vec<u8> {
+    let mut encoded = Vec::with_capacity(part.len());
+    for &byte in part {
+        if matches!(byte, b'!'..=b'~') && !br##""#<>\^`{|}"##.contains(&byte) {
             encoded.push(byte);
         } else {
             encoded.extend_from_slice(format!("%{byte:02X}").as_bytes());

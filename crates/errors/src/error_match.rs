@@ -56,7 +56,7 @@ struct ResponseMatch {
 }
 
 /// What there is to match.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     /// The head of the request; without one, no part that asks for it holds.
     pub request: Option<&'a RequestHead<'a>>,
@@ -66,22 +66,11 @@ pub struct Subject<'a> {
     pub status: u16,
     /// Why it is what it is.
     pub cause: &'a Cause,
-    /// Draws a number from 0 to 9,999.
-    pub roll: &'a dyn Fn() -> u16,
-}
-
-impl fmt::Debug for Subject<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subject")
-            .field("status", &self.status)
-            .field("cause", &self.cause)
-            .finish_non_exhaustive()
-    }
 }
 
 impl ErrorMatch {
-    /// Whether all parts hold.
-    pub fn holds(&self, subject: &Subject<'_>) -> bool {
+    /// Whether all parts hold. `roll` draws a number from 0 to 9,999.
+    pub fn holds(&self, subject: &Subject<'_>, roll: &dyn Fn() -> u16) -> bool {
         let Subject { response, status, cause, .. } = *subject;
         let parts = &self.response;
         self.has_status(status)
@@ -92,7 +81,7 @@ impl ErrorMatch {
                 response.first("grpc-status").and_then(GrpcStatus::from_field) == Some(*wanted)
             })
             && parts.response_header.as_ref().is_none_or(|header| header.holds(response))
-            && self.request_holds(subject)
+            && self.request_holds(subject, roll)
     }
 
     /// Whether a response with this status can be one of these. A gRPC error has the status that stands for it.
@@ -113,8 +102,8 @@ impl ErrorMatch {
         &self.request
     }
 
-    fn request_holds(&self, subject: &Subject<'_>) -> bool {
-        let input = |request| Input { request, response: Some(subject.response), roll: subject.roll };
+    fn request_holds(&self, subject: &Subject<'_>, roll: &dyn Fn() -> u16) -> bool {
+        let input = |request| Input { request, response: Some(subject.response), roll };
         match subject.request {
             Some(request) => self.request.holds(&input(request)),
             None => !self.asks_request && self.request.holds(&input(&RequestHead::new(&Headers::default()))),

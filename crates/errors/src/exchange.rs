@@ -8,7 +8,6 @@ use meshgate_policy::head::RequestHead;
 use meshgate_policy::headers::{HeaderName, Headers};
 use meshgate_policy::host::{Host, HostError, Map, Part, Side};
 use meshgate_policy::matching::number_of;
-use meshgate_policy::media_type::MediaTypePattern;
 
 use crate::Errors;
 use crate::answer::{Answer, Base};
@@ -25,6 +24,10 @@ use crate::reason;
 use crate::report;
 
 const GRPC_STATUS: HeaderName = HeaderName::constant("grpc-status");
+
+/// What stands for a status that is none: outside of 100 to 599, which a client would take for a server's error (RFC 9110
+/// section 15). The answer is not valid, and that is what 502 says.
+const NO_STATUS: u16 = 502;
 
 /// One request, and what of it is still needed when the response comes.
 pub struct ErrorsExchange {
@@ -65,7 +68,7 @@ impl Exchange for ErrorsExchange {
     /// Of a response that is no error nothing is read but its status.
     fn response_head(&mut self, host: &mut dyn Host, _end: bool) -> Result<Next, HostError> {
         let status = host.first_header(Map::ResponseHeaders, &HeaderName::STATUS)?;
-        let Some(status) = status.as_deref().and_then(number_of) else { return Ok(Next::Continue) };
+        let status = status.as_deref().and_then(number_of).unwrap_or(NO_STATUS);
         // To a gRPC client an error is a 200, whoever made it.
         let may_be_grpc = status == 200 && self.request.as_ref().is_none_or(is_grpc);
         let grpc_status =
@@ -133,22 +136,16 @@ impl Errors {
         let found = catalogue::find(&cause).filter(|_| origin == Origin::Gateway);
         // What Envoy would have answered had the client not spoken gRPC.
         let status = match (grpc_status, found) {
-            (Some(_), Some((kind, _))) => kind.status,
+            (Some(_), Some(kind)) => kind.status,
             (Some(grpc), None) => grpc.to_http(),
             (None, _) => status,
         };
         let head = RequestHead::new(request);
         let mut occasion = Occasion::new(&head, Some(&response), host, self);
-        let dice = occasion.roll();
-        let subject = Subject {
-            request: self.reads_requests.then_some(&head),
-            response: &response,
-            status,
-            cause: &cause,
-            roll: &|| dice,
-        };
+        let request = self.reads_requests.then_some(&head);
+        let subject = Subject { request, response: &response, status, cause: &cause };
         let rule = self.rules.iter().find(|rule| rule.holds(&subject, &mut occasion));
-        let usual = Answer::default();
+        let default = Answer::default();
         let answer = match rule {
             Some(rule) => {
                 if rule.matches.asks_request() {
@@ -156,7 +153,7 @@ impl Errors {
                 }
                 rule.answer.as_ref()
             }
-            None => self.replaces(status, grpc_status, origin, &cause, &response).then_some(&usual),
+            None => self.replaces(status, grpc_status, origin, &cause, &response).then_some(&default),
         };
         let Some(answer) = answer else {
             if status >= 400 {
@@ -164,23 +161,25 @@ impl Errors {
             }
             return Ok(None);
         };
+        let usual =
+            found.map_or_else(|| reason::document(status), |kind: &Kind| kind.document(&self.type_base));
+        let problem = Document { members: occasion.members(), ..usual };
         let base = Base {
-            status,
-            problem: self.problem(status, found.map(|(kind, _)| kind), &mut occasion),
             grpc_status,
-            retry_after: None,
-            fields: fields::kept(&response, origin, &answer.keep, &[&answer.remove, &self.route_headers]),
-            details: match (origin, found) {
-                (Origin::Upstream, _) => "via_upstream",
-                (Origin::Gateway, Some((_, Some(details)))) => details,
-                (Origin::Gateway, _) => "meshgate_error",
-            },
+            fields: fields::kept(
+                &response,
+                origin,
+                status,
+                &answer.keep,
+                &[&answer.remove, &self.route_headers],
+            ),
+            ..Base::new(status, problem, cause.details_of_the_answer())
         };
         occasion.count(match origin {
             Origin::Gateway => Event::ReplacedGateway,
             Origin::Upstream => Event::ReplacedUpstream,
         });
-        report::report(&mut occasion, status, &cause, &base.problem);
+        report::report(&mut occasion, status, &cause, &base.problem.kind);
         Ok(Some(answer.reply(base, &mut occasion, &self.formats)))
     }
 
@@ -193,10 +192,13 @@ impl Errors {
         cause: &Cause,
         response: &Headers,
     ) -> bool {
-        let is = |pattern: &str| {
-            let types = response.all("content-type");
-            let pattern = MediaTypePattern::new(pattern);
-            types.into_iter().any(|value| pattern.as_ref().is_some_and(|pattern| pattern.matches(value)))
+        let is = |media_type: &str| {
+            let essence = |value: &[u8]| {
+                value.split(|byte| *byte == b';').next().map(|name| name.trim_ascii().to_ascii_lowercase())
+            };
+            response
+                .all("content-type")
+                .any(|value| essence(value).is_some_and(|name| name == media_type.as_bytes()))
         };
         match origin {
             // What an upstream says to a gRPC client is a part of its service.
@@ -217,30 +219,6 @@ impl Errors {
                     && status >= 400
                     && !["direct_response", "lua_response"].contains(&cause.details.as_str())
                     && (grpc_status.is_some() || is("text/plain") || response.first("content-type").is_none())
-            }
-        }
-    }
-
-    /// What is to be said of an error.
-    fn problem(&self, status: u16, kind: Option<&Kind>, occasion: &mut Occasion<'_>) -> Document {
-        let members = occasion.members();
-        match kind {
-            Some(kind) => Document {
-                kind: format!("{}{}", self.type_base, kind.name).into(),
-                title: kind.title.into(),
-                detail: Some(kind.detail.into()),
-                members,
-                ..Document::default()
-            },
-            None => {
-                let (title, detail) = reason::of_status(status);
-                Document {
-                    kind: "about:blank".into(),
-                    title: title.into(),
-                    detail: detail.map(Into::into),
-                    members,
-                    ..Document::default()
-                }
             }
         }
     }

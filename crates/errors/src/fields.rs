@@ -2,7 +2,8 @@
 //!
 //! A reply of a filter begins with no fields at all, so what stays is added again. Of the proxy's own answers all stays that
 //! does not describe the old body: other filters put there what clients need (challenges, CORS, rate limits). Of an
-//! upstream's only what is known to be for clients: any other field may tell what stands behind the proxy.
+//! upstream's only what is known to be for clients: any other field may tell what stands behind the proxy. Of its 500 to 599
+//! that is less: a `location` or a challenge means nothing there, and has room for an address.
 //!
 //! What routes and virtual hosts add to responses Envoy adds to a reply as well, before what the filter says, and whatever
 //! its append action: kept from the response it would be there twice. A filter can't tell such fields from others, so the
@@ -47,17 +48,12 @@ const REPLACED: &[&str] = &[
 ];
 
 /// Fields of an upstream that are for clients whatever the body.
-const FOR_CLIENTS: &[&str] = &[
-    "allow",
-    "alt-svc",
+pub const FOR_CLIENTS: &[&str] = &[
     "clear-site-data",
     "content-security-policy",
     "deprecation",
-    "link",
-    "location",
     "origin-agent-cluster",
     "permissions-policy",
-    "proxy-authenticate",
     "ratelimit",
     "ratelimit-policy",
     "referrer-policy",
@@ -67,23 +63,26 @@ const FOR_CLIENTS: &[&str] = &[
     "sunset",
     "timing-allow-origin",
     "traceparent",
-    "tracestate",
     "vary",
-    "www-authenticate",
     "x-content-type-options",
     "x-correlation-id",
     "x-frame-options",
     "x-request-id",
 ];
 
+/// Those that belong to other statuses than 500 to 599.
+pub const FOR_CLIENTS_BELOW_500: &[&str] =
+    &["allow", "link", "location", "proxy-authenticate", "www-authenticate"];
+
 /// How the names of more of them begin.
-const FOR_CLIENTS_PREFIXES: &[&str] =
+pub const FOR_CLIENTS_PREFIXES: &[&str] =
     &["access-control-", "cross-origin-", "ratelimit-", "x-ratelimit-", "x-rate-limit-"];
 
-/// The fields that stay, in their order. `keep` and `remove` are the user's, in lower case.
+/// The fields that stay of a response with this status, in their order. `keep` and `remove` are the user's, in lower case.
 pub fn kept(
     response: &Headers,
     origin: Origin,
+    status: u16,
     keep: &[HeaderName],
     remove: &[&[HeaderName]],
 ) -> Vec<(HeaderName, HeaderValue<'static>)> {
@@ -93,6 +92,7 @@ pub fn kept(
             Origin::Gateway => true,
             Origin::Upstream => {
                 FOR_CLIENTS.contains(&name)
+                    || (status < 500 && FOR_CLIENTS_BELOW_500.contains(&name))
                     || FOR_CLIENTS_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
             }
         };
@@ -125,7 +125,7 @@ mod tests {
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    fn names(origin: Origin, keep: &[&str], remove: &[&str]) -> Vec<String> {
+    fn names(origin: Origin, status: u16, keep: &[&str], remove: &[&str]) -> Vec<String> {
         let response = Headers::from_pairs([
             (":status", "503"),
             ("content-type", "text/plain"),
@@ -133,6 +133,7 @@ mod tests {
             ("etag", "x"),
             ("server", "x"),
             ("www-authenticate", "Basic"),
+            ("location", "http://10.0.0.1:8080/"),
             ("set-cookie", "a=1"),
             ("set-cookie", "b=2"),
             ("access-control-allow-origin", "*"),
@@ -142,22 +143,60 @@ mod tests {
         ]);
         let list =
             |names: &[&str]| names.iter().map(|name| HeaderName::new(name).unwrap()).collect::<Vec<_>>();
-        let kept = kept(&response, origin, &list(keep), &[&list(remove)]);
+        let kept = kept(&response, origin, status, &list(keep), &[&list(remove)]);
         kept.into_iter().map(|(name, _)| name.as_str().to_owned()).collect()
     }
 
     #[test]
     fn what_is_for_clients_stays() {
-        let usual = ["www-authenticate", "set-cookie", "set-cookie", "access-control-allow-origin"];
-        assert_eq!(names(Origin::Upstream, &[], &[]), [&usual[..], &["retry-after"]].concat());
+        let cookies = ["set-cookie", "set-cookie", "access-control-allow-origin"];
+        let pointers = ["www-authenticate", "location"];
+        let upstream = |status, keep: &[&str], remove: &[&str]| names(Origin::Upstream, status, keep, remove);
+        assert_eq!(upstream(500, &[], &[]), [&cookies[..], &["retry-after"]].concat());
+        assert_eq!(upstream(401, &[], &[]), [&pointers[..], &cookies, &["retry-after"]].concat());
         assert_eq!(
-            names(Origin::Gateway, &[], &[]),
-            [&usual[..], &["x-backend", "x-powered-by", "retry-after"]].concat()
+            names(Origin::Gateway, 503, &[], &[]),
+            [&pointers[..], &cookies, &["x-backend", "x-powered-by", "retry-after"]].concat()
         );
         assert_eq!(
-            names(Origin::Upstream, &["x-backend", "etag"], &["set-cookie"]),
-            ["www-authenticate", "access-control-allow-origin", "x-backend", "retry-after"]
+            upstream(500, &["x-backend", "etag", "location"], &["set-cookie"]),
+            ["location", "access-control-allow-origin", "x-backend", "retry-after"]
         );
+    }
+
+    /// What may hold an address, a name of software or a piece of a stack trace.
+    #[test]
+    fn nothing_that_tells_of_the_upstream_stays_of_its_500() {
+        for name in [
+            "alt-svc",
+            "exception",
+            "forwarded",
+            "grpc-message",
+            "link",
+            "location",
+            "nel",
+            "proxy-status",
+            "refresh",
+            "report-to",
+            "reporting-endpoints",
+            "server",
+            "server-timing",
+            "sourcemap",
+            "tracestate",
+            "via",
+            "warning",
+            "www-authenticate",
+            "x-aspnet-version",
+            "x-cache",
+            "x-debug-exception",
+            "x-debug-token-link",
+            "x-envoy-upstream-service-time",
+            "x-powered-by",
+            "x-runtime",
+        ] {
+            let response = Headers::from_pairs([(name, "10.0.0.1")]);
+            assert_eq!(kept(&response, Origin::Upstream, 500, &[], &[]), [], "{name}");
+        }
     }
 
     #[test]

@@ -49,15 +49,13 @@ pub const NAMES: [(&str, &str); 30] = [
 ];
 
 impl Flag {
+    /// `RFCF`: a cache knew the response.
+    pub const FROM_CACHE: Self = Self(20);
+
     /// The flag that has this short or long name; case counts, as in Envoy's own configuration.
     pub fn named(name: &str) -> Option<Self> {
         let bit = NAMES.iter().position(|(short, long)| name == *short || name == *long)?;
         u8::try_from(bit).ok().map(Self)
-    }
-
-    /// Its short name, such as `UH`.
-    pub fn short(self) -> &'static str {
-        NAMES.get(usize::from(self.0)).map_or("", |(short, _)| short)
     }
 }
 
@@ -71,23 +69,23 @@ impl Flags {
         Self(bytes.try_into().map(u64::from_le_bytes).unwrap_or(0))
     }
 
+    /// The short names of those that are set.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let set = (0..).zip(NAMES).filter(move |(bit, _)| self.has(Flag(*bit)));
+        set.map(|(_, (short, _))| short)
+    }
+
     /// Whether this one is set.
     pub fn has(self, flag: Flag) -> bool {
         1_u64.checked_shl(u32::from(flag.0)).is_some_and(|bit| self.0 & bit != 0)
     }
 }
 
-/// As `%RESPONSE_FLAGS%` shows them: `UF,URX`, or `-` for none.
+/// As `%RESPONSE_FLAGS%` shows them, but in the order of their bits: `UF,URX`, or `-` for none.
 impl fmt::Display for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "";
-        for (short, _) in
-            NAMES.iter().filter(|(short, _)| Flag::named(short).is_some_and(|flag| self.has(flag)))
-        {
-            write!(f, "{separator}{short}")?;
-            separator = ",";
-        }
-        if separator.is_empty() { f.write_str("-") } else { Ok(()) }
+        let names: Vec<_> = self.names().collect();
+        if names.is_empty() { f.write_str("-") } else { f.write_str(&names.join(",")) }
     }
 }
 
@@ -156,8 +154,10 @@ mod tests {
     fn both_names_mean_the_same() {
         for (short, long) in NAMES {
             assert_eq!(Flag::named(short), Flag::named(long));
-            assert_eq!(Flag::named(short).unwrap().short(), short);
+            let flag = Flag::named(short).unwrap();
+            assert_eq!(Flags(1 << flag.0).names().collect::<Vec<_>>(), [short]);
         }
+        assert_eq!(Flag::named("RFCF"), Some(Flag::FROM_CACHE));
         assert_eq!(Flag::named("uh"), None);
         assert_eq!(Flag::named(""), None);
     }

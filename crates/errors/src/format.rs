@@ -85,6 +85,11 @@ pub fn offered(formats: &[Format]) -> impl Iterator<Item = &'static Representati
     formats.iter().map(|format| format.usual()).chain(others)
 }
 
+/// Whether clients have something to choose from: XML alone is three media types.
+pub fn negotiates(formats: &[Format]) -> bool {
+    offered(formats).nth(1).is_some()
+}
+
 /// What an answer says, in whatever form.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Document {

@@ -45,6 +45,7 @@ use meshgate_policy::config::{ConfigError, OneOrMany, Options, Path};
 use meshgate_policy::expression::template::{Sink, Template};
 use meshgate_policy::headers::HeaderName;
 use meshgate_policy::host::Setup;
+use meshgate_policy::line_budget::LineBudget;
 use meshgate_policy::policy::{Phases, Policy};
 
 pub use self::cause::Origin;
@@ -60,7 +61,6 @@ pub use self::format::Format;
 pub use self::grpc::GrpcStatus;
 use self::maintenance::Maintenance;
 use self::metrics::Metrics;
-use self::report::Budget;
 use self::rule::Rule;
 pub use self::schedule::{Day, Instant, TimeOfDay};
 
@@ -76,7 +76,7 @@ pub struct Errors {
     timestamp: Template,
     route_headers: Vec<HeaderName>,
     log: LogErrors,
-    lines: Budget,
+    lines: LineBudget,
     rules: Vec<Rule>,
     direct: Vec<Direct>,
     maintenance: Vec<Maintenance>,
@@ -149,7 +149,7 @@ impl Policy for Errors {
         let reads_requests = !direct.is_empty()
             || !maintenance.is_empty()
             || rules.iter().any(Rule::asks_request)
-            || (answers && (formats.len() > 1 || config.include.iter().any(asks)));
+            || (answers && (format::negotiates(&formats) || config.include.iter().any(asks)));
         Ok(Self {
             gateway_errors: config.gateway_errors,
             upstream_errors: config.upstream_errors,
@@ -160,7 +160,7 @@ impl Policy for Errors {
             timestamp,
             route_headers,
             log: config.log,
-            lines: Budget::default(),
+            lines: LineBudget::default(),
             beyond_errors: rules.iter().any(|rule| (200..400).any(|status| rule.matches.has_status(status))),
             rules,
             direct,

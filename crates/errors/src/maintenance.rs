@@ -5,7 +5,7 @@ use meshgate_policy::exchange::Reply;
 use meshgate_policy::matching::Match;
 
 use crate::answer::{Answer, Base};
-use crate::catalogue;
+use crate::catalogue::MAINTENANCE;
 use crate::compile;
 use crate::config::MaintenanceConfig;
 use crate::format::{Document, Format};
@@ -20,7 +20,6 @@ pub struct Maintenance {
     matches: Match,
     allow: Vec<Match>,
     allow_sources: Vec<Network>,
-    kind: String,
     answer: Answer,
 }
 
@@ -56,7 +55,6 @@ impl Maintenance {
             matches: compile::request_match(config.matches, &path.key("match"))?,
             allow: allow.collect::<Result<_, _>>()?,
             allow_sources: sources.collect::<Result<_, _>>()?,
-            kind: format!("{type_base}maintenance"),
             answer: Answer::compile(config.respond, type_base, false, &path.key("respond"))?,
         })
     }
@@ -68,22 +66,10 @@ impl Maintenance {
             return None;
         }
         occasion.capture(&self.matches);
-        let kind = catalogue::KINDS.iter().find(|kind| kind.name == "maintenance")?;
-        let problem = Document {
-            kind: self.kind.clone().into(),
-            title: kind.title.into(),
-            detail: Some(kind.detail.into()),
-            members: occasion.members(),
-            ..Document::default()
-        };
-        let base = Base {
-            status: kind.status,
-            problem,
-            grpc_status: None,
-            retry_after: ends_in,
-            fields: Vec::new(),
-            details: "meshgate_maintenance",
-        };
+        let problem =
+            Document { members: occasion.members(), ..MAINTENANCE.document(&occasion.policy.type_base) };
+        let base =
+            Base { retry_after: ends_in, ..Base::new(MAINTENANCE.status, problem, "meshgate_maintenance") };
         Some(self.answer.reply(base, occasion, formats))
     }
 

@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::Errors;
 use crate::config::Included;
 use crate::metrics::Event;
+use crate::report;
 
 /// The longest body that a template makes, in bytes.
 pub const MAX_BODY: usize = 256 * 1024;
@@ -53,6 +54,11 @@ impl<'a> Occasion<'a> {
     /// The proxy.
     pub fn host(&mut self) -> &mut dyn Host {
         &mut **self.host.get_mut()
+    }
+
+    /// What the response has as its status.
+    pub fn response_status(&self) -> Option<&'a [u8]> {
+        self.response?.first(":status")
     }
 
     /// Counts an event.
@@ -167,7 +173,7 @@ impl<'a> Occasion<'a> {
         match result {
             Ok(result) => Some(result),
             Err(error) => {
-                log::debug!("{error}");
+                log::debug!("{}", report::escaped(&error.to_string()));
                 self.count(Event::TemplateFailed);
                 None
             }

@@ -1,5 +1,9 @@
 //! What can be said of an error where nothing is known but its status.
 
+use crate::format::Document;
+
+const OUR_FAULT: &str = "Something went wrong on our side. If it stays, tell the operator of this API.";
+
 /// Reason phrases (RFC 9110 section 15, and the registry of HTTP status codes) and what to do; nothing where there is nothing
 /// to be said.
 const STATUSES: &[(u16, &str, &str)] = &[
@@ -35,11 +39,7 @@ const STATUSES: &[(u16, &str, &str)] = &[
     (429, "Too Many Requests", "You have sent too many requests. Wait before the next one."),
     (431, "Request Header Fields Too Large", "The headers of the request are larger than this API takes."),
     (451, "Unavailable For Legal Reasons", ""),
-    (
-        500,
-        "Internal Server Error",
-        "Something went wrong on our side. If it stays, tell the operator of this API.",
-    ),
+    (500, "Internal Server Error", OUR_FAULT),
     (501, "Not Implemented", "This API does not do that."),
     (502, "Bad Gateway", "The service gave no valid answer. Try again in a moment."),
     (503, "Service Unavailable", "The service can't answer right now. Try again in a moment."),
@@ -51,18 +51,20 @@ const STATUSES: &[(u16, &str, &str)] = &[
     (511, "Network Authentication Required", ""),
 ];
 
-/// What can be said where only the status is known: title and detail.
-pub fn of_status(status: u16) -> (&'static str, Option<&'static str>) {
-    let known =
-        STATUSES.iter().find(|(known, _, _)| *known == status).map(|(_, title, detail)| (*title, *detail));
-    let (title, detail) = known.unwrap_or(match status {
-        400..=499 => ("Client Error", "The request can't be answered."),
-        500.. => {
-            ("Server Error", "Something went wrong on our side. If it stays, tell the operator of this API.")
-        }
-        _ => ("Response", ""),
+/// What can be said where only the status is known: a problem of no type of its own (RFC 9457 section 4.2.1).
+pub fn document(status: u16) -> Document {
+    let known = STATUSES.iter().find(|(known, _, _)| *known == status);
+    let (_, title, detail) = *known.unwrap_or(match status {
+        400..=499 => &(0, "Client Error", "The request can't be answered."),
+        500.. => &(0, "Server Error", OUR_FAULT),
+        _ => &(0, "Response", ""),
     });
-    (title, Some(detail).filter(|detail| !detail.is_empty()))
+    Document {
+        kind: "about:blank".into(),
+        title: title.into(),
+        detail: Some(detail.into()).filter(|_| !detail.is_empty()),
+        ..Document::default()
+    }
 }
 
 #[cfg(test)]
@@ -73,10 +75,16 @@ mod tests {
 
     #[test]
     fn every_error_has_a_title_and_most_a_detail() {
-        assert!((400..600).all(|status| !of_status(status).0.is_empty()));
-        assert_eq!(of_status(599).0, "Server Error");
-        assert_eq!(of_status(499), ("Client Error", Some("The request can't be answered.")));
-        assert_eq!(of_status(402), ("Payment Required", None));
+        assert!((400..600).all(|status| !document(status).title.is_empty()));
+        for (status, title, detail) in [
+            (599, "Server Error", Some(OUR_FAULT)),
+            (499, "Client Error", Some("The request can't be answered.")),
+            (402, "Payment Required", None),
+        ] {
+            let document = document(status);
+            assert_eq!((&*document.title, document.detail.as_deref()), (title, detail));
+            assert_eq!(document.kind, "about:blank");
+        }
         let statuses: Vec<u16> = STATUSES.iter().map(|(status, _, _)| *status).collect();
         assert!(statuses.is_sorted());
     }

@@ -1,41 +1,23 @@
 //! What the proxy keeps of an error that its client is not told.
 
-use std::cell::Cell;
+use std::borrow::Cow;
 use std::fmt::Write;
 
-use meshgate_policy::host::Host;
+use meshgate_policy::matching::number_of;
 
 use crate::cause::Cause;
 use crate::config::LogErrors;
-use crate::format::Document;
+use crate::flag::Flags;
 use crate::metrics::Event;
 use crate::occasion::Occasion;
 
-/// How many lines a worker writes a second: a log is written synchronously, on the thread that serves everybody.
-const LINES_PER_SECOND: u32 = 100;
-/// The longest text of the proxy that is logged, in bytes.
+/// The longest text that is logged, in bytes.
 const MAX_TEXT: usize = 512;
 
-/// How many lines were written in this second.
-#[derive(Debug, Default)]
-pub struct Budget(Cell<(u64, u32)>);
-
-impl Budget {
-    /// Whether there is one more.
-    fn take(&self, second: u64) -> bool {
-        let (of, lines) = self.0.get();
-        let lines = if of == second { lines } else { 0 };
-        self.0.set((second, lines.saturating_add(1)));
-        lines < LINES_PER_SECOND
-    }
-}
-
-/// Tells access logs, by filter state, and the log, if it is asked to.
-pub fn report(occasion: &mut Occasion<'_>, status: u16, cause: &Cause, problem: &Document) {
-    let host = occasion.host();
+/// Tells access logs the type of a problem, by filter state, and the log all about it, if it is asked to.
+pub fn report(occasion: &mut Occasion<'_>, status: u16, cause: &Cause, kind: &str) {
     // A log is no reason to leave a client without an answer.
-    let _ = host.set_filter_state("meshgate.error.details", cause.details.as_bytes());
-    let _ = host.set_filter_state("meshgate.error.type", problem.kind.as_bytes());
+    let _ = occasion.host().set_filter_state("meshgate.error.type", kind.as_bytes());
     let wanted = match occasion.policy.log {
         LogErrors::ServerErrors => status >= 500,
         LogErrors::All => true,
@@ -48,30 +30,42 @@ pub fn report(occasion: &mut Occasion<'_>, status: u16, cause: &Cause, problem: 
         occasion.count(Event::Unlogged);
         return;
     }
-    let mut line = format!("error replaced: status={status} flags={}", cause.flags);
-    let mut say = |name: &str, text: &str| {
-        let text: String = text.chars().take(MAX_TEXT).flat_map(char::escape_debug).collect();
-        let _ = write!(line, " {name}=\"{text}\"");
-    };
-    say("details", &cause.details);
+    let mut texts = vec![("details", Cow::Borrowed(cause.details.as_str()))];
+    if let Some(no_status) = occasion.response_status().filter(|status| number_of(status).is_none()) {
+        texts.push(("received_status", String::from_utf8_lossy(no_status)));
+    }
     for (name, path) in
         [("upstream", ["upstream", "address"]), ("transport", ["upstream", "transport_failure_reason"])]
     {
-        let text = text(occasion.host(), &path);
+        let text = occasion.host().property(&path).ok().flatten().unwrap_or_default();
         if !text.is_empty() {
-            say(name, &text);
+            texts.push((name, String::from_utf8_lossy(&text).into_owned().into()));
         }
     }
-    say("request_id", occasion.request_id().unwrap_or_default());
-    if let Some(id) = occasion.trace_id() {
-        say("trace_id", id);
-    }
-    log::warn!("{line}");
+    texts.push(("request_id", occasion.request_id().unwrap_or_default().into()));
+    texts.extend(occasion.trace_id().map(|id| ("trace_id", id.into())));
+    log::warn!("{}", line(status, cause.flags, &texts));
 }
 
-fn text(host: &mut dyn Host, path: &[&str]) -> String {
-    let text = host.property(path).ok().flatten().unwrap_or_default();
-    String::from_utf8_lossy(&text).into_owned()
+fn line(status: u16, flags: Flags, texts: &[(&str, Cow<'_, str>)]) -> String {
+    let mut line = format!("error replaced: status={status} flags={flags}");
+    for (name, text) in texts {
+        let _ = write!(line, " {name}=\"{}\"", escaped(text));
+    }
+    line
+}
+
+/// A text as a log can hold it: whoever wrote it can't begin another line or end the quotes that it stands in. Visible ASCII
+/// and spaces, no more than [`MAX_TEXT`].
+pub fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for char in text.chars().map(char::escape_default) {
+        if escaped.len().saturating_add(char.len()) > MAX_TEXT {
+            break;
+        }
+        escaped.extend(char);
+    }
+    escaped
 }
 
 #[cfg(test)]
@@ -81,9 +75,23 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn a_second_has_so_many_lines() {
-        let budget = Budget::default();
-        let taken = |second| (0..1_000).filter(|_| budget.take(second)).count();
-        assert_eq!((taken(7), taken(7), taken(8)), (100, 0, 100));
+    fn no_text_makes_another_line_or_a_long_one() {
+        let hostile = [
+            "a\r\n[warning] error replaced: status=500",
+            "a\" request_id=\"forged",
+            "\\",
+            "\0\u{1b}[31m\u{7f}\u{85}\u{2028}\u{202e}\u{fffd}\u{1f600}",
+            &"\u{10ffff}".repeat(10_000),
+            &"a".repeat(10_000),
+            &"\"".repeat(10_000),
+        ];
+        let texts = hostile.map(|text| ("details", Cow::Borrowed(text)));
+        let line = line(503, Flags::default(), &texts);
+        assert!(line.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{line}");
+        assert!(line.len() < texts.len() * (MAX_TEXT + " details=\"\"".len()) + 100, "{}", line.len());
+        // Quotes that are not escaped are ours.
+        let quotes = line.replace("\\\\", "").replace("\\\"", "").matches('"').count();
+        assert_eq!(quotes, 2 * texts.len());
+        assert_eq!(escaped("rbac_access_denied{a|b: c}"), "rbac_access_denied{a|b: c}");
     }
 }

@@ -60,7 +60,7 @@ impl Rule {
 
     /// Whether it is for this response.
     pub fn holds(&self, subject: &Subject<'_>, occasion: &mut Occasion<'_>) -> bool {
-        self.matches.holds(subject)
+        self.matches.holds(subject, &|| occasion.roll())
             && self.when.as_ref().is_none_or(|condition| occasion.holds(condition, self.matches.request()))
     }
 }

@@ -10,13 +10,14 @@ use minijinja::{ErrorKind, Expression};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
-use crate::expression::{ExpressionError, Needs, Scope, compile};
+use crate::expression::{ExpressionError, Needs, Scope, captures, compile};
 
 /// A compiled condition.
 pub struct Condition {
     expression: Expression<'static, 'static>,
     source: Box<str>,
     needs: Needs,
+    captures: Vec<Box<str>>,
 }
 
 impl Condition {
@@ -27,7 +28,8 @@ impl Condition {
     pub fn new(source: &str) -> Result<Self, ExpressionError> {
         let expression = compile(source)?;
         let needs = Needs::of(&expression);
-        Ok(Self { expression, source: source.into(), needs })
+        let captures = captures(source).map(Into::into).collect();
+        Ok(Self { expression, source: source.into(), needs, captures })
     }
 
     /// Whether it is true. Numbers other than 0, texts and lists that are not empty are true as well.
@@ -60,6 +62,11 @@ impl Condition {
     /// All that it asks for.
     pub fn needs(&self) -> Needs {
         self.needs
+    }
+
+    /// The names that it asks `path` for: what is not in the path of `match` is never there.
+    pub fn captures(&self) -> impl Iterator<Item = &str> {
+        self.captures.iter().map(AsRef::as_ref)
     }
 }
 

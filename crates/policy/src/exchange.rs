@@ -1,5 +1,7 @@
 //! One request and its response, as a policy sees them.
 
+use std::borrow::Cow;
+
 use crate::headers::{HeaderName, HeaderValue};
 use crate::host::{Answer, CalloutId, Host, HostError, Part, Side};
 
@@ -184,8 +186,9 @@ pub struct Reply {
     pub headers: Vec<(HeaderName, HeaderValue<'static>)>,
     /// The body.
     pub body: Vec<u8>,
-    /// Why, for the access log's `%RESPONSE_CODE_DETAILS%`: snake case, from the code, never from a client.
-    pub details: &'static str,
+    /// Why, for the access log's `%RESPONSE_CODE_DETAILS%`: snake case, from the code, or what the proxy itself said of the
+    /// response that this replaces. Never from a client.
+    pub details: Cow<'static, str>,
     /// What a gRPC client gets as `grpc-status`; without one the proxy derives it from the status.
     pub grpc_status: Option<u32>,
 }
@@ -193,6 +196,7 @@ pub struct Reply {
 impl Reply {
     /// A reply without headers or body.
     pub const fn new(status: u16, details: &'static str) -> Self {
+        let details = Cow::Borrowed(details);
         Self { status, headers: Vec::new(), body: Vec::new(), details, grpc_status: None }
     }
 

@@ -6,7 +6,7 @@
 //! `meshgate-envoy-host`, or memory, by `meshgate-test-host`. Nothing here knows a proxy.
 //!
 //! What policies have in common lives here too: [`headers`], [`problem`] details for errors, `match` blocks
-//! ([`matching`]), conditions ([`condition`]), templates ([`expression::template`]) and strict [`config`] loading.
+//! ([`matching`]), conditions ([`condition`]), templates ([`expression::template`]), [`metrics`] and strict [`config`] loading.
 //!
 //! No panics: a trap in a module kills the VM of that worker and every request in flight on it. The lints of the workspace
 //! deny whatever can panic on outside data.
@@ -16,6 +16,7 @@ pub mod condition;
 pub mod config;
 pub mod consumer;
 pub mod cookie;
+pub mod digest;
 pub mod document;
 pub mod drive;
 pub mod exchange;
@@ -23,8 +24,10 @@ pub mod expression;
 pub mod head;
 pub mod headers;
 pub mod host;
+pub mod line_budget;
 pub mod matching;
 pub mod media_type;
+pub mod metrics;
 pub mod policy;
 pub mod problem;
 pub mod query;

@@ -65,7 +65,7 @@ mod tests {
             .detail("say \"later\"\n")
             .member("violated-policies", vec!["daily"])
             .reply("over");
-        assert_eq!((reply.status, reply.details), (429, "over"));
+        assert_eq!((reply.status, &*reply.details), (429, "over"));
         assert_eq!(reply.headers[0].0.as_str(), "content-type");
         assert_eq!(reply.headers[0].1.as_bytes(), b"application/problem+json");
         let body: Value = serde_json::from_slice(&reply.body).unwrap();

@@ -5,12 +5,11 @@ use std::fmt;
 
 use meshgate_policy::condition::Condition;
 use meshgate_policy::config::{OneOrMany, Rate};
+use meshgate_policy::digest::Digest;
 use meshgate_policy::matching::Match;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
-
-use crate::digest::Digest;
 
 /// API keys, and what each consumer may do with them: who it is, which requests its plan allows, and how many of them.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -152,6 +151,7 @@ pub struct KeyConfig {
     pub id: String,
 
     /// The SHA-256 digest of the key in hexadecimal: `printf %s "$KEY" | sha256sum`.
+    #[serde(deserialize_with = "digest_of_key")]
     pub sha256: Digest,
 }
 
@@ -172,38 +172,22 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
     T::deserialize(deserializer).map(Some)
 }
 
-impl<'de> Deserialize<'de> for Digest {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
+fn digest_of_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
+    struct Visitor;
 
-        impl de::Visitor<'_> for Visitor {
-            type Value = Digest;
+    impl de::Visitor<'_> for Visitor {
+        type Value = Digest;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the SHA-256 of the key as 64 hexadecimal digits: printf %s \"$KEY\" | sha256sum")
-            }
-
-            /// What stands here by mistake may be the key itself: only its length is said.
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Digest, E> {
-                let found = || format!("a string of {} characters", text.chars().count());
-                Digest::from_hex(text).ok_or_else(|| E::invalid_value(de::Unexpected::Other(&found()), &self))
-            }
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the SHA-256 of the key as 64 hexadecimal digits: printf %s \"$KEY\" | sha256sum")
         }
 
-        deserializer.deserialize_str(Visitor)
-    }
-}
-
-impl JsonSchema for Digest {
-    fn inline_schema() -> bool {
-        true
+        /// What stands here by mistake may be the key itself: only its length is said.
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Digest, E> {
+            let found = || format!("a string of {} characters", text.chars().count());
+            Digest::from_hex(text).ok_or_else(|| E::invalid_value(de::Unexpected::Other(&found()), &self))
+        }
     }
 
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Digest".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": "^[0-9A-Fa-f]{64}$"})
-    }
+    deserializer.deserialize_str(Visitor)
 }

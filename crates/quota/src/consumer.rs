@@ -5,10 +5,10 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use meshgate_policy::config::{ConfigError, Path};
+use meshgate_policy::digest::{Digest, DigestMap};
 use meshgate_policy::headers::HeaderValue;
 
 use crate::config::{ConsumerConfig, KeyConfig};
-use crate::digest::{Digest, DigestMap};
 use crate::plan::Plan;
 
 /// The longest name of a consumer, a plan, a limit or a key.

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use meshgate_policy::digest::Digest;
 use meshgate_policy::exchange::{Exchange, Next, Reply};
 use meshgate_policy::head::RequestHead;
 use meshgate_policy::headers::{HeaderName, HeaderValue};
@@ -12,7 +13,6 @@ use crate::Quota;
 use crate::answer::{self, RATE_LIMIT, RATE_LIMIT_POLICY, Refusal};
 use crate::consumer::{Consumer, Identity};
 use crate::credential::Found;
-use crate::digest::Digest;
 use crate::identity;
 use crate::metrics::Event;
 use crate::plan::{Counted, Over, Plan, Usages};

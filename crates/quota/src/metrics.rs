@@ -1,7 +1,9 @@
 //! Counters: `meshgate.quota.<event>`.
 
-use meshgate_policy::config::{ConfigError, Path};
-use meshgate_policy::host::{Host, Metric, MetricKind, Setup};
+use meshgate_policy::metrics::{Counted, Counters};
+
+/// The counters of this policy.
+pub type Metrics = Counters<Event>;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,45 +34,24 @@ pub enum Event {
     CasConflict,
 }
 
-/// In the order of [`Event`].
-const NAMES: [&str; 12] = [
-    "meshgate.quota.allowed",
-    "meshgate.quota.unguarded",
-    "meshgate.quota.denied.key_missing",
-    "meshgate.quota.denied.key_invalid",
-    "meshgate.quota.denied.key_repeated",
-    "meshgate.quota.denied.consumer_disabled",
-    "meshgate.quota.denied.plan_forbids",
-    "meshgate.quota.denied.limit",
-    "meshgate.quota.denied.header_invalid",
-    "meshgate.quota.denied.path_ambiguous",
-    "meshgate.quota.errors",
-    "meshgate.quota.cas_conflicts",
-];
+impl Counted for Event {
+    /// In the order of the variants.
+    const NAMES: &'static [&'static str] = &[
+        "meshgate.quota.allowed",
+        "meshgate.quota.unguarded",
+        "meshgate.quota.denied.key_missing",
+        "meshgate.quota.denied.key_invalid",
+        "meshgate.quota.denied.key_repeated",
+        "meshgate.quota.denied.consumer_disabled",
+        "meshgate.quota.denied.plan_forbids",
+        "meshgate.quota.denied.limit",
+        "meshgate.quota.denied.header_invalid",
+        "meshgate.quota.denied.path_ambiguous",
+        "meshgate.quota.errors",
+        "meshgate.quota.cas_conflicts",
+    ];
 
-/// The counters, as the proxy knows them.
-#[derive(Debug)]
-pub struct Metrics([Metric; NAMES.len()]);
-
-impl Metrics {
-    /// Defines them.
-    ///
-    /// # Errors
-    /// A [`ConfigError`] if the proxy refuses.
-    pub fn define(setup: &mut dyn Setup) -> Result<Self, ConfigError> {
-        let mut metrics = [Metric(0); NAMES.len()];
-        for (metric, name) in metrics.iter_mut().zip(NAMES) {
-            *metric = setup.metric(MetricKind::Counter, name).map_err(|error| {
-                ConfigError::at(Path::root()).problem(format!("the metric {name} can't be defined: {error}"))
-            })?;
-        }
-        Ok(Self(metrics))
-    }
-
-    /// Counts an event.
-    pub fn count(&self, host: &mut dyn Host, event: Event) {
-        if let Some(metric) = self.0.get(event as usize) {
-            host.add(*metric, 1);
-        }
+    fn index(self) -> usize {
+        self as usize
     }
 }

@@ -1,8 +1,8 @@
 //! The same body, cut in every way.
 
 use crate::message::{Fields, Message};
+use crate::outcome::{Client, Outcome};
 use crate::random::Random;
-use crate::run::{Client, Outcome};
 
 /// How a body arrives.
 #[derive(Clone, Debug, PartialEq, Eq)]

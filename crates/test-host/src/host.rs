@@ -142,45 +142,54 @@ impl Host for Memory {
     }
 
     fn now(&mut self) -> Timestamp {
+        self.world.note("now");
         self.world.now()
     }
 
     fn random(&mut self, out: &mut [u8]) -> Result<(), HostError> {
+        self.world.note("random");
         self.world.attempt(Operation::Random)?;
         self.world.state().random.fill(out);
         Ok(())
     }
 
     fn headers(&mut self, map: Map) -> Result<Headers, HostError> {
+        self.world.note(format_args!("headers {map:?}"));
         self.readable(map).map(|fields| fields.to_headers())
     }
 
     fn first_header(&mut self, map: Map, name: &HeaderName) -> Result<Option<Vec<u8>>, HostError> {
+        self.world.note(format_args!("first_header {map:?} {}", name.as_str()));
         let fields = self.readable(map)?;
         let value = fields.all(name.as_str()).next();
         Ok(value.map(<[u8]>::to_vec))
     }
 
     fn set_header(&mut self, map: Map, name: &HeaderName, value: &HeaderValue<'_>) -> Result<(), HostError> {
+        self.world.note(format_args!("set_header {map:?} {}", name.as_str()));
         self.writable(map)?.set(name.as_str(), value.as_bytes());
         Ok(())
     }
 
     fn add_header(&mut self, map: Map, name: &HeaderName, value: &HeaderValue<'_>) -> Result<(), HostError> {
+        self.world.note(format_args!("add_header {map:?} {}", name.as_str()));
         self.writable(map)?.add(name.as_str(), value.as_bytes());
         Ok(())
     }
 
     fn remove_header(&mut self, map: Map, name: &HeaderName) -> Result<(), HostError> {
+        self.world.note(format_args!("remove_header {map:?} {}", name.as_str()));
         self.writable(map)?.remove(name.as_str());
         Ok(())
     }
 
     fn clear_route_cache(&mut self) -> Result<(), HostError> {
+        self.world.note("clear_route_cache");
         self.world.attempt(Operation::ClearRouteCache)
     }
 
     fn body(&mut self, side: Side, start: usize, limit: usize) -> Result<Vec<u8>, HostError> {
+        self.world.note(format_args!("body {side:?}"));
         self.position.check_body(side)?;
         self.world.attempt(Operation::ReadBody)?;
         let bytes = self.at_hand(side).body.as_deref().unwrap_or_default();
@@ -189,6 +198,7 @@ impl Host for Memory {
     }
 
     fn set_body(&mut self, side: Side, bytes: &[u8]) -> Result<(), HostError> {
+        self.world.note(format_args!("set_body {side:?}"));
         self.position.check_body(side)?;
         self.world.attempt(Operation::WriteBody)?;
         *self.at_hand(side).body.as_mut().ok_or(NOT_FOUND)? = bytes.to_vec();
@@ -196,27 +206,32 @@ impl Host for Memory {
     }
 
     fn property(&mut self, path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
+        self.world.note(format_args!("property {}", path.join(".")));
         self.world.attempt(Operation::ReadProperty)?;
         Ok(self.world.property(path))
     }
 
     fn set_filter_state(&mut self, key: &str, value: &[u8]) -> Result<(), HostError> {
+        self.world.note(format_args!("set_filter_state {key}"));
         self.world.attempt(Operation::SetFilterState)?;
         self.filter_state.insert(key.to_owned(), value.to_vec());
         Ok(())
     }
 
     fn shared(&mut self, key: &str) -> Result<Option<Shared>, HostError> {
+        self.world.note(format_args!("shared {key}"));
         self.world.attempt(Operation::ReadShared)?;
         Ok(self.world.shared_version(key))
     }
 
     fn set_shared(&mut self, key: &str, value: &[u8], expected: Option<Version>) -> Result<(), HostError> {
+        self.world.note(format_args!("set_shared {key}"));
         self.world.attempt(Operation::WriteShared)?;
         self.world.write_shared(key, value, expected)
     }
 
     fn http_call(&mut self, call: &HttpCall<'_>) -> Result<CalloutId, HostError> {
+        self.world.note(format_args!("http_call {}", call.cluster));
         self.world.attempt(Operation::Call)?;
         let now = self.world.now();
         let sent = SentHttp::new(call, now);
@@ -232,6 +247,7 @@ impl Host for Memory {
     }
 
     fn grpc_call(&mut self, call: &GrpcCall<'_>) -> Result<CalloutId, HostError> {
+        self.world.note(format_args!("grpc_call {}", call.cluster));
         self.world.attempt(Operation::Call)?;
         let now = self.world.now();
         let sent = SentGrpc::new(call, now);
@@ -248,10 +264,12 @@ impl Host for Memory {
     }
 
     fn add(&mut self, metric: Metric, by: i64) {
+        self.world.note("add");
         self.world.add(metric, by);
     }
 
     fn record(&mut self, metric: Metric, value: u64) {
+        self.world.note("record");
         self.world.record(metric, value);
     }
 
@@ -263,6 +281,7 @@ impl Host for Memory {
         _signature: &[u8],
         _message: &[u8],
     ) -> Result<bool, HostError> {
+        self.world.note("verify_signature");
         Err(HostError::Unsupported)
     }
 }

@@ -10,6 +10,8 @@
 //! gets no callback that it does not export. Since Envoy may cut a body anywhere, [`chunkings`] checks that no cut
 //! changes what comes out.
 //!
+//! [`Documents`] compares the code with the page, the example and the schema that a filter comes with.
+//!
 //! ```
 //! # use meshgate_policy::exchange::{Exchange, Next, Reply};
 //! # use meshgate_policy::headers::HeaderName;
@@ -36,9 +38,12 @@
 
 mod callouts;
 mod chunks;
+mod documents;
 mod host;
 mod message;
+mod outcome;
 mod random;
+mod reply;
 mod run;
 mod script;
 mod worker;
@@ -46,8 +51,10 @@ mod world;
 
 pub use callouts::{Planned, SentGrpc, SentHttp, http_answer};
 pub use chunks::{Chunking, Ending, chunkings};
+pub use documents::{Documents, literals};
 pub use message::{Fields, Message};
-pub use run::{Client, Conversation, Outcome};
+pub use outcome::{Client, Outcome};
+pub use run::Conversation;
 pub use script::{Event, Scripted};
 pub use worker::Worker;
 pub use world::{Operation, World};

@@ -1,6 +1,6 @@
 //! One exchange, taken through the proxy part by part.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::time::Duration;
 
 use meshgate_policy::drive::{Drive, Flow};
@@ -11,6 +11,8 @@ use meshgate_policy::policy::Phases;
 use crate::chunks::{Chunking, Ending};
 use crate::host::{Memory, Section};
 use crate::message::{Fields, Message};
+use crate::outcome::{Client, Outcome};
+use crate::reply;
 
 /// An exchange on its way through a proxy with one filter.
 ///
@@ -71,59 +73,6 @@ const REPEATED: &str = "whoever keeps what has been passed on, a router with a r
 
 /// How long a message is deferred: the resolution of a proxy's timers.
 const MOMENT: Duration = Duration::from_millis(1);
-
-/// What the client got.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Client {
-    /// Nothing yet.
-    Nothing,
-    /// A response, complete or not.
-    Answer(Message),
-    /// A response that broke off.
-    Reset,
-}
-
-/// How an exchange ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// What the upstream got; `None`: nothing of the request reached it.
-    pub upstream: Option<Message>,
-    /// What the client got.
-    pub client: Client,
-    /// The details of the reply, if the proxy answered by itself.
-    pub details: Option<&'static str>,
-    /// The filter state that was set.
-    pub filter_state: BTreeMap<String, Vec<u8>>,
-}
-
-impl Outcome {
-    /// What the client got.
-    ///
-    /// # Panics
-    /// It got no answer.
-    pub fn answer(&self) -> &Message {
-        match &self.client {
-            Client::Answer(message) => message,
-            Client::Nothing | Client::Reset => panic!("no answer: {self:?}"),
-        }
-    }
-
-    /// The status of the answer.
-    ///
-    /// # Panics
-    /// There was no answer.
-    pub fn status(&self) -> u16 {
-        self.answer().status()
-    }
-
-    /// What the upstream got.
-    ///
-    /// # Panics
-    /// It got nothing.
-    pub fn forwarded(&self) -> &Message {
-        self.upstream.as_ref().unwrap_or_else(|| panic!("nothing was passed on: {self:?}"))
-    }
-}
 
 impl<E: Exchange> Conversation<E> {
     pub(crate) fn new(host: Memory, phases: Phases, exchange: E) -> Self {
@@ -453,14 +402,18 @@ impl<E: Exchange> Conversation<E> {
     /// goes past the filter; and once its head has been passed on, all that can be done is to break off.
     fn reply(&mut self, reply: Reply) {
         self.replied = true;
-        self.details = Some(reply.details);
+        // What tests compare is a literal, nearly always.
+        self.details = Some(match &reply.details {
+            Cow::Borrowed(details) => details,
+            Cow::Owned(details) => details.clone().leak(),
+        });
         self.request.stop = Stop::No;
         if self.response.passed.is_some() {
             self.response.stop = Stop::No;
             self.direct = Some(Client::Reset);
             return;
         }
-        let message = self.answer(reply);
+        let message = reply::to_message(reply, self.host.request.head.fields());
         if matches!(self.host.response.head, Section::Here(_)) {
             self.response.stop = Stop::No;
             self.direct = Some(Client::Answer(message));
@@ -472,49 +425,10 @@ impl<E: Exchange> Conversation<E> {
         }
     }
 
-    /// What Envoy makes of a reply for this request.
-    fn answer(&self, reply: Reply) -> Message {
-        let request = |name| self.host.request.head.fields().and_then(|head| head.all(name).next());
-        let grpc = request("content-type").is_some_and(|kind| kind.starts_with(b"application/grpc"));
-        let mut message = Message::response(if grpc { 200 } else { reply.status });
-        for (name, value) in &reply.headers {
-            message.head.add(name.as_str(), value.as_bytes());
-        }
-        if grpc {
-            message.head.set("content-type", "application/grpc");
-            let status = reply.grpc_status.unwrap_or_else(|| grpc_status(reply.status));
-            message.head.set("grpc-status", status.to_string());
-            if !reply.body.is_empty() {
-                message.head.set("grpc-message", &reply.body);
-            }
-        } else if !reply.body.is_empty() {
-            message.head.set("content-length", reply.body.len().to_string());
-            if message.head.all("content-type").next().is_none() {
-                message.head.add("content-type", "text/plain");
-            }
-            if request(":method") != Some(b"HEAD") {
-                message.body = reply.body;
-            }
-        }
-        message
-    }
-
     const fn passage(&mut self, side: Side) -> &mut Passage {
         match side {
             Side::Request => &mut self.request,
             Side::Response => &mut self.response,
         }
-    }
-}
-
-/// The gRPC status for an HTTP status (gRPC, `doc/http-grpc-status-mapping.md`).
-const fn grpc_status(http: u16) -> u32 {
-    match http {
-        400 => 13,
-        401 => 16,
-        403 => 7,
-        404 => 12,
-        429 | 502 | 503 | 504 => 14,
-        _ => 2,
     }
 }

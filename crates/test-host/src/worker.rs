@@ -7,7 +7,8 @@ use meshgate_policy::config::ConfigError;
 use meshgate_policy::policy::{self, Policy};
 
 use crate::message::Message;
-use crate::run::{Conversation, Outcome};
+use crate::outcome::Outcome;
+use crate::run::Conversation;
 use crate::world::World;
 
 /// One worker of the proxy: several in one [`World`] share its values and metrics.

@@ -40,6 +40,7 @@ pub(crate) struct State {
     before_writes: VecDeque<Interference>,
     failures: Vec<(Operation, HostError)>,
     metrics: Vec<Measured>,
+    calls: Vec<String>,
 }
 
 /// What a policy asks of its host, where that can fail.
@@ -105,6 +106,7 @@ impl World {
             before_writes: VecDeque::new(),
             failures: Vec::new(),
             metrics: Vec::new(),
+            calls: Vec::new(),
         };
         Self { instance: "test".into(), state: Rc::new(RefCell::new(state)) }
     }
@@ -203,6 +205,16 @@ impl World {
     /// Makes the next such operation of a policy fail. What is asked for several times fails so often, in order.
     pub fn fail_next(&self, operation: Operation, error: HostError) {
         self.state().failures.push((operation, error));
+    }
+
+    /// What policies have asked of their hosts since this was last called, in order: `first_header ResponseHeaders :status`,
+    /// the method and what it is about. In Envoy each has its price.
+    pub fn take_calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().calls)
+    }
+
+    pub(crate) fn note(&self, call: impl fmt::Display) {
+        self.state().calls.push(call.to_string());
     }
 
     /// Fails where a test asked for it.

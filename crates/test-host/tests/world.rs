@@ -9,6 +9,7 @@ use meshgate_policy::headers::{HeaderName, Headers};
 use meshgate_policy::host::{
     Answer, GrpcCall, HashFunction, Host, HostError, HttpCall, Metric, MetricKind, Setup, Side, Version,
 };
+use meshgate_policy::metrics::{Counted, Counters};
 use meshgate_policy::policy::{Phases, Policy};
 use meshgate_test_host::{Event, Message, Operation, Planned, Scripted, Worker, World, http_answer};
 use schemars::JsonSchema;
@@ -304,4 +305,53 @@ fn an_operation_fails_when_a_test_says_so() {
 
     world.fail_next(Operation::DefineMetric, broken);
     assert_eq!(Setup::metric(&mut world.clone(), MetricKind::Counter, "limit.passed"), Err(broken));
+}
+
+#[derive(Clone, Copy)]
+enum Pets {
+    Cat,
+    Dog,
+}
+
+impl Counted for Pets {
+    const NAMES: &'static [&'static str] = &["pets.cats", "pets.dogs"];
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+#[test]
+fn counters_count_by_what_they_are_named_for() {
+    let world = World::new();
+    let pets = Counters::<Pets>::define(&mut world.clone()).unwrap();
+    let exchange = Scripted::new(move |host, event| {
+        if matches!(event, Event::Head { side: Side::Request, .. }) {
+            for pet in [Pets::Dog, Pets::Cat, Pets::Dog] {
+                pets.count(host, pet);
+            }
+        }
+        Ok(Next::Continue)
+    });
+    world.begin(exchange).run(&Message::get("/"), &Message::response(204));
+    assert_eq!((world.metric("pets.cats"), world.metric("pets.dogs")), (1, 2));
+
+    world.fail_next(Operation::DefineMetric, HostError::Unsupported);
+    let error = Counters::<Pets>::define(&mut world.clone()).unwrap_err();
+    let expected = "$: the metric pets.cats can't be defined: the proxy does not offer this";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn what_policies_ask_is_remembered() {
+    let world = World::new();
+    let worker = Worker::<Limit>::new(&world, json!({"requests": 1}));
+    let run = || {
+        world.take_calls();
+        worker.run(&Message::get("/"), &Message::response(200));
+        world.take_calls()
+    };
+    assert_eq!(run(), ["shared limit/test", "set_shared limit/test", "add"]);
+    assert_eq!(run(), ["shared limit/test"]);
+    assert_eq!(world.take_calls(), [""; 0]);
 }

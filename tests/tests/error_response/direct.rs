@@ -12,6 +12,7 @@ async fn direct_responses_and_redirects_need_no_upstream() {
     let document = json!({ "direct": [
         { "match": { "path": "/large" }, "respond": { "status": 203, "body": large, "headers": { "x-a": "{{ request.method }}" } } },
         { "match": { "path": "/u/{id}", "method": "GET" }, "redirect": { "to": "/users/{{ path.id }}", "status": 308, "keep_query": true } },
+        { "match": { "path": "/top" }, "redirect": { "to": "/new?x=1#top", "keep_query": true } },
         { "match": { "path": { "prefix": "/blog" } }, "redirect": { "to": "https://blog.example", "keep_path": true, "status": 301 } },
         { "match": { "path": "/open" }, "redirect": { "to": "/{{ request.query.to }}" } },
         { "match": { "path": "/gone" }, "error": { "status": 410, "type": "gone" } },
@@ -29,6 +30,7 @@ async fn direct_responses_and_redirects_need_no_upstream() {
             ("/u/7?a=1", 308, Some("/users/7?a=1")),
             ("/u/a%2Fb%0d", 308, None),
             ("/blog//x", 301, Some("https://blog.example/blog//x")),
+            ("/top?a=1", 302, Some("/new?x=1&a=1#top")),
             ("/open?to=x", 302, Some("/x")),
             ("/open?to=/evil.example", 400, None),
         ] {

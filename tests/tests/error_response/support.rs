@@ -14,7 +14,7 @@ pub fn errors(document: Value) -> Wasm {
 pub fn listener(document: Value) -> Listener {
     Listener::new()
         .filter(errors(document))
-        .access_log("%RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %RESPONSE_FLAGS% %FILTER_STATE(wasm.meshgate.error.details:PLAIN)%")
+        .access_log("%RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %RESPONSE_FLAGS%")
 }
 
 /// An Envoy with a route for every way in which it fails by itself.

@@ -1,67 +1,33 @@
 //! What stands in the filter's directory: its examples work, its tables are those of the code, and so is its schema.
 
-use meshgate_policy::config::schema;
+use meshgate_policy::metrics::Counted;
+use meshgate_test_host::{Documents, documents, literals};
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::*;
-use crate::Config;
 use crate::catalogue::KINDS;
+use crate::fields::{FOR_CLIENTS, FOR_CLIENTS_BELOW_500, FOR_CLIENTS_PREFIXES};
+use crate::metrics::Event;
 
-const README: &str = include_str!("../../../../filters/error-response/README.md");
-const EXAMPLE: &str = include_str!("../../../../filters/error-response/example.json");
-const SCHEMA: &str = include_str!("../../../../filters/error-response/config.schema.json");
-const SCHEMA_ID: &str = "urn:meshgate:schema:error-response";
-
-/// The blocks of a page that begin with this line.
-fn blocks<'a>(page: &'a str, fence: &str) -> Vec<&'a str> {
-    let opening = format!("\n{fence}\n");
-    page.split(&opening).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
-}
+const DOCUMENTS: Documents = documents!("error-response", "Error responses");
 
 #[test]
 fn every_configuration_in_the_readme_works() {
-    let blocks = blocks(README, "```json config");
-    assert!(blocks.len() >= 5, "the one to begin with, and examples");
-    for block in blocks.into_iter().chain([EXAMPLE]) {
-        if let Err(error) = Worker::<Errors>::load(&World::new(), block) {
-            panic!("{error}\n{block}");
-        }
-    }
+    DOCUMENTS.check_configurations::<Errors>(5);
 }
 
 #[test]
 fn the_readme_lists_every_field_and_every_answer() {
-    let schema = schema::<Config>(SCHEMA_ID, "Error responses");
-    let ours = [
-        "RuleConfig",
-        "ErrorMatch",
-        "RespondConfig",
-        "HeadersConfig",
-        "DirectConfig",
-        "StaticConfig",
-        "RedirectConfig",
-        "MaintenanceConfig",
-        "WeeklyConfig",
-    ];
-    let types = ours.map(|name| &schema["$defs"][name]);
-    for fields in types.into_iter().chain([&schema]).map(|schema| schema["properties"].as_object().unwrap()) {
-        for field in fields.keys() {
-            assert!(README.contains(&format!("`{field}`")), "{field}");
-        }
-    }
+    DOCUMENTS.check_fields::<Errors>(&[]);
     for source in
-        [include_str!("../direct.rs"), include_str!("../maintenance.rs"), include_str!("../exchange.rs")]
+        [include_str!("../direct.rs"), include_str!("../maintenance.rs"), include_str!("../cause.rs")]
     {
-        for details in source.split("\"meshgate_").skip(1) {
-            let details = format!("`meshgate_{}`", details.split('"').next().unwrap());
-            assert!(README.contains(&details), "{details}");
-        }
+        DOCUMENTS.check_names(literals(source, "meshgate_").map(|rest| format!("meshgate_{rest}")));
     }
-    for name in include_str!("../metrics.rs").split("\"meshgate.errors.").skip(1) {
-        let name = format!("`{}`", name.split('"').next().unwrap());
-        assert!(README.contains(&name), "{name}");
-    }
+    DOCUMENTS.check_names(FOR_CLIENTS.iter().chain(FOR_CLIENTS_BELOW_500));
+    DOCUMENTS.check_names(FOR_CLIENTS_PREFIXES.iter().map(|prefix| format!("{prefix}*")));
+    DOCUMENTS.check_names(Event::NAMES.iter().map(|name| name.trim_start_matches("meshgate.errors.")));
 }
 
 /// The catalogue in the README, a line a kind: `UPDATE_DOCUMENTS=1` writes it.
@@ -78,30 +44,13 @@ fn the_readme_has_the_catalogue() {
         ));
     }
     let (begin, end) = ("<!-- catalogue -->\n", "<!-- /catalogue -->");
-    let (before, rest) = README.split_once(begin).unwrap();
-    let (present, after) = rest.split_once(end).unwrap();
-    #[cfg(not(target_arch = "wasm32"))]
-    if std::env::var_os("UPDATE_DOCUMENTS").is_some() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../filters/error-response/README.md");
-        std::fs::write(file, format!("{before}{begin}{table}{end}{after}")).unwrap();
-        return;
-    }
-    let _ = (before, after);
-    assert!(present == table, "the catalogue is stale: run UPDATE_DOCUMENTS=1 cargo test -p meshgate-errors");
+    let (before, rest) = DOCUMENTS.readme.split_once(begin).unwrap();
+    let (_, after) = rest.split_once(end).unwrap();
+    let page = format!("{before}{begin}{table}{end}{after}");
+    DOCUMENTS.check_file("README.md", DOCUMENTS.readme, &page, "UPDATE_DOCUMENTS");
 }
 
 #[test]
 fn the_schema_is_that_of_the_code() {
-    let schema = schema::<Config>(SCHEMA_ID, "Error responses");
-    let text = format!("{schema:#}\n");
-    #[cfg(not(target_arch = "wasm32"))]
-    if std::env::var_os("UPDATE_SCHEMAS").is_some() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../filters/error-response/config.schema.json");
-        std::fs::write(file, text).unwrap();
-        return;
-    }
-    assert!(
-        text == SCHEMA,
-        "config.schema.json is stale: run UPDATE_SCHEMAS=1 cargo test -p meshgate-errors"
-    );
+    DOCUMENTS.check_schema::<Errors>();
 }

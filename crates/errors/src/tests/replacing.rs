@@ -16,7 +16,7 @@ fn an_error_of_the_proxy_says_what_a_client_can_know() {
         .with("x-ours", "1")
         .with_body("upstream connect error: 10.0.0.7:80");
     let outcome = run(&world, json!({}), &response);
-    assert_eq!(outcome.details, Some("upstream_reset_before_response_started{remote_connection_failure}"));
+    assert_eq!(outcome.details, Some(details), "what operators alert on stays");
     assert_eq!(
         problem(&outcome),
         json!({
@@ -33,7 +33,10 @@ fn an_error_of_the_proxy_says_what_a_client_can_know() {
     assert_eq!(head.get("x-ours"), Some("1"));
     assert_eq!(head.get("content-length"), Some(outcome.answer().body.len().to_string().as_str()));
     assert_eq!(world.metric("meshgate.errors.replaced.gateway"), 1);
-    assert_eq!(outcome.filter_state["meshgate.error.details"], details.as_bytes());
+    assert_eq!(
+        outcome.filter_state["meshgate.error.type"],
+        b"urn:meshgate:problem:upstream-connection-failure"
+    );
 }
 
 #[test]
@@ -223,8 +226,117 @@ fn hostile_requests_get_answers() {
         assert_eq!(outcome.status(), 503);
         assert!(!outcome.answer().body.is_empty());
     }
-    for status in ["", "abc", "99999", "-1"] {
-        let response = Message::response(200).with(":status", status);
-        assert!(worker.run(&Message::get("/"), &response).details.is_none());
+}
+
+/// An invalid response is the upstream's fault, whatever it says (RFC 9110 section 15).
+#[test]
+fn a_status_that_is_none_is_an_error() {
+    for status in ["", "0", "099", "600", "777", "999", "1000", "99999", "-1", "abc", "2 0", "\u{ff}"] {
+        let world = world("via_upstream", &[]);
+        let response = trace(200).with(":status", status);
+        let outcome = run(&world, json!({}), &response);
+        let problem = problem(&outcome);
+        assert_eq!((outcome.status(), &problem["title"]), (502, &json!("Bad Gateway")), "{status}");
+        assert!(!outcome.answer().text().contains("Main.java"));
+
+        // As all errors of the upstream: it can be let through, and rules are for it.
+        let outcome = run(&world, json!({"upstream_errors": "pass"}), &response);
+        assert!(passed(&outcome, &response), "{status}");
+        let rule =
+            json!({"rules": [{"match": {"status": 502, "origin": "upstream"}, "respond": {"status": 500}}]});
+        assert_eq!(run(&world, rule, &response).status(), 500, "{status}");
+        assert_eq!(world.metric("meshgate.errors.replaced.upstream"), 2);
+    }
+}
+
+/// When to try again nobody knows but who says so.
+#[test]
+fn retry_after_is_that_of_the_response_or_of_the_configuration() {
+    for (details, flags, status) in [
+        ("no_healthy_upstream", "UH", 503),
+        ("overload", "OM", 503),
+        ("maintenance_mode", "UH", 503),
+        ("local_rate_limited", "RL", 429),
+        ("request_rate_limited", "RL", 429),
+        ("via_upstream", "UH", 503),
+    ] {
+        let world = world(details, &[flags]);
+        let rule = json!({"rules": [{"respond": {"retry_after": "2m"}}]});
+        let (silent, telling) =
+            (Message::response(status), Message::response(status).with("retry-after", "7"));
+        for (document, response, expected) in [
+            (json!({}), &silent, None),
+            (json!({}), &telling, Some("7")),
+            (rule.clone(), &silent, Some("120")),
+            (rule, &telling, Some("120")),
+        ] {
+            let outcome = run(&world, document, response);
+            assert_eq!(outcome.details, Some(details));
+            assert_eq!(outcome.answer().head.get("retry-after"), expected, "{details}");
+        }
+    }
+}
+
+/// `Vary` says that there is something to choose from, and then only.
+#[test]
+fn answers_vary_by_what_they_depend_on() {
+    let request = Message::get("/").with("accept", "text/xml;q=0.5, application/xml, text/plain;q=0.1");
+    for (formats, content_type, vary) in [
+        (json!(["problem", "text"]), "text/plain; charset=utf-8", Some("Accept")),
+        (json!(["problem", "json"]), "application/problem+json", Some("Accept")),
+        (json!("problem"), "application/problem+json", None),
+        (json!(["text"]), "text/plain; charset=utf-8", None),
+        // One form, but three media types.
+        (json!("xml"), "application/xml", Some("Accept")),
+    ] {
+        let include = json!(["timestamp"]);
+        let of_rule =
+            json!({"formats": "html", "include": include, "rules": [{"respond": {"formats": formats}}]});
+        for document in [json!({"formats": formats, "include": include}), of_rule] {
+            let worker = Worker::<Errors>::new(&world("no_healthy_upstream", &["UH"]), &document);
+            let outcome = worker.run(&request, &Message::response(503));
+            let head = &outcome.answer().head;
+            assert_eq!(
+                (head.get("content-type"), head.get("vary")),
+                (Some(content_type), vary),
+                "{document}"
+            );
+        }
+    }
+    // It does not stand there twice.
+    for line in ["accept", "Origin, Accept", "*"] {
+        let response = Message::response(503).with("vary", line);
+        let outcome = run(&world("no_healthy_upstream", &["UH"]), json!({}), &response);
+        assert_eq!(outcome.answer().head.get("vary"), Some(line));
+    }
+}
+
+/// What a good response costs: in Envoy each of these calls has its price.
+#[test]
+fn a_good_response_is_asked_for_its_status_alone() {
+    let lean = json!({"formats": "problem", "include": ["timestamp"]});
+    let of_errors =
+        json!({"rules": [{"match": {"status": 503, "path": "/a"}, "respond": {"title": "Ours"}}]});
+    let head = "headers RequestHeaders";
+    let status = "first_header ResponseHeaders :status";
+    let grpc_status = "first_header ResponseHeaders grpc-status";
+    let get = Message::get("/a").with("accept", "text/html");
+    let call = Message::post("/S/M", "").with("content-type", "application/grpc");
+    for (document, request, answered, calls) in [
+        (json!({}), &get, 200, vec![head, status]),
+        (json!({}), &get, 304, vec![head, status]),
+        (json!({}), &call, 200, vec![head, status, grpc_status]),
+        (of_errors, &get, 200, vec![head, status]),
+        // Who is not known may speak gRPC.
+        (lean.clone(), &get, 200, vec![status, grpc_status]),
+        (lean.clone(), &get, 204, vec![status]),
+        (lean, &call, 200, vec![status, grpc_status]),
+    ] {
+        let world = world("via_upstream", &[]);
+        let worker = Worker::<Errors>::new(&world, &document);
+        world.take_calls();
+        let response = Message::response(answered);
+        assert!(passed(&worker.run(request, &response), &response));
+        assert_eq!(world.take_calls(), calls, "{document} {answered}");
     }
 }

@@ -99,6 +99,23 @@ fn the_first_rule_decides() {
     assert_eq!(title("via_upstream", "/", 400).as_deref(), Some("Two"));
 }
 
+/// A share is one of those that come as far as the rule.
+#[test]
+fn each_rule_draws_its_own_number() {
+    let half = |title: &str| json!({"match": {"percent": 50}, "respond": {"title": title}});
+    let world = world("via_upstream", &[]);
+    let worker = Worker::<Errors>::new(&world, json!({"rules": [half("One"), half("Two")]}));
+    let mut titles = std::collections::BTreeMap::new();
+    for _ in 0..400 {
+        let title = problem(&worker.run(&Message::get("/"), &trace(500)))["title"].to_string();
+        *titles.entry(title).or_insert(0) += 1;
+    }
+    for (title, share) in [("One", 200_u32), ("Two", 100), ("Internal Server Error", 100)] {
+        let found: u32 = titles[&Value::from(title).to_string()];
+        assert!(found.abs_diff(share) < 60, "{titles:?}");
+    }
+}
+
 #[test]
 fn an_answer_says_what_the_rule_says() {
     let document = json!({

@@ -49,15 +49,16 @@ pub(super) fn one_of<'a>(known: impl IntoIterator<Item = &'a str, IntoIter: Clon
     }
 }
 
-/// The known name that `found` was most likely meant to be: at most a third of its characters differ. Case, `-` and `_`
-/// do not count, so `keysFrom` is near `keys_from`.
+/// The known name that `found` was most likely meant to be: at most a third of its characters differ, or it is one of the
+/// parts of a name with dots in it. Case, `-` and `_` do not count, so `keysFrom` is near `keys_from`.
 pub(crate) fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let found = folded(found);
     let candidates = known.into_iter().filter_map(|name| {
         let folded = folded(name);
         let distance = strsim::osa_distance(&found, &folded);
         let length = folded.chars().count().max(found.chars().count());
-        (distance <= length / 3 && !found.is_empty()).then_some((distance, name))
+        let near = distance <= length / 3 || folded.split('.').any(|part| part == found);
+        (near && !found.is_empty()).then_some((distance, name))
     });
     candidates.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }
@@ -116,5 +117,10 @@ mod tests {
             assert_eq!(nearest(found, known), meant, "{found}");
         }
         assert_eq!(nearest("gols", ["goal", "gold"]), Some("gold"));
+        assert_eq!(
+            nearest("Response", ["request.body", "response.headers", "response.body"]),
+            Some("response.body")
+        );
+        assert_eq!(nearest("headers", ["request.body", "request.headers"]), Some("request.headers"));
     }
 }

@@ -62,6 +62,55 @@ pub(super) fn check(part: Part<'_>) -> Result<(), ExpressionError> {
     Ok(())
 }
 
+/// Refuses `request.headers.x-foo`, which the engine reads as `request.headers.x - foo`. Nobody means that: of two texts there is
+/// no difference.
+pub(super) fn refuse_hyphens(part: Part<'_>) -> Result<(), ExpressionError> {
+    const NAMED: [&str; 6] = ["cookies", "cookies_all", "headers", "headers_all", "query", "query_all"];
+    let tokens: Vec<(usize, Token<'_>)> = tokens(part.text).collect();
+    for window in tokens.windows(6) {
+        let [
+            (_, Token::Name(root @ ("request" | "response"))),
+            (_, Token::Other('.')),
+            (_, Token::Name(field)),
+            (_, Token::Other('.')),
+            (at, Token::Name(first)),
+            (hyphen, Token::Other('-')),
+        ] = window
+        else {
+            continue;
+        };
+        let in_name = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-');
+        let rest = part.text.get(*at..).unwrap_or_default();
+        let name = rest.split(|char| !in_name(char)).next().unwrap_or_default().trim_end_matches('-');
+        if NAMED.contains(field) && *hyphen == at.saturating_add(first.len()) && name.len() > first.len() {
+            let name = if field.starts_with("headers") { name.to_ascii_lowercase() } else { name.to_owned() };
+            let why = format!("a name with - in it stands in brackets: write {root}.{field}[\"{name}\"]");
+            return Err(part.error(*at, why));
+        }
+    }
+    Ok(())
+}
+
+/// The names that an expression asks `path` for: `path.id`, `path["id"]`.
+pub(super) fn captures(source: &str) -> Vec<&str> {
+    let tokens: Vec<(usize, Token<'_>)> = tokens(source).collect();
+    // Something in front, so that there is always a token before.
+    let before = std::iter::once(Token::Other(' ')).chain(tokens.iter().map(|(_, token)| *token));
+    let uses = before.zip(0_usize..).filter_map(|(before, at)| {
+        let [(_, Token::Name("path")), below @ ..] = tokens.get(at..)? else { return None };
+        match below {
+            _ if before == Token::Other('.') => None,
+            [(_, Token::Other('.')), (_, Token::Name(name)), ..] => Some(*name),
+            [(_, Token::Other('[')), (start, Token::Text), (end, Token::Other(']')), ..] => {
+                let text = source.get(*start..*end)?.trim_end();
+                text.get(1..text.len().checked_sub(1)?)
+            }
+            _ => None,
+        }
+    });
+    uses.collect()
+}
+
 /// Whether an expression compares or computes, or builds something that could be compared later: then the numbers of the
 /// body have to be numbers. Otherwise they may be their texts, so that 1.10 is printed as 1.10.
 pub(super) fn computes(source: &str) -> bool {

@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD as BASE64_URL};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use minijinja::{Error, ErrorKind, Value};
+use minijinja::value::Kwargs;
+use minijinja::{Error, ErrorKind, State, Value, filters as jinja};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 use sha2::{Digest, Sha256};
 
@@ -73,6 +74,25 @@ pub(super) fn to_json(value: &Value) -> Result<Value, Error> {
 pub(super) fn from_json(value: &Value) -> Result<Value, Error> {
     let text = print::text(value, MAX_TEXT)?;
     body::parse((&*text::to_bytes(&text)).into()).ok_or_else(|| invalid("not JSON"))
+}
+
+/// `value|int`, as the engine has it, but not of numbers that no integer can be: of `"1e400"` that makes the largest there is, of
+/// `"-1e400"` the smallest, and of `"nan"` 0.
+pub(super) fn int(
+    state: &State<'_, '_>,
+    value: &Value,
+    default: Option<Value>,
+    base: Option<u32>,
+    kwargs: Kwargs,
+) -> Result<Value, Error> {
+    let default = default.map_or_else(|| kwargs.get("default"), |default| Ok(Some(default)))?;
+    let integer = jinja::int(state, value, default.clone(), base, kwargs)?;
+    let is_nan = || value.as_str().and_then(|text| text.parse().ok()).is_some_and(f64::is_nan);
+    match i128::try_from(integer.clone()) {
+        Ok(i128::MIN | i128::MAX) => default.ok_or_else(|| invalid("too large for an integer")),
+        Ok(0) if is_nan() => default.ok_or_else(|| invalid("not a number")),
+        _ => Ok(integer),
+    }
 }
 
 /// `list|join(", ")`: the texts of a list as one.

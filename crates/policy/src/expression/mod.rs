@@ -37,7 +37,7 @@
 //! | `split(",")`, `join(",")` | a text as list, a list as text |
 //! | `first`, `last`, `length`, `count` | of a list or text |
 //! | `items` | a map as list of pairs, for `for key, value in map\|items` |
-//! | `int`, `float`, `abs`, `bool`, `string` | the value as that; `int(0)` gives 0 where it is no number |
+//! | `int`, `float`, `abs`, `bool`, `string` | the value as that; `int(0)` gives 0 where it is no number, or too large for 127 bits, which fails otherwise |
 //! | `tojson` | the value as JSON text, which a JSON template takes as it is |
 //! | `fromjson` | the value of a JSON text |
 //! | `base64`, `base64url`, `base64_decode` | RFC 4648 sections 4 (padded) and 5 (not padded); both are decoded, padded or not |
@@ -152,7 +152,7 @@ pub fn environment() -> &'static Environment<'static> {
         environment.add_filter("float", jinja::float);
         environment.add_filter("fromjson", filters::from_json);
         environment.add_filter("hex", filters::hex);
-        environment.add_filter("int", jinja::int);
+        environment.add_filter("int", filters::int);
         environment.add_filter("items", jinja::items);
         environment.add_filter("join", filters::join);
         environment.add_filter("last", jinja::last);
@@ -191,6 +191,8 @@ pub fn environment() -> &'static Environment<'static> {
 /// What of an exchange an expression asks for, so that a policy need not fetch the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
+    /// `request`, or `path`, which is a part of it.
+    pub request: bool,
     /// `response`: there is no answer before there is one.
     pub response: bool,
     /// `body`
@@ -207,6 +209,7 @@ impl Needs {
         let variables = expression.undeclared_variables(false);
         let needs = |name| variables.contains(name);
         Self {
+            request: needs("request") || needs("path"),
             response: needs("response"),
             body: needs("body"),
             consumer: needs("consumer"),
@@ -218,6 +221,7 @@ impl Needs {
     #[must_use]
     pub const fn or(self, other: Self) -> Self {
         Self {
+            request: self.request || other.request,
             response: self.response || other.response,
             body: self.body || other.body,
             consumer: self.consumer || other.consumer,
@@ -242,6 +246,7 @@ fn compile_part(part: Part<'_>, locals: &[&str]) -> Result<Expression<'static, '
         let why = format!("{} bytes, where an expression has at most {MAX_LENGTH}", source.len());
         return Err(if part.is_all() { ExpressionError { message: why } } else { part.error(0, why) });
     }
+    check::refuse_hyphens(part)?;
     let expression = environment().compile_expression_owned(source.to_owned()).map_err(|error| {
         let why = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
         part.error(error.range().map_or(source.len(), |range| range.start), why)
@@ -293,6 +298,11 @@ fn check_variable(part: Part<'_>, variable: &str, locals: &[&str]) -> Result<(),
         }
         _ => Ok(()),
     }
+}
+
+/// The names that an expression asks `path` for, as often as it does.
+pub(crate) fn captures(source: &str) -> impl Iterator<Item = &str> {
+    check::captures(source).into_iter()
 }
 
 /// An expression and where in a configuration's text it stands.

@@ -38,7 +38,14 @@ fn mistakes_are_told_in_one_line_with_the_place() {
         ("request.metod", "scheme: did you mean method? (column 1, at \"request.metod\")"),
         ("response.state", "found the unknown field of response \"state\", expected one of "),
         ("request.method.x", "request.method has no fields, so no \"x\""),
-        ("request.headers.x-env", "unknown variable \"env\""),
+        (
+            "true and request.headers.X-Env-1 == 'a'",
+            "a name with - in it stands in brackets: write request.headers[\"x-env-1\"] (column 26, at \"X-Env-1",
+        ),
+        // `path` and `1` are there, so the engine has nothing against the difference.
+        ("response.headers_all.x-path", "write response.headers_all[\"x-path\"]"),
+        ("request.query.Page-1", "write request.query[\"Page-1\"]"),
+        ("request.cookies.a-if", "write request.cookies[\"a-if\"]"),
         ("request.method|lowr", "urlencode: did you mean lower? (column 16, at \"lowr\")"),
         ("request.method | safe", "unknown filter \"safe\""),
         ("request.method is startingwit 'a'", "undefined: did you mean startingwith?"),
@@ -69,6 +76,7 @@ fn what_only_looks_like_a_mistake_is_none() {
         "consumer.is == consumer['is']",
         "{'a': 1, 'b': 2}.a == 1 and [1, 2][0:1]",
         "'\\'|nope'",
+        "request.query.n|int-1 == 0 and request.query.n - 1 and body.headers.a-1",
         "0x1f == 31 and 1e3 == 1000",
         "request.headers.accept is defined and request.headers[consumer.name] is undefined",
     ] {
@@ -88,6 +96,43 @@ fn the_listed_filters_and_tests_are_the_ones_there_are() {
         assert_ne!(run(format!("1 is {test}")), Err(ErrorKind::UnknownTest), "{test}");
     }
     assert_eq!(run("1|nope".into()), Err(ErrorKind::UnknownFilter));
+}
+
+#[test]
+fn integers_are_not_what_they_are_cut_to() {
+    let scope = Scope::new(&RequestHead::new(&Headers::default()));
+    let run = |source: &str| compile(source).unwrap().eval(scope.root()).ok().map(|value| value.to_string());
+    for (source, expected) in [
+        ("'12'|int", Some("12")),
+        ("'-1.9e2'|int", Some("-190")),
+        ("'1e37'|int", Some("9999999999999999538762658202121142272")),
+        ("'0x1f'|int(0, 16)", Some("31")),
+        ("'nan'|int(0, 36)", Some("30191")),
+        ("'1e400'|int", None),
+        ("'-1e400'|int", None),
+        ("'inf'|int", None),
+        ("'nan'|int", None),
+        ("1e308|int", None),
+        ("'x'|int", None),
+        ("'1e400'|int(7)", Some("7")),
+        ("'-1e400'|int(default=7)", Some("7")),
+        ("'nan'|int(7)", Some("7")),
+        ("''|int(7)", Some("7")),
+    ] {
+        assert_eq!(run(source).as_deref(), expected, "{source}");
+    }
+}
+
+#[test]
+fn names_of_captures_are_known_beforehand() {
+    for (source, expected) in [
+        ("path.id == 'a' and path['user_id'] or path [ \"x\" ] . y", &["id", "user_id", "x"][..]),
+        ("path.id ~ path.id", &["id", "id"]),
+        ("request.path.x is none and body.path.y", &[]),
+        ("path and path|length and path[request.path] and 'path.id'", &[]),
+    ] {
+        assert_eq!(check::captures(source), expected, "{source}");
+    }
 }
 
 #[test]

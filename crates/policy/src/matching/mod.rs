@@ -199,9 +199,30 @@ impl Match {
         patterns.find_map(|pattern| pattern.captures(&path)).map(Captures).unwrap_or_default()
     }
 
+    /// The names in its path templates: those that [`captures`](Self::captures) may have values for.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.path.iter().flatten().flat_map(PathMatch::names)
+    }
+
     /// Whether this can hold only once there is a response.
     pub fn needs_response(&self) -> bool {
         self.status.is_some()
+    }
+
+    /// Whether the request has a say in this once there is a response.
+    pub fn looks_at_request(&self) -> bool {
+        let Self { method, host, path, query, header, cookie, status: _, content_type: _, percent: _ } = self;
+        method.is_some()
+            || host.is_some()
+            || path.is_some()
+            || query.is_some()
+            || header.is_some()
+            || cookie.is_some()
+    }
+
+    /// Whether the response has a say in this once there is one.
+    pub fn looks_at_response(&self) -> bool {
+        self.status.is_some() || self.content_type.is_some()
     }
 
     /// Whether the path of a request has a say in this: see [`is_ambiguous`].

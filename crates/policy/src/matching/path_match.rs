@@ -35,6 +35,12 @@ impl PathMatch {
         }
     }
 
+    /// The names of a template; none of other conditions.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let template = if let Self::Template(template) = self { Some(template) } else { None };
+        template.into_iter().flat_map(Template::names)
+    }
+
     /// What the names of a template stood for; nothing for other conditions, `None` if the path does not satisfy them.
     pub(super) fn captures(&self, path: &[u8]) -> Option<Vec<(&str, Vec<u8>)>> {
         match self {

@@ -65,6 +65,15 @@ impl Template {
         Ok(template)
     }
 
+    /// The names in it.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let variables = self.segments.iter().filter_map(|segment| match segment {
+            Segment::Variable { name, .. } => Some(name),
+            Segment::Literal(_) => None,
+        });
+        variables.chain(&self.rest).map(AsRef::as_ref)
+    }
+
     /// Whether a path in normal form is of this shape.
     pub fn matches(&self, path: &[u8]) -> bool {
         self.walk(path, |_, _| ())
@@ -145,6 +154,8 @@ fn parse_segment(segment: &str) -> Result<Parsed<'_>, String> {
     let Some((before, tail)) = segment.split_once('{') else {
         return if segment.contains('}') {
             Err(format!("a }} without {{ in {segment:?}"))
+        } else if let Some(name) = segment.strip_prefix(':').filter(|name| is_name(name)) {
+            Err(format!("{segment:?} is taken as it stands: write {{{name}}}, or exact: if it is meant so"))
         } else {
             Ok(Parsed::Segment(Segment::Literal(normal_segment(segment.as_bytes()).into())))
         };
@@ -154,8 +165,7 @@ fn parse_segment(segment: &str) -> Result<Parsed<'_>, String> {
         return Err(format!("more than one {{name}} in the segment {segment:?}"));
     }
     let (plain, is_rest) = name.strip_suffix("...").map_or((name, false), |plain| (plain, true));
-    let is_name = !plain.is_empty() && plain.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if !is_name {
+    if !is_name(plain) {
         return Err(format!("{{{name}}} is not a name: names are letters, digits and _"));
     }
     if is_rest && !(before.is_empty() && after.is_empty()) {
@@ -171,6 +181,10 @@ fn parse_segment(segment: &str) -> Result<Parsed<'_>, String> {
             after: decoded(after),
         })
     })
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// The first segment, and what follows its slash if anything does.
@@ -235,6 +249,7 @@ mod tests {
             ("/jobs/{id}:cancel", "/jobs/7:cancel", Some("id=7")),
             ("/jobs/{id}:cancel", "/jobs/:cancel", None),
             ("/jobs/{id}:cancel", "/jobs/7:start", None),
+            ("/jobs:cancel/:/:{id}", "/jobs:cancel/:/:7", Some("id=7")),
             ("/v{n}.json", "/v12.json", Some("n=12")),
             // Literals overlap: one character cannot be both.
             ("/a{x}a", "/a", None),
@@ -275,6 +290,7 @@ mod tests {
             ("/{a}/{a...}", "twice"),
             ("/{a...}/b", "nothing may follow"),
             ("/x{a...}", "stands alone"),
+            ("/users/:id/x", "\":id\" is taken as it stands: write {id}, or exact: if it is meant so"),
         ] {
             let error = Template::new(template).unwrap_err();
             assert!(error.contains(expected), "{template:?}: {error}");

@@ -295,6 +295,27 @@ fn wrong_blocks_are_refused_with_the_place() {
 }
 
 #[test]
+fn it_is_known_beforehand_who_has_a_say() {
+    for (block, request, response) in [
+        (json!({}), false, false),
+        (json!({"percent": 10}), false, false),
+        (json!({"method": "GET"}), true, false),
+        (json!({"host": "a.example"}), true, false),
+        (json!({"path": "/a/{id}"}), true, false),
+        (json!({"query": {"a": "1"}}), true, false),
+        (json!({"header": {"a": "1"}}), true, false),
+        (json!({"cookie": {"a": "1"}}), true, false),
+        (json!({"status": 200}), false, true),
+        (json!({"content_type": "a/b", "path": "/"}), true, true),
+    ] {
+        let rule = load(&block).unwrap();
+        assert_eq!((rule.looks_at_request(), rule.looks_at_response()), (request, response), "{block}");
+    }
+    let rule = load(&json!({"path": ["/a/{x}/{y}", {"prefix": "/"}, "/b/{x}/{rest...}"]})).unwrap();
+    assert_eq!(rule.names().collect::<Vec<_>>(), ["x", "y", "x", "rest"]);
+}
+
+#[test]
 fn the_schema_has_every_part() {
     let schema = serde_json::to_value(schemars::schema_for!(Match)).unwrap();
     let properties: Vec<_> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();

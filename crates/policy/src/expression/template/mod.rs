@@ -34,6 +34,7 @@ use std::sync::Arc;
 
 use minijinja::{ErrorKind, Expression};
 
+use self::parse::Parsed;
 use super::{ExpressionError, Needs, Place, Scope};
 
 pub use self::sink::Sink;
@@ -55,6 +56,7 @@ pub struct Template {
     pieces: Vec<Piece>,
     sink: Sink,
     needs: Needs,
+    captures: Vec<Box<str>>,
     source: Box<str>,
 }
 
@@ -65,8 +67,9 @@ impl Template {
     /// [`ExpressionError`] if it is malformed, or names something that does not exist; for [`Sink::Header`] also if its text
     /// holds control characters, and for [`Sink::Json`] if it can't be told whether a tag stands in a string.
     pub fn new(source: &str, sink: Sink) -> Result<Self, ExpressionError> {
-        let (pieces, needs) = parse::parse(source, sink)?;
-        Ok(Self { pieces, sink, needs, source: source.into() })
+        let Parsed { pieces, needs, captures } = parse::parse(source, sink)?;
+        let captures = captures.into_iter().map(Into::into).collect();
+        Ok(Self { pieces, sink, needs, captures, source: source.into() })
     }
 
     /// The text of a template without tags, which needs no rendering.
@@ -129,6 +132,11 @@ impl Template {
     /// All that it asks for.
     pub fn needs(&self) -> Needs {
         self.needs
+    }
+
+    /// The names that it asks `path` for: what is not in the path of `match` is never there.
+    pub fn captures(&self) -> impl Iterator<Item = &str> {
+        self.captures.iter().map(AsRef::as_ref)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reads a template: where its tags are, how they nest, and in what context each writes.
 
-use super::super::check::{Token, computes, tokens};
+use super::super::check::{Token, captures, computes, tokens};
 use super::super::{ExpressionError, FUNCTIONS, Needs, Part, Place, compile_part, scope};
 use super::{Compiled, Loop, MAX_NESTING, MAX_SOURCE, Piece, Sink};
 use crate::headers::HeaderValue;
@@ -8,7 +8,15 @@ use crate::headers::HeaderValue;
 /// The tags that begin or end something, for the error about one that there is not.
 const TAGS: [&str; 8] = ["elif", "else", "endfor", "endif", "for", "if", "raw", "set"];
 
-pub(super) fn parse(source: &str, sink: Sink) -> Result<(Vec<Piece>, Needs), ExpressionError> {
+/// A template, read.
+pub(super) struct Parsed<'a> {
+    pub(super) pieces: Vec<Piece>,
+    pub(super) needs: Needs,
+    /// The names that its expressions ask `path` for.
+    pub(super) captures: Vec<&'a str>,
+}
+
+pub(super) fn parse(source: &str, sink: Sink) -> Result<Parsed<'_>, ExpressionError> {
     if source.len() > MAX_SOURCE {
         let why = format!("{} bytes, where a template has at most {MAX_SOURCE}", source.len());
         return Err(ExpressionError { message: why });
@@ -24,12 +32,13 @@ pub(super) fn parse(source: &str, sink: Sink) -> Result<(Vec<Piece>, Needs), Exp
         trim: false,
         json: Json::default(),
         needs: Needs::default(),
+        captures: Vec::new(),
     };
     let (pieces, _) = parser.block(&[])?;
     if parser.json.in_string {
         return Err(parser.error(end.len(), "the JSON text ends within a string"));
     }
-    Ok((pieces, parser.needs))
+    Ok(Parsed { pieces, needs: parser.needs, captures: parser.captures })
 }
 
 struct Parser<'a> {
@@ -45,6 +54,7 @@ struct Parser<'a> {
     trim: bool,
     json: Json,
     needs: Needs,
+    captures: Vec<&'a str>,
 }
 
 /// Where in a JSON text the literal text of a template has come to. Values don't change that: in a string they hold no
@@ -260,6 +270,7 @@ impl<'a> Parser<'a> {
     fn compile(&mut self, part: Part<'a>) -> Result<Compiled, ExpressionError> {
         let expression = compile_part(part, &self.locals)?;
         self.needs = self.needs.or(Needs::of(&expression));
+        self.captures.extend(captures(part.text));
         self.names_loop |= tokens(part.text).any(|(_, token)| token == Token::Name("loop"));
         let (at, _) = tokens(part.text).next().unwrap_or((0, Token::Text));
         let place = Place::of(self.source, part.start.saturating_add(at));

@@ -411,20 +411,24 @@ fn literals_and_needs_are_known_beforehand() {
         assert_eq!(compile(source, Sink::Text).literal(), literal, "{source}");
     }
     for (source, expected) in [
-        ("{{ request.method }}", [false; 4]),
-        ("{{ response.status }}", [true, false, false, false]),
-        ("{% for x in body.list %}{% endfor %}", [false, true, false, false]),
-        ("{% if 1 %}{% else %}{% set x = consumer.name %}{% endif %}", [false, false, true, false]),
-        ("{% for x in [1] if now.unix %}{% endfor %}", [false, false, false, true]),
+        ("{{ uuid() }}", [false; 5]),
+        ("{{ request.method }}", [true, false, false, false, false]),
+        ("{{ path.id }}", [true, false, false, false, false]),
+        ("{{ response.status }}", [false, true, false, false, false]),
+        ("{% for x in body.list %}{% endfor %}", [false, false, true, false, false]),
+        ("{% if 1 %}{% else %}{% set x = consumer.name %}{% endif %}", [false, false, false, true, false]),
+        ("{% for x in [1] if now.unix %}{% endfor %}", [false, false, false, false, true]),
     ] {
         let template = compile(source, Sink::Text);
-        let Needs { now, .. } = template.needs();
+        let Needs { request, now, .. } = template.needs();
         assert_eq!(
-            [template.needs_response(), template.needs_body(), template.needs_consumer(), now],
+            [request, template.needs_response(), template.needs_body(), template.needs_consumer(), now],
             expected,
             "{source}"
         );
     }
+    let template = compile("{{ path.a }}{% if path['b'] %}path.c{{ request.path }}{% endif %}", Sink::Text);
+    assert_eq!(template.captures().collect::<Vec<_>>(), ["a", "b"]);
 }
 
 #[test]

@@ -1,13 +1,15 @@
-//! SHA-256 digests of keys, and the table that finds a key by its digest.
+//! SHA-256 digests of what must not stand in a configuration, such as keys, and the table that finds one by its digest.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
-/// The SHA-256 digest of a key.
+/// A SHA-256 digest (FIPS 180-4).
 #[derive(Clone, Copy)]
 pub struct Digest([u8; 32]);
 
@@ -16,8 +18,8 @@ pub type DigestMap<T> = HashMap<Digest, T, BuildHasherDefault<Prefix>>;
 
 impl Digest {
     /// Of these bytes.
-    pub fn of(key: &[u8]) -> Self {
-        Self(Sha256::digest(key).into())
+    pub fn of(value: &[u8]) -> Self {
+        Self(Sha256::digest(value).into())
     }
 
     /// From 64 hexadecimal digits of either case.
@@ -51,12 +53,24 @@ impl Hash for Digest {
     }
 }
 
-/// Eight hexadecimal digits: enough to tell keys apart in a log, too few to find a key.
+/// Nothing of it: where there are few values it may be of, such as card numbers, they can be tried out.
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256:")?;
-        self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        f.write_str("...")
+        f.write_str("Digest")
+    }
+}
+
+impl JsonSchema for Digest {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Digest".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^[0-9A-Fa-f]{64}$"})
     }
 }
 
@@ -85,7 +99,7 @@ mod tests {
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
     #[test]
-    fn digests_are_equal_if_the_keys_are() {
+    fn digests_are_equal_if_the_values_are() {
         assert_eq!(Digest::from_hex(ABC), Some(Digest::of(b"abc")));
         assert_eq!(Digest::from_hex(&ABC.to_uppercase()), Some(Digest::of(b"abc")));
         assert_ne!(Digest::of(b"abc"), Digest::of(b"abd"));
@@ -107,8 +121,8 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_shows_eight_digits() {
-        assert_eq!(format!("{:?}", Digest::of(b"abc")), "sha256:ba7816bf...");
+    fn debug_output_shows_nothing() {
+        assert_eq!(format!("{:?}", Digest::of(b"abc")), "Digest");
     }
 
     #[test]
