@@ -2,8 +2,9 @@
 
 use crate::DecodeError;
 
-/// What bodies of any size may grow to, in bytes: a small body of zeros has a high ratio and does no harm.
-const FLOOR: u64 = 64 * 1024;
+/// What bodies of any size may grow to, in bytes. A list of a thousand equal records is honest, has a ratio of 300 and more, and
+/// does no more harm than a plain body of a megabyte, which a proxy holds anyway.
+const FLOOR: u64 = 1 << 20;
 
 /// How often the ratio is looked at, in encoded bytes. Always at the same places, so that it doesn't depend on how a body is
 /// cut.
@@ -14,7 +15,7 @@ pub(crate) const STRIDE: usize = 1024;
 pub struct Caps {
     /// The most decoded bytes.
     pub size: usize,
-    /// The most decoded bytes for each encoded byte, above 64 KiB. Text comes to 20 or less, repetitive JSON to 100; deflate
+    /// The most decoded bytes for each encoded byte, above 1 MiB. Text comes to 20 or less, repetitive JSON to 100; deflate
     /// ends at 1,032, br nowhere.
     pub ratio: u32,
 }

@@ -34,15 +34,26 @@ impl Rule {
                     .expected(only));
             }
         }
-        let request = Plan::compile(request, Side::Request, &at.key("request"))?;
-        let response = Plan::compile(response, Side::Response, &at.key("response"))?;
-        Ok(Self { matches, when, on_error, request, response })
+        let names = Names::of(matches.as_ref());
+        if let Some(when) = &when {
+            when.captures().try_for_each(|name| names.check(name, &at.key("when")))?;
+        }
+        let request = Plan::compile(request, Side::Request, &names, &at.key("request"))?;
+        let response = Plan::compile(response, Side::Response, &names, &at.key("response"))?;
+        let mut rule = Self { matches, when, on_error, request, response };
+        rule.complete();
+        Ok(rule)
     }
 }
 
 impl Plan {
-    fn compile(operations: Vec<Operation>, side: Side, at: &Path) -> Result<Self, ConfigError> {
-        let mut compiler = Compiler { side, plan: Self::default() };
+    fn compile(
+        operations: Vec<Operation>,
+        side: Side,
+        names: &Names,
+        at: &Path,
+    ) -> Result<Self, ConfigError> {
+        let mut compiler = Compiler { side, names, plan: Self::default() };
         for (index, operation) in operations.into_iter().enumerate() {
             compiler.operation(operation, &at.index(index))?;
             if compiler.plan.needs.holds && compiler.plan.holding.is_none() {
@@ -53,13 +64,48 @@ impl Plan {
     }
 }
 
+/// The names in the paths of a rule's `match`.
+pub(crate) struct Names(Vec<String>);
+
+impl Names {
+    fn of(matches: Option<&Match>) -> Self {
+        let mut names: Vec<String> = Vec::new();
+        for name in matches.into_iter().flat_map(Match::names) {
+            if !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+        }
+        Self(names)
+    }
+
+    /// Refuses an expression that asks `path` for another name: it would be empty for ever.
+    pub(crate) fn check(&self, name: &str, at: &Path) -> Result<(), ConfigError> {
+        self.check_as("path.", name, at)
+    }
+
+    /// [`check`](Self::check) for a name that stands there with this in front.
+    fn check_as(&self, prefix: &str, name: &str, at: &Path) -> Result<(), ConfigError> {
+        if self.0.iter().any(|known| known == name) {
+            return Ok(());
+        }
+        let found = format!("{prefix}{name}");
+        if self.0.is_empty() {
+            let error = ConfigError::at(at).value(&found).expected("a name in match.path, which has none");
+            return Err(error.hint(format!("write a path such as match: {{path: \"/users/{{{name}}}\"}}")));
+        }
+        let known: Vec<String> = self.0.iter().map(|known| format!("{prefix}{known}")).collect();
+        Err(ConfigError::unknown(at, &found, known.iter().map(String::as_str)))
+    }
+}
+
 /// Compiles the operations of one side.
-pub(crate) struct Compiler {
+pub(crate) struct Compiler<'a> {
     pub(crate) side: Side,
+    pub(crate) names: &'a Names,
     plan: Plan,
 }
 
-impl Compiler {
+impl Compiler<'_> {
     fn operation(&mut self, operation: Operation, at: &Path) -> Result<(), ConfigError> {
         match operation {
             Operation::Set(config) => self.write(How::Set, config, &at.key("set")),
@@ -79,65 +125,76 @@ impl Compiler {
     }
 
     fn remove(&mut self, config: NamesConfig, at: &Path) -> Result<(), ConfigError> {
-        check_names(&config, at)?;
-        let NamesConfig { header, query, cookie, json } = config;
-        for (name, at) in names(header, at, "header") {
-            self.push(Op::Remove(place::header(&name, Access::Write, &at)?), Needs::default());
-        }
-        for (name, at) in names(query, at, "query") {
-            let place = place::query(&name, &at)?;
-            self.check(&place, &at)?;
-            self.push(Op::Remove(place), Needs { head: true, ..Needs::default() });
-        }
-        for (name, at) in names(cookie, at, "cookie") {
-            self.push(Op::Remove(place::cookie(&name, &at)?), Needs { head: true, ..Needs::default() });
-        }
-        for (name, at) in names(json, at, "json") {
-            let path = place::json(&name, &at)?;
-            refuse_root(&path, &at, "remove")?;
-            self.push(Op::Remove(Place::Json(path)), Needs { json: true, ..Needs::default() });
+        let head = Needs { head: true, ..Needs::default() };
+        match config {
+            NamesConfig::Header(names) => {
+                for (name, at) in located(names, at.key("header")) {
+                    self.push(Op::Remove(place::header(&name, Access::Write, &at)?), Needs::default());
+                }
+            }
+            NamesConfig::Query(names) => {
+                for (name, at) in located(names, at.key("query")) {
+                    let place = place::query(&name, &at)?;
+                    self.check(&place, &at)?;
+                    self.push(Op::Remove(place), head);
+                }
+            }
+            NamesConfig::Cookie(names) => {
+                for (name, at) in located(names, at.key("cookie")) {
+                    self.push(Op::Remove(place::cookie(&name, &at)?), head);
+                }
+            }
+            NamesConfig::Json(names) => {
+                for (name, at) in located(names, at.key("json")) {
+                    let path = place::json(&name, &at)?;
+                    refuse_root(&path, &at, "remove")?;
+                    self.push(Op::Remove(Place::Json(path)), Needs { json: true, ..Needs::default() });
+                }
+            }
         }
         Ok(())
     }
 
     fn keep(&mut self, config: NamesConfig, at: &Path) -> Result<(), ConfigError> {
-        check_names(&config, at)?;
-        let NamesConfig { header, query, cookie, json } = config;
         let head = Needs { head: true, ..Needs::default() };
-        if header.is_some() {
-            let names = names(header, at, "header");
-            let names = names.map(|(name, at)| place::header_name(&name, Access::Read, &at));
-            self.push(Op::KeepHeaders(names.collect::<Result<_, _>>()?), head);
-        }
-        if query.is_some() {
-            self.check(&Place::Query(Box::default()), &at.key("query"))?;
-            let names = names(query, at, "query").map(|(name, at)| place::query_name(&name, &at));
-            self.push(Op::KeepQuery(names.collect::<Result<_, _>>()?), head);
-        }
-        if cookie.is_some() {
-            let names = names(cookie, at, "cookie").map(|(name, at)| place::cookie_name(&name, &at));
-            self.push(Op::KeepCookies(names.collect::<Result<_, _>>()?), head);
-        }
-        if json.is_some() {
-            let root = place::json("", at)?;
-            let kept = names(json, at, "json").map(|(name, at)| place::json(&name, &at));
-            let kept = kept.collect::<Result<_, _>>()?;
-            self.push(Op::KeepJson { root, kept }, Needs { json: true, ..Needs::default() });
+        match config {
+            NamesConfig::Header(names) => {
+                let names = located(names, at.key("header"));
+                let names = names.map(|(name, at)| place::header_name(&name, Access::Read, &at));
+                self.push(Op::KeepHeaders(names.collect::<Result<_, _>>()?), head);
+            }
+            NamesConfig::Query(names) => {
+                self.check(&Place::Query(Box::default()), &at.key("query"))?;
+                let names = located(names, at.key("query"));
+                let names = names.map(|(name, at)| place::query_name(&name, &at));
+                self.push(Op::KeepQuery(names.collect::<Result<_, _>>()?), head);
+            }
+            NamesConfig::Cookie(names) => {
+                let names = located(names, at.key("cookie"));
+                let names = names.map(|(name, at)| place::cookie_name(&name, &at));
+                self.push(Op::KeepCookies(names.collect::<Result<_, _>>()?), head);
+            }
+            NamesConfig::Json(names) => {
+                let root = place::json("", at)?;
+                let kept = located(names, at.key("json")).map(|(name, at)| place::json(&name, &at));
+                let kept = kept.collect::<Result<_, _>>()?;
+                self.push(Op::KeepJson { root, kept }, Needs { json: true, ..Needs::default() });
+            }
         }
         Ok(())
     }
 
     fn rename(&mut self, config: RenameConfig, at: &Path) -> Result<(), ConfigError> {
         let RenameConfig { header, query, cookie, json, to } = config;
-        let given = [
+        let named = [
             ("header", header.is_some()),
             ("query", query.is_some()),
             ("cookie", cookie.is_some()),
             ("json", json.is_some()),
         ];
-        one_of(given.iter(), "header, query, cookie, json", at)?;
+        one_of(named.iter(), "header, query, cookie, json", at)?;
         let to = to.ok_or_else(|| {
-            let found = given.iter().find(|(_, given)| *given).map_or("", |(name, _)| name);
+            let found = given(&named).unwrap_or_default();
             let hint = format!("write rename: {{{found}: ..., to: the new name}}");
             ConfigError::at(at).problem("missing field \"to\"").hint(hint)
         })?;
@@ -180,7 +237,10 @@ impl Compiler {
             From::Header(name) => place::header(&name, access, &from_at.key("header"))?,
             From::Query(name) => place::query(&name, &from_at.key("query"))?,
             From::Cookie(name) => place::cookie(&name, &from_at.key("cookie"))?,
-            From::Capture(name) => Place::Capture(name.into()),
+            From::Capture(name) => {
+                self.names.check_as("", &name, &from_at.key("capture"))?;
+                Place::Capture(name.into())
+            }
             From::Json(path) => Place::Json(place::json(&path, &from_at.key("json"))?),
         };
         let to = match config.to {
@@ -211,15 +271,16 @@ impl Compiler {
                 let error = ConfigError::at(&from_at).found("the body, to write into the body");
                 return Err(error.expected("{json: \"\"}, which is the whole of a JSON body"));
             }
-            (Place::Json(from), Place::Json(_)) if take => refuse_root(from, &from_at, "move")?,
             (Place::Json(from), _) if take => refuse_root(from, &from_at, "move")?,
             _ => {}
         }
+        let is_capture = matches!(from, Place::Capture(_));
         let needs = Needs {
-            head: !from.in_body() || !to.in_body(),
-            captures: matches!(from, Place::Capture(_)),
+            head: to.is_part() || !(from.in_body() || is_capture),
+            request: is_capture,
             json: matches!(from, Place::Json(_)) || matches!(to, Place::Json(_)),
             body: matches!(from, Place::Body) || matches!(to, Place::Body),
+            text: matches!(from, Place::Body),
             holds: from.in_body() && !to.in_body(),
             ..Needs::default()
         };
@@ -271,20 +332,14 @@ pub(crate) fn one_of<'a>(
     }
 }
 
-fn check_names(config: &NamesConfig, at: &Path) -> Result<(), ConfigError> {
-    let given = [
-        ("header", config.header.is_some()),
-        ("query", config.query.is_some()),
-        ("cookie", config.cookie.is_some()),
-        ("json", config.json.is_some()),
-    ];
-    one_of(given.iter(), "header, query, cookie, json", at)
+/// The first of some fields that is there.
+pub(crate) fn given(fields: &[(&'static str, bool)]) -> Option<&'static str> {
+    fields.iter().find(|(_, given)| *given).map(|(name, _)| *name)
 }
 
-/// The names with their places in the document.
-fn names(names: Option<OneOrMany<String>>, at: &Path, key: &str) -> impl Iterator<Item = (String, Path)> {
-    let at = at.key(key);
-    let names = names.map(OneOrMany::into_vec).unwrap_or_default();
+/// Names with their places in the document.
+fn located(names: OneOrMany<String>, at: Path) -> impl Iterator<Item = (String, Path)> {
+    let names = names.into_vec();
     let one = names.len() == 1;
     names.into_iter().enumerate().map(move |(index, name)| {
         let at = if one { at.clone() } else { at.index(index) };

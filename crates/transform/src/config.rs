@@ -37,6 +37,11 @@ pub struct Config {
     #[schemars(extend("default" = "keep"))]
     pub encoded_bodies: EncodedBodies,
 
+    /// How many bytes a byte of an encoded body may become, on the whole. Encoded bodies may be a trap.
+    #[serde(default = "max_ratio")]
+    #[schemars(extend("default" = 200), range(min = 1))]
+    pub max_ratio: u32,
+
     /// Whether heads may wait for their bodies. Set it together with the option of the same name in Envoy's `PluginConfig`:
     /// alone, every message whose body is read hangs. With it, a body can be copied into the head, and trouble with the body
     /// of a response becomes an answer where the connection would be cut without it.
@@ -188,29 +193,17 @@ enum StatusSchema {
 }
 
 /// Names of one kind: one, or a list of them.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
-pub struct NamesConfig {
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NamesConfig {
     /// Header fields.
-    #[serde(deserialize_with = "given")]
-    #[schemars(skip_serializing_if = "Option::is_none", with = "OneOrMany<String>")]
-    pub header: Option<OneOrMany<String>>,
-
+    Header(OneOrMany<String>),
     /// Query parameters, by their decoded names.
-    #[serde(deserialize_with = "given")]
-    #[schemars(skip_serializing_if = "Option::is_none", with = "OneOrMany<String>")]
-    pub query: Option<OneOrMany<String>>,
-
+    Query(OneOrMany<String>),
     /// Cookies: of a request in `cookie`, of a response in `set-cookie`.
-    #[serde(deserialize_with = "given")]
-    #[schemars(skip_serializing_if = "Option::is_none", with = "OneOrMany<String>")]
-    pub cookie: Option<OneOrMany<String>>,
-
+    Cookie(OneOrMany<String>),
     /// Places in a JSON body.
-    #[serde(deserialize_with = "given")]
-    #[schemars(skip_serializing_if = "Option::is_none", with = "OneOrMany<String>")]
-    pub json: Option<OneOrMany<String>>,
+    Json(OneOrMany<String>),
 }
 
 /// A name, and the name that takes its place.
@@ -307,6 +300,10 @@ pub enum To {
 
 const fn body_limit() -> Size {
     Size::from_bytes(1 << 20)
+}
+
+const fn max_ratio() -> u32 {
+    200
 }
 
 /// A field that is there says something: `null` is not a way to leave it out.

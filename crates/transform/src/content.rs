@@ -1,7 +1,7 @@
 //! What a message says about its body: whether rules look into it, and what must change in the head when it does.
 
 use meshgate_coding::Coding;
-use meshgate_policy::headers::{HeaderName, Headers};
+use meshgate_policy::headers::{HeaderName, HeaderValue, Headers};
 use meshgate_policy::host::Side;
 use meshgate_policy::matching::number_of;
 use meshgate_policy::media_type::MediaTypePattern;
@@ -10,8 +10,7 @@ use crate::head::Draft;
 
 /// `content-encoding`
 pub static CONTENT_ENCODING: HeaderName = HeaderName::constant("content-encoding");
-/// `content-length`
-pub static CONTENT_LENGTH: HeaderName = HeaderName::constant("content-length");
+static CONTENT_LENGTH: HeaderName = HeaderName::constant("content-length");
 
 /// What is true of one body only: its length, digests (RFC 1864, RFC 3230, RFC 9530), its version (RFC 9110 section 8.8.3) and
 /// that parts of it can be asked for (section 14.3).
@@ -28,9 +27,13 @@ static OF_ONE_BODY: [HeaderName; 7] = [
 /// Removes from a head what will not be true of another body.
 ///
 /// The `etag` goes as well, strong or weak: it is the upstream's name for what the upstream sent, and a cache that keeps it
-/// would go on serving what an older configuration made of that. What operations have written stays.
-pub fn forget_body(draft: &mut Draft<'_>, keep_length: bool) {
-    draft.forget(OF_ONE_BODY.iter().filter(|name| !keep_length || **name != CONTENT_LENGTH));
+/// would go on serving what an older configuration made of that. What operations have written stays. `length` is that of the
+/// other body, in bytes, if it is to be announced.
+pub fn forget_body(draft: &mut Draft<'_>, length: Option<usize>) {
+    draft.forget(OF_ONE_BODY.iter());
+    if let Some(length) = length {
+        draft.set_field(&CONTENT_LENGTH, HeaderValue::number(length as u64));
+    }
 }
 
 /// Whether what follows a head is no body that ever ends, or one that is not the message's own: an upgraded connection, a

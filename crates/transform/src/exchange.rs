@@ -1,22 +1,22 @@
 //! One request and its response.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use meshgate_coding::{Caps, Coding, DecodeError};
+use meshgate_coding::{Coding, DecodeError};
 use meshgate_policy::consumer;
 use meshgate_policy::exchange::{Body as Part, BodyMode, Exchange, Next, Reply, Rest};
-use meshgate_policy::headers::{HeaderName, HeaderValue, Headers};
+use meshgate_policy::headers::{HeaderName, Headers};
 use meshgate_policy::host::{Host, HostError, Map, Part as MessagePart, Side};
 
 use crate::Transform;
+use crate::chance::Chance;
 use crate::config::EncodedBodies;
-use crate::content::{self, CONTENT_ENCODING, CONTENT_LENGTH};
+use crate::content::{self, CONTENT_ENCODING};
 use crate::head::Draft;
 use crate::known::Known;
 use crate::metrics::Event;
-use crate::negotiation;
+use crate::negotiation::{self, Asked};
 use crate::rule::Needs;
 use crate::run::{Body, Note, Run, Step, Stop};
 use crate::trouble::{Remedy, Trouble};
@@ -29,8 +29,8 @@ pub struct TransformExchange {
     policy: Rc<Transform>,
     /// The request's head as it arrived, where a rule for the response depends on it.
     request: Option<Headers>,
-    /// The method of the request is HEAD, and a response to it may have to be rewritten.
-    is_head: bool,
+    /// Whether the method of the request is HEAD, if somebody had to know.
+    is_head: Option<bool>,
     chance: Chance,
     request_body: Option<Waiting>,
     response_body: Option<Waiting>,
@@ -54,6 +54,8 @@ enum Left {
     All,
     /// What the rules do to the body.
     Steps(Vec<Step>),
+    /// To replace the body, whatever it is: by this, which is encoded as it has to be, and gone once it is written.
+    Replace(Option<Vec<u8>>, Vec<Step>),
 }
 
 impl Exchange for TransformExchange {
@@ -89,7 +91,7 @@ impl TransformExchange {
         Self {
             policy,
             request: None,
-            is_head: false,
+            is_head: None,
             chance: Chance::new(),
             request_body: None,
             response_body: None,
@@ -102,30 +104,43 @@ impl TransformExchange {
         if !reads.anything {
             return Ok(Next::Continue);
         }
-        let negotiates = side == Side::Request && policy.reads_response_body;
-        let head = if reads.head || (negotiates && negotiation::is_asked(host)?) {
-            Some(host.headers(Map::head(side))?)
-        } else {
-            None
-        };
-        if negotiates {
+        let head = if reads.head { Some(host.headers(Map::head(side))?) } else { None };
+        let mut asked = None;
+        if side == Side::Request && policy.works_on_responses {
             self.is_head = match &head {
-                Some(head) => head.first(":method") == Some(b"HEAD"),
+                Some(head) => Some(head.first(":method") == Some(b"HEAD")),
                 // HEAD comes without a body.
-                None => end && host.first_header(Map::RequestHeaders, &METHOD)?.as_deref() == Some(b"HEAD"),
+                None if !end => Some(false),
+                None if policy.minds_head => {
+                    Some(host.first_header(Map::RequestHeaders, &METHOD)?.as_deref() == Some(b"HEAD"))
+                }
+                None => None,
             };
+            asked = Some(if head.is_none() { Asked::read(host)? } else { Asked::default() });
         }
-        let result = self.rewrite_head(host, &policy, side, head.as_ref(), end);
-        if side == Side::Request && policy.keeps_request {
-            self.request = head.clone();
-        }
-        match result? {
-            Outcome::Done => Ok(Next::Continue),
+        let outcome = self.rewrite_head(host, &policy, side, head.as_ref(), asked.as_ref(), end)?;
+        let keeps = side == Side::Request && policy.keeps_request;
+        match outcome {
+            Outcome::Done => {
+                if keeps {
+                    self.request = head;
+                }
+                Ok(Next::Continue)
+            }
             Outcome::Refused(reply) => Ok(Next::Reply(reply)),
             Outcome::Reads(waiting) => {
-                let hold_head = matches!(waiting.rest, Left::All);
+                if keeps {
+                    self.request.clone_from(&head);
+                }
+                let limit = policy.caps.size;
+                let mode = match waiting.rest {
+                    Left::All => BodyMode::Whole { limit, hold_head: true },
+                    Left::Steps(_) => BodyMode::Whole { limit, hold_head: false },
+                    // Nothing of it is held.
+                    Left::Replace(..) => BodyMode::Window { limit: usize::MAX },
+                };
                 *self.waiting(side) = Some(Waiting { head, ..waiting });
-                Ok(Next::ReadBody(BodyMode::Whole { limit: policy.body_limit, hold_head }))
+                Ok(Next::ReadBody(mode))
             }
         }
     }
@@ -136,6 +151,7 @@ impl TransformExchange {
         policy: &Transform,
         side: Side,
         head: Option<&Headers>,
+        asked: Option<&Asked>,
         end: bool,
     ) -> Result<Outcome, HostError> {
         let (request, response) = match side {
@@ -147,31 +163,29 @@ impl TransformExchange {
             Ok(active) => active,
             Err(reply) => return Ok(Outcome::Refused(reply)),
         };
-        let negotiates = side == Side::Request && policy.reads_response_body;
-        if active.is_empty() {
-            if negotiates {
-                let mut draft = Draft::new(side, head);
-                negotiation::prepare(&mut draft, policy, &known, &|index| self.chance.known(index));
-                draft.write(host)?;
-            }
+        if active.is_empty() && asked.is_none() {
             return Ok(Outcome::Done);
         }
-        policy.metrics.count(host, Event::Applied);
-        learn(&mut known, host, needs.scope, needs.consumer)?;
+        if !active.is_empty() {
+            policy.metrics.count(host, Event::Applied);
+        }
+        learn(&mut known, host, needs)?;
 
-        let is_json = head.is_some_and(|head| content::is_json(head, &policy.json_types));
+        let head_of_body = head.filter(|_| needs.works_on_body());
+        let is_json = head_of_body.is_some_and(|head| content::is_json(head, &policy.json_types));
         let mut coding = Coding::Identity;
-        let body = match head.filter(|_| needs.reads_body()) {
+        let body = match head_of_body {
             None => Body::Foreign,
             Some(head) if content::is_stream(side, head, request) => Body::Foreign,
             Some(_) if !needs.body && !is_json => Body::Foreign,
-            Some(head) if end && self.is_bodiless(side, head) => Body::Never,
+            Some(head) if end && side == Side::Response && content::is_bodiless(head) => Body::Never,
             // A coding that is not known is refused before there is a body, so also where none comes: an empty one may end
             // with the head or behind it, and must not fare differently.
             Some(head) => match content::coding(head) {
                 Err(_) => Body::Unusable(Trouble::Undecodable),
+                Ok(_) if end && self.is_bodiless(side, head) => Body::Never,
                 Ok(_) if end => Body::Absent,
-                Ok(_) if content::length(head).is_some_and(|length| length > policy.body_limit as u64) => {
+                Ok(_) if needs.reads_body() && content::length(head) > Some(policy.caps.size as u64) => {
                     Body::Unusable(Trouble::OverLimit)
                 }
                 Ok(found) => {
@@ -181,7 +195,7 @@ impl TransformExchange {
             },
         };
         let reads = body == Body::Later;
-        if reads && policy.holds_heads {
+        if reads && needs.reads_body() && policy.holds_heads {
             return Ok(Outcome::Reads(Waiting { head: None, coding, is_json, active, rest: Left::All }));
         }
         loop {
@@ -198,20 +212,33 @@ impl TransformExchange {
                     return Ok(Outcome::Refused(refuse(host, policy, side, trouble, status)));
                 }
             };
-            let changes_body = reads && !steps.is_empty();
+            let replacement = if needs.reads_body() { None } else { run.replacement(&steps) };
+            let rest = match replacement.filter(|_| reads) {
+                Some(text) => {
+                    let text = encode(policy, coding, Cow::Owned(text))?.into_owned();
+                    // A body that is announced comes: then it is known how long the other one is.
+                    let announced = head.and_then(content::length).is_some_and(|length| length > 0);
+                    describe(policy, &mut run.draft, announced.then_some(text.len()));
+                    Some(Left::Replace(Some(text), steps))
+                }
+                None if reads && !steps.is_empty() => {
+                    describe(policy, &mut run.draft, None);
+                    Some(Left::Steps(steps))
+                }
+                None => None,
+            };
             // The response to HEAD says what the one to GET would.
-            let describes = |head| !content::is_bodiless(head) && content::length(head) != Some(0);
-            if changes_body || (body == Body::Never && head.is_some_and(describes)) {
-                content::forget_body(&mut run.draft, false);
+            let describes_one = |head| !content::is_bodiless(head) && content::length(head) != Some(0);
+            if body == Body::Never && head.is_some_and(describes_one) {
+                describe(policy, &mut run.draft, None);
             }
-            if negotiates {
-                negotiation::prepare(&mut run.draft, policy, &known, &|index| self.chance.known(index));
+            if let Some(asked) = asked {
+                negotiation::prepare(&mut run.draft, asked, policy, &known, &|rule| self.chance.known(rule));
             }
             run.draft.write(host)?;
-            return Ok(if changes_body {
-                Outcome::Reads(Waiting { head: None, coding, is_json, active, rest: Left::Steps(steps) })
-            } else {
-                Outcome::Done
+            return Ok(match rest {
+                Some(rest) => Outcome::Reads(Waiting { head: None, coding, is_json, active, rest }),
+                None => Outcome::Done,
             });
         }
     }
@@ -234,7 +261,7 @@ impl TransformExchange {
             }
             // A condition on the body is asked when the body is there.
             if let Some(when) = rule.when.as_ref().filter(|when| !when.needs_body()) {
-                learn(known, host, true, when.needs_consumer())?;
+                learn(known, host, Needs::expression(when.needs()))?;
                 match known.holds(rule).map_err(|trouble| (trouble, rule.on_error.remedy(trouble))) {
                     Ok(true) => {}
                     Ok(false) => continue,
@@ -255,7 +282,18 @@ impl TransformExchange {
 
     fn body(&mut self, host: &mut dyn Host, side: Side, part: Part) -> Result<Next, HostError> {
         let policy = Rc::clone(&self.policy);
-        let Some(waiting) = self.waiting(side).take() else { return Ok(Next::Continue) };
+        let Some(mut waiting) = self.waiting(side).take() else { return Ok(Next::Continue) };
+        if let Left::Replace(new, _) = &mut waiting.rest
+            && (new.is_none() || part.size > 0 || part.rest != Rest::End)
+        {
+            if part.size > 0 {
+                host.set_body(side, &new.take().unwrap_or_default())?;
+            }
+            if part.rest != Rest::End {
+                *self.waiting(side) = Some(waiting);
+            }
+            return Ok(Next::Continue);
+        }
         let text = match part.rest {
             Rest::OverLimit => Err(Trouble::OverLimit),
             Rest::End | Rest::More if part.size == 0 => Ok(Vec::new()),
@@ -270,7 +308,7 @@ impl TransformExchange {
         let mut active = waiting.active;
         let needs = active.iter().filter_map(|index| policy.rules.get(*index)).map(|rule| rule.needs(side));
         let needs = needs.fold(Needs::default(), Needs::and);
-        learn(&mut known, host, needs.scope, needs.consumer)?;
+        learn(&mut known, host, needs)?;
         // What templates are to see as JSON has to be that, or a condition would not hold for what it can't read.
         let text = text.and_then(|text| {
             let is_read = needs.sees_body && waiting.is_json && !text.is_empty();
@@ -292,7 +330,7 @@ impl TransformExchange {
             let mut run = Run::new(&policy.rules, &known, body.clone(), waiting.is_json, policy.largest());
             let result = match &waiting.rest {
                 Left::All => run.rules(&active).map(drop),
-                Left::Steps(steps) => run.finish(steps, &without),
+                Left::Steps(steps) | Left::Replace(_, steps) => run.finish(steps, &without),
             };
             count(host, &policy, noted(&run.notes, &result));
             match result {
@@ -311,27 +349,15 @@ impl TransformExchange {
             Body::Here(text) if changed => Some(text),
             _ => None,
         };
-        let plain = policy.encoded_bodies == EncodedBodies::Identity;
-        let new = match new {
-            Some(text) if waiting.coding == Coding::Identity || plain => Some(text),
-            Some(text) => {
-                let encoded = meshgate_coding::encode(waiting.coding, &text);
-                Some(Cow::Owned(encoded.map_err(|_| HostError::Unsupported)?))
-            }
-            None => None,
-        };
-        if let (Left::All, Some(text)) = (&waiting.rest, &new) {
-            content::forget_body(&mut draft, true);
-            if draft.lines("content-length").next().is_some() {
-                draft.set_field(&CONTENT_LENGTH, HeaderValue::number(text.len() as u64));
-            }
-            if plain {
-                draft.drop_field(&CONTENT_ENCODING);
-            }
-        }
+        let new = new.map(|text| encode(&policy, waiting.coding, text)).transpose()?;
         if matches!(waiting.rest, Left::All) {
-            if side == Side::Request && policy.reads_response_body {
-                negotiation::prepare(&mut draft, &policy, &known, &|index| self.chance.known(index));
+            if let Some(text) = &new {
+                let announced = head.and_then(content::length).is_some();
+                describe(&policy, &mut draft, announced.then_some(text.len()));
+            }
+            if side == Side::Request && policy.works_on_responses {
+                let asked = Asked::default();
+                negotiation::prepare(&mut draft, &asked, &policy, &known, &|rule| self.chance.known(rule));
             }
             draft.write(host)?;
         }
@@ -341,9 +367,11 @@ impl TransformExchange {
         Ok(Next::Continue)
     }
 
-    /// Whether a message has no body whatever the resource is: the answers to HEAD, and those that say so by their status.
+    /// Whether a message that came without a body has none whatever the resource is: the answers to HEAD, and those that say
+    /// so by their status. Where the method is not known, it is one to HEAD if it does not say that its body is empty.
     fn is_bodiless(&self, side: Side, head: &Headers) -> bool {
-        side == Side::Response && (self.is_head || content::is_bodiless(head))
+        let is_to_head = || self.is_head.unwrap_or_else(|| content::length(head) != Some(0));
+        side == Side::Response && (content::is_bodiless(head) || is_to_head())
     }
 
     fn counted(&self, host: &mut dyn Host, next: Result<Next, HostError>) -> Result<Next, HostError> {
@@ -372,11 +400,11 @@ enum Outcome {
 }
 
 /// Learns what templates ask for.
-fn learn(known: &mut Known<'_>, host: &mut dyn Host, scope: bool, consumer: bool) -> Result<(), HostError> {
-    if scope && !known.has_time() {
+fn learn(known: &mut Known<'_>, host: &mut dyn Host, needs: Needs) -> Result<(), HostError> {
+    if needs.now && !known.has_time() {
         known.set_now(host.now());
     }
-    if consumer && !known.asked_consumer() {
+    if needs.consumer && !known.asked_consumer() {
         known.set_consumer(consumer::read(host)?);
     }
     Ok(())
@@ -386,14 +414,29 @@ fn decode(policy: &Transform, coding: Coding, encoded: Vec<u8>) -> Result<Vec<u8
     if coding == Coding::Identity || encoded.is_empty() {
         return Ok(encoded);
     }
-    let caps = Caps { size: policy.body_limit, ..Caps::default() };
-    meshgate_coding::decode(coding, &encoded, &caps).map_err(|error| {
+    meshgate_coding::decode(coding, &encoded, &policy.caps).map_err(|error| {
         log::debug!("{error}");
         match error {
             DecodeError::Size { .. } | DecodeError::Ratio { .. } => Trouble::OverLimit,
             _ => Trouble::Undecodable,
         }
     })
+}
+
+/// Makes a head that of another body, of this length if it is to be announced.
+fn describe(policy: &Transform, draft: &mut Draft<'_>, length: Option<usize>) {
+    content::forget_body(draft, length);
+    if policy.encoded_bodies == EncodedBodies::Identity {
+        draft.drop_field(&CONTENT_ENCODING);
+    }
+}
+
+/// A body as it leaves.
+fn encode<'a>(policy: &Transform, coding: Coding, text: Cow<'a, [u8]>) -> Result<Cow<'a, [u8]>, HostError> {
+    if coding == Coding::Identity || policy.encoded_bodies == EncodedBodies::Identity {
+        return Ok(text);
+    }
+    meshgate_coding::encode(coding, &text).map(Cow::Owned).map_err(|_| HostError::Unsupported)
 }
 
 fn refuse(
@@ -424,42 +467,5 @@ fn count(host: &mut dyn Host, policy: &Transform, notes: &[Note]) {
         };
         policy.metrics.count(host, Event::Trouble(trouble));
         policy.metrics.count(host, event);
-    }
-}
-
-/// Chance, for `percent`: a rule has the same luck with a request and its response.
-#[derive(Debug)]
-struct Chance {
-    seed: Cell<Option<u64>>,
-}
-
-impl Chance {
-    const fn new() -> Self {
-        Self { seed: Cell::new(None) }
-    }
-
-    /// Asks something that may depend on chance: the number from 0 to 9,999 of a rule.
-    fn ask(&self, host: &mut dyn Host, question: impl FnOnce(&dyn Fn(usize) -> u16) -> bool) -> bool {
-        let host = RefCell::new(host);
-        question(&|index| {
-            if self.seed.get().is_none() {
-                let mut bytes = [0; size_of::<u64>()];
-                // Without chance it is 0 for all rules: as if all messages were meant.
-                if host.try_borrow_mut().is_ok_and(|mut host| host.random(&mut bytes).is_ok()) {
-                    self.seed.set(Some(u64::from_le_bytes(bytes)));
-                }
-            }
-            self.known(index)
-        })
-    }
-
-    /// The number of a rule, if there was chance before.
-    fn known(&self, index: usize) -> u16 {
-        let Some(seed) = self.seed.get() else { return 0 };
-        // The finalizer of SplitMix64: neighbouring rules get numbers that have nothing to do with each other.
-        let mut mixed = seed.wrapping_add((index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        u16::try_from((mixed ^ (mixed >> 31)) % 10_000).unwrap_or(0)
     }
 }

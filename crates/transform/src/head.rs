@@ -275,11 +275,14 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Removes all lines of a field, if there are any.
+    /// Whether the lines of a field that arrived are gone.
+    pub fn is_replaced(&self, name: &HeaderName) -> bool {
+        self.touched.iter().any(|touched| *touched.name == *name && touched.cleared)
+    }
+
+    /// Removes all lines of a field.
     pub fn drop_field(&mut self, name: &'a HeaderName) {
-        if self.lines(name.as_str()).next().is_some() {
-            self.replace(Cow::Borrowed(name), Vec::new());
-        }
+        self.replace(Cow::Borrowed(name), Vec::new());
     }
 
     /// Sets a field that has one value.

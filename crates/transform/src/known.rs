@@ -117,11 +117,10 @@ impl<'a> Known<'a> {
     /// What templates of a rule see.
     pub fn scope(&self, rule: &Rule, with_body: bool) -> Scope {
         let mut scope = if with_body { self.scope_with_body() } else { self.plain_scope().clone() };
-        if let (Some(matches), Some(request)) = (&rule.matches, self.request) {
-            let captures = matches.captures(&RequestHead::new(request));
-            if captures.iter().next().is_some() {
-                scope.set_captures(&captures);
-            }
+        if let (Some(matches), Some(request)) = (&rule.matches, self.request)
+            && matches.names().next().is_some()
+        {
+            scope.set_captures(&matches.captures(&RequestHead::new(request)));
         }
         scope
     }

@@ -9,6 +9,7 @@
 //!
 //! What can go wrong with a message, and what a rule wants done about it, is in `trouble`.
 
+mod chance;
 mod compile;
 mod config;
 mod content;
@@ -35,6 +36,7 @@ mod tests;
 
 use std::rc::Rc;
 
+use meshgate_coding::Caps;
 use meshgate_policy::config::{ConfigError, OneOrMany, Options, Path};
 use meshgate_policy::host::{Setup, Side};
 use meshgate_policy::media_type::MediaTypePattern;
@@ -54,7 +56,8 @@ pub use self::trouble::{OnError, Remedy, Trouble};
 #[derive(Debug)]
 pub struct Transform {
     rules: Vec<Rule>,
-    body_limit: usize,
+    /// The largest body that is read, and how much larger than it came.
+    caps: Caps,
     json_types: Vec<MediaTypePattern>,
     encoded_bodies: EncodedBodies,
     /// Heads may wait for their bodies.
@@ -63,8 +66,10 @@ pub struct Transform {
     response: Reads,
     /// The head of the request is kept for the response.
     keeps_request: bool,
-    /// Some rule reads bodies of responses.
-    reads_response_body: bool,
+    /// Some rule reads bodies of responses, or replaces them.
+    works_on_responses: bool,
+    /// To such a rule it makes a difference why a response has no body.
+    minds_head: bool,
     metrics: Metrics,
 }
 
@@ -94,8 +99,14 @@ impl Policy for Transform {
     type Exchange = TransformExchange;
 
     fn compile(config: Config, setup: &mut dyn Setup) -> Result<Self, ConfigError> {
-        let Config { rules, body_limit, json_types, encoded_bodies, allow_on_headers_stop_iteration } =
-            config;
+        let Config {
+            rules,
+            body_limit,
+            json_types,
+            encoded_bodies,
+            max_ratio,
+            allow_on_headers_stop_iteration,
+        } = config;
         let holds_heads = allow_on_headers_stop_iteration;
         let at = Path::root().key("rules");
         if rules.is_empty() {
@@ -118,6 +129,11 @@ impl Policy for Transform {
         let body_limit =
             body_limit.ok_or_else(|| ConfigError::at(here).found("another size").expected("1B to 64MiB"))?;
 
+        if max_ratio == 0 {
+            let here = ConfigError::at(Path::root().key("max_ratio"));
+            return Err(here.found("0").expected("1 or more"));
+        }
+
         let reads = |side| {
             let plans = || rules.iter().filter(move |rule| !rule.plan(side).ops.is_empty());
             Reads { anything: plans().next().is_some(), head: plans().any(|rule| rule.needs(side).head) }
@@ -125,18 +141,21 @@ impl Policy for Transform {
         let (mut request, response) = (reads(Side::Request), reads(Side::Response));
         let responses = || rules.iter().filter(|rule| !rule.response.ops.is_empty());
         let keeps_request = responses().any(Rule::needs_request);
-        let reads_response_body = responses().any(|rule| rule.needs(Side::Response).reads_body());
-        request.anything |= keeps_request || reads_response_body;
+        let mut workers = responses().filter(|rule| rule.needs(Side::Response).works_on_body()).peekable();
+        let works_on_responses = workers.peek().is_some();
+        let minds_head = workers.any(Rule::minds_missing);
+        request.anything |= keeps_request || works_on_responses;
         request.head |= keeps_request;
         Ok(Self {
-            body_limit,
+            caps: Caps { size: body_limit, ratio: max_ratio },
             json_types: json_types.map(OneOrMany::into_vec).unwrap_or_else(default_json_types),
             encoded_bodies,
             holds_heads,
             request,
             response,
             keeps_request,
-            reads_response_body,
+            works_on_responses,
+            minds_head,
             rules,
             metrics: Metrics::define(setup)?,
         })
@@ -161,7 +180,7 @@ impl Transform {
 
     /// The largest body that rules make of another: a body at the limit may grow.
     const fn largest(&self) -> usize {
-        self.body_limit.saturating_mul(2)
+        self.caps.size.saturating_mul(2)
     }
 }
 

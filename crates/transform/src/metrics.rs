@@ -1,9 +1,11 @@
 //! Counters: `meshgate.transform.<event>`.
 
-use meshgate_policy::config::{ConfigError, Path};
-use meshgate_policy::host::{Host, Metric, MetricKind, Setup};
+use meshgate_policy::metrics::{Counted, Counters};
 
 use crate::trouble::Trouble;
+
+/// The counters of this policy.
+pub type Metrics = Counters<Event>;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +24,23 @@ pub enum Event {
     Failed,
 }
 
-impl Event {
-    const fn index(self) -> usize {
+impl Counted for Event {
+    /// In the order of [`index`](Self::index).
+    const NAMES: &'static [&'static str] = &[
+        "meshgate.transform.invalid_json",
+        "meshgate.transform.missing",
+        "meshgate.transform.wrong_type",
+        "meshgate.transform.over_limit",
+        "meshgate.transform.undecodable",
+        "meshgate.transform.template",
+        "meshgate.transform.applied",
+        "meshgate.transform.skipped",
+        "meshgate.transform.passed",
+        "meshgate.transform.refused",
+        "meshgate.transform.errors",
+    ];
+
+    fn index(self) -> usize {
         match self {
             Self::Trouble(trouble) => trouble as usize,
             Self::Applied => 6,
@@ -31,48 +48,6 @@ impl Event {
             Self::Passed => 8,
             Self::Refused => 9,
             Self::Failed => 10,
-        }
-    }
-}
-
-/// In the order of [`Event::index`].
-const NAMES: [&str; 11] = [
-    "meshgate.transform.invalid_json",
-    "meshgate.transform.missing",
-    "meshgate.transform.wrong_type",
-    "meshgate.transform.over_limit",
-    "meshgate.transform.undecodable",
-    "meshgate.transform.template",
-    "meshgate.transform.applied",
-    "meshgate.transform.skipped",
-    "meshgate.transform.passed",
-    "meshgate.transform.refused",
-    "meshgate.transform.errors",
-];
-
-/// The counters, as the proxy knows them.
-#[derive(Debug)]
-pub struct Metrics([Metric; NAMES.len()]);
-
-impl Metrics {
-    /// Defines them.
-    ///
-    /// # Errors
-    /// A [`ConfigError`] if the proxy refuses.
-    pub fn define(setup: &mut dyn Setup) -> Result<Self, ConfigError> {
-        let mut metrics = [Metric(0); NAMES.len()];
-        for (metric, name) in metrics.iter_mut().zip(NAMES) {
-            *metric = setup.metric(MetricKind::Counter, name).map_err(|error| {
-                ConfigError::at(Path::root()).problem(format!("the metric {name} can't be defined: {error}"))
-            })?;
-        }
-        Ok(Self(metrics))
-    }
-
-    /// Counts an event.
-    pub fn count(&self, host: &mut dyn Host, event: Event) {
-        if let Some(metric) = self.0.get(event.index()) {
-            host.add(*metric, 1);
         }
     }
 }

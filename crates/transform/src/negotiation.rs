@@ -5,6 +5,8 @@
 //! being compressed. Only requests are touched whose response a rule could be for, whatever its status and type; and only a rule
 //! for 200 or 206 makes `range` go, since no other response is, or could have been, a part.
 
+use std::borrow::Cow;
+
 use meshgate_policy::head::RequestHead;
 use meshgate_policy::headers::{HeaderName, HeaderValue, Headers};
 use meshgate_policy::host::{Host, HostError, Map, Side};
@@ -18,51 +20,68 @@ static RANGE: HeaderName = HeaderName::constant("range");
 static IF_RANGE: HeaderName = HeaderName::constant("if-range");
 static ACCEPT_ENCODING: HeaderName = HeaderName::constant("accept-encoding");
 
-/// Whether a request asks for something that may have to be changed: cheap where it does not.
-///
-/// # Errors
-/// What the host refused.
-pub fn is_asked(host: &mut dyn Host) -> Result<bool, HostError> {
-    let mut has = |name| host.first_header(Map::RequestHeaders, name).map(|value| value.is_some());
-    Ok(has(&RANGE)? || has(&ACCEPT_ENCODING)?)
+/// What a request asks for, where nothing else of its head is wanted.
+#[derive(Debug, Default)]
+pub struct Asked {
+    range: bool,
+    /// Its one line: Envoy puts several into one when they arrive.
+    accept_encoding: Option<Vec<u8>>,
 }
 
-/// Prepares a request for a response that may be rewritten.
+impl Asked {
+    /// Reads the two fields, which most requests to an API do not have: that is cheaper than a whole head.
+    ///
+    /// # Errors
+    /// What the host refused.
+    pub fn read(host: &mut dyn Host) -> Result<Self, HostError> {
+        let mut first = |name| host.first_header(Map::RequestHeaders, name);
+        Ok(Self { range: first(&RANGE)?.is_some(), accept_encoding: first(&ACCEPT_ENCODING)? })
+    }
+}
+
+/// Prepares a request for a response that may be rewritten. `asked` is what arrived if the draft does not know it.
 pub fn prepare<'a>(
     draft: &mut Draft<'a>,
+    asked: &Asked,
     policy: &Transform,
     known: &Known<'_>,
     roll: &dyn Fn(usize) -> u16,
 ) {
-    let has_range = draft.lines("range").next().is_some();
-    let codings: Vec<Vec<u8>> = draft.lines("accept-encoding").map(<[u8]>::to_vec).collect();
-    let readable: Vec<Vec<u8>> =
-        codings.iter().map(|codings| only_known(codings, policy.encoded_bodies)).collect();
-    if !has_range && codings == readable {
+    let has_range = draft.lines("range").next().is_some() || (asked.range && !draft.is_replaced(&RANGE));
+    let readable = readable(draft, asked, policy.encoded_bodies);
+    if !has_range && readable.is_none() {
         return;
     }
     let (is_rewritten, in_part) = may_be_rewritten(policy, known, roll);
-    if in_part {
+    if has_range && in_part {
         draft.drop_field(&RANGE);
         draft.drop_field(&IF_RANGE);
     }
-    if is_rewritten && codings != readable {
-        let list = readable.into_iter().filter(|codings| !codings.is_empty()).collect::<Vec<_>>();
-        let list = list.join(b", ".as_slice());
-        let list = if list.is_empty() { b"identity".to_vec() } else { list };
-        if let Ok(value) = HeaderValue::new(list) {
-            draft.set_field(&ACCEPT_ENCODING, value);
-        }
+    if let Some(value) = readable.filter(|_| is_rewritten) {
+        draft.set_field(&ACCEPT_ENCODING, value);
     }
 }
 
-/// Whether a rule that reads bodies of responses could be for the response to this request, and whether one could be for a
+/// What `accept-encoding` becomes, if it names a coding that can't be read.
+fn readable(draft: &Draft<'_>, asked: &Asked, encoded_bodies: EncodedBodies) -> Option<HeaderValue<'static>> {
+    let arrived = asked.accept_encoding.as_deref().filter(|_| !draft.is_replaced(&ACCEPT_ENCODING));
+    let lines = arrived.into_iter().chain(draft.lines("accept-encoding"));
+    let known: Vec<Cow<'_, [u8]>> = lines.map(|codings| only_known(codings, encoded_bodies)).collect();
+    if !known.iter().any(|codings| matches!(codings, Cow::Owned(_))) {
+        return None;
+    }
+    let known: Vec<_> = known.into_iter().filter(|codings| !codings.is_empty()).collect();
+    let list = if known.is_empty() { b"identity".to_vec() } else { known.join(b", ".as_slice()) };
+    HeaderValue::new(list).ok()
+}
+
+/// Whether a rule that works on bodies of responses could be for the response to this request, and whether one could be for a
 /// response that is a part, or the whole of which a part was asked for.
 fn may_be_rewritten(policy: &Transform, known: &Known<'_>, roll: &dyn Fn(usize) -> u16) -> (bool, bool) {
     let nothing = Headers::default();
     let request = RequestHead::new(known.request.unwrap_or(&nothing));
     let rules = policy.rules.iter().enumerate().filter(|(_, rule)| !rule.response.ops.is_empty());
-    let readers = rules.filter(|(_, rule)| rule.needs(Side::Response).reads_body());
+    let readers = rules.filter(|(_, rule)| rule.needs(Side::Response).works_on_body());
     readers.fold((false, false), |(any, part), (index, rule)| match &rule.matches {
         None => (true, true),
         Some(matches) if matches.may_hold(&request, &|| roll(index)) => {
@@ -72,8 +91,8 @@ fn may_be_rewritten(policy: &Transform, known: &Known<'_>, roll: &dyn Fn(usize) 
     })
 }
 
-/// The members of a list of codings that are known here, as they are; `*` is not one of them.
-fn only_known(codings: &[u8], encoded_bodies: EncodedBodies) -> Vec<u8> {
+/// The members of a list of codings that are known here, or the list as it is; `*` is not one of them.
+fn only_known(codings: &[u8], encoded_bodies: EncodedBodies) -> Cow<'_, [u8]> {
     let known: &[&str] = match encoded_bodies {
         EncodedBodies::Keep => &["gzip", "x-gzip", "deflate", "identity"],
         EncodedBodies::Identity => &["gzip", "x-gzip", "deflate", "br", "identity"],
@@ -82,11 +101,12 @@ fn only_known(codings: &[u8], encoded_bodies: EncodedBodies) -> Vec<u8> {
         let name = member.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         known.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
     };
-    let members: Vec<&[u8]> = codings.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).collect();
-    if members.iter().filter(|member| !member.is_empty()).all(is_known) {
-        return codings.to_vec();
+    let members = || codings.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    if members().filter(|member| !member.is_empty()).all(|member| is_known(&member)) {
+        Cow::Borrowed(codings)
+    } else {
+        Cow::Owned(members().filter(is_known).collect::<Vec<_>>().join(b", ".as_slice()))
     }
-    members.into_iter().filter(is_known).collect::<Vec<_>>().join(b", ".as_slice())
 }
 
 #[cfg(test)]
@@ -107,9 +127,9 @@ mod tests {
             ("", ""),
         ] {
             let found = only_known(codings.as_bytes(), EncodedBodies::Identity);
-            assert_eq!(String::from_utf8(found).unwrap(), expected, "{codings}");
+            assert_eq!(found.as_ref(), expected.as_bytes(), "{codings}");
         }
-        assert_eq!(only_known(b"gzip, br", EncodedBodies::Keep), b"gzip");
-        assert_eq!(only_known(b"br", EncodedBodies::Keep), b"");
+        assert_eq!(only_known(b"gzip, br", EncodedBodies::Keep).as_ref(), b"gzip");
+        assert_eq!(only_known(b"br", EncodedBodies::Keep).as_ref(), b"");
     }
 }

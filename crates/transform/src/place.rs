@@ -31,6 +31,11 @@ pub enum Place {
 }
 
 impl Place {
+    /// Whether it is a part of a header field, so that to write it is to edit what is there.
+    pub const fn is_part(&self) -> bool {
+        matches!(self, Self::Query(_) | Self::Cookie(_) | Self::Path)
+    }
+
     /// Whether it is in the body.
     pub const fn in_body(&self) -> bool {
         matches!(self, Self::Json(_) | Self::Body)

@@ -3,7 +3,7 @@
 use meshgate_json::Path as JsonPath;
 use meshgate_policy::condition::Condition;
 use meshgate_policy::config::{ConfigError, Path};
-use meshgate_policy::expression::template::Template;
+use meshgate_policy::expression;
 use meshgate_policy::headers::{HeaderName, HeaderValue};
 use meshgate_policy::host::Side;
 use meshgate_policy::matching::Match;
@@ -37,18 +37,20 @@ pub struct Plan {
 pub struct Needs {
     /// The head as it arrived: an operation depends on what is there.
     pub head: bool,
-    /// What templates ask for; on the side of the response that includes the request.
-    pub scope: bool,
+    /// The head of the request, for templates, or for what names in the path of `match` stood for.
+    pub request: bool,
+    /// The time.
+    pub now: bool,
     /// Who was authenticated.
     pub consumer: bool,
-    /// What names in the path of `match` stood for, other than by templates.
-    pub captures: bool,
     /// The body, if it is JSON.
     pub json: bool,
     /// The body, for templates and conditions.
     pub sees_body: bool,
     /// That there is a body, of whatever kind.
     pub body: bool,
+    /// What is in it, of whatever kind.
+    pub text: bool,
     /// The body, before the head goes on.
     pub holds: bool,
 }
@@ -59,36 +61,45 @@ impl Needs {
     pub const fn and(self, other: Self) -> Self {
         Self {
             head: self.head || other.head,
-            scope: self.scope || other.scope,
+            request: self.request || other.request,
+            now: self.now || other.now,
             consumer: self.consumer || other.consumer,
-            captures: self.captures || other.captures,
             json: self.json || other.json,
             sees_body: self.sees_body || other.sees_body,
             body: self.body || other.body,
+            text: self.text || other.text,
             holds: self.holds || other.holds,
         }
     }
 
-    /// Whether a body is read.
-    pub const fn reads_body(self) -> bool {
+    /// Whether a body is read or replaced.
+    pub const fn works_on_body(self) -> bool {
         self.json || self.body
     }
 
-    /// What a template asks for.
-    pub fn template(template: &Template) -> Self {
+    /// Whether a body is read.
+    pub const fn reads_body(self) -> bool {
+        self.json || self.text
+    }
+
+    /// What an expression asks for.
+    pub const fn expression(needs: expression::Needs) -> Self {
         Self {
-            scope: true,
-            head: true,
-            consumer: template.needs_consumer(),
-            json: template.needs_body(),
-            sees_body: template.needs_body(),
-            ..Self::default()
+            head: needs.response,
+            request: needs.request,
+            now: needs.now,
+            consumer: needs.consumer,
+            json: needs.body,
+            sees_body: needs.body,
+            body: false,
+            text: false,
+            holds: false,
         }
     }
 
     /// What a value asks for.
-    pub fn text(text: &Text) -> Self {
-        text.template().map_or_else(Self::default, Self::template)
+    pub fn of(text: &Text) -> Self {
+        text.template().map_or_else(Self::default, |template| Self::expression(template.needs()))
     }
 }
 
@@ -185,19 +196,33 @@ impl Rule {
     }
 
     /// What has to be known before it can be carried out on a side, or before it is known whether it holds.
-    pub fn needs(&self, side: Side) -> Needs {
-        let plan = self.plan(side);
-        let mut needs = plan.needs;
-        needs.head |= self.matches.is_some() || self.when.is_some() || needs.reads_body();
-        // What is missing is known only by whoever looks.
-        needs.head |= self.on_error.remedy(Trouble::Missing) != Remedy::Skip;
-        if let Some(when) = &self.when {
-            needs.scope = true;
-            needs.consumer |= when.needs_consumer();
-            needs.json |= when.needs_body();
-            needs.sees_body |= when.needs_body();
+    pub const fn needs(&self, side: Side) -> Needs {
+        self.plan(side).needs
+    }
+
+    /// Adds what the rule needs to what its operations need.
+    pub(crate) fn complete(&mut self) {
+        for side in [Side::Request, Side::Response] {
+            let mut needs = self.plan(side).needs;
+            if let Some(when) = &self.when {
+                needs = needs.and(Needs::expression(when.needs()));
+            }
+            needs.head |= match side {
+                Side::Request => self.matches.is_some() || needs.request,
+                Side::Response => self.matches.as_ref().is_some_and(Match::looks_at_response),
+            };
+            // What is missing is known only by whoever looks.
+            needs.head |= needs.works_on_body() || self.minds_missing();
+            match side {
+                Side::Request => self.request.needs = needs,
+                Side::Response => self.response.needs = needs,
+            }
         }
-        needs
+    }
+
+    /// Whether it makes a difference that something is missing.
+    pub fn minds_missing(&self) -> bool {
+        self.on_error.remedy(Trouble::Missing) != Remedy::Skip
     }
 
     /// Why its head has to wait for the body on a side, whatever its operations say of themselves: the field that makes it
@@ -216,7 +241,7 @@ impl Rule {
     /// Whether what it does to the response depends on the request.
     pub fn needs_request(&self) -> bool {
         let needs = self.needs(Side::Response);
-        self.matches.is_some() || needs.scope || needs.captures || needs.body
+        self.matches.as_ref().is_some_and(Match::looks_at_request) || needs.request || needs.body
     }
 }
 

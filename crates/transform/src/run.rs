@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use meshgate_json::Raw;
+use meshgate_json::{Limits, Raw};
 use meshgate_policy::expression::Scope;
 use meshgate_policy::headers::HeaderName;
 
@@ -283,34 +283,12 @@ impl<'a> Run<'a> {
             Body::Unusable(trouble) => return Ok(Err(trouble)),
             _ => {}
         }
-        let value = match operation {
-            Op::Write { value: Text::Literal(_), .. } | Op::WriteBody { value: Text::Literal(_), .. } => None,
-            Op::Write { value, .. } | Op::WriteBody { value, .. } => {
-                let needs_body = value.template().is_some_and(|template| template.needs_body());
-                if needs_body && self.body == Body::Later {
-                    None
-                } else {
-                    match self.render(rule, value) {
-                        Ok(value) => Some(value.into_owned()),
-                        Err(trouble) => return Ok(Err(trouble)),
-                    }
-                }
-            }
-            Op::Transfer { from, to, take } if !from.in_body() => {
-                if self.reads {
-                    self.flush()?;
-                }
-                let values = self.head_values(rule, from);
-                let value = match (to, values.as_slice()) {
-                    (_, []) => return Ok(Err(Trouble::Missing)),
-                    (Place::Json(_), [one]) => Raw::string(one).into_bytes().into_owned(),
-                    (Place::Json(_), several) => edits::array(several),
-                    (_, [one]) => one.clone(),
-                    (_, _) => return Ok(Err(Trouble::WrongType)),
-                };
-                Some(value)
-            }
-            _ => None,
+        if self.reads && matches!(operation, Op::Transfer { from, .. } if !from.in_body()) {
+            self.flush()?;
+        }
+        let value = match self.value_of(rule, operation) {
+            Ok(value) => value,
+            Err(trouble) => return Ok(Err(trouble)),
         };
         self.steps.push(Step { rule: index, op, value, take: false });
         if self.body == Body::Later {
@@ -323,6 +301,49 @@ impl<'a> Run<'a> {
             self.flush()?;
         }
         Ok(Ok(()))
+    }
+
+    /// What an operation writes into the body, if that is known already and not always the same.
+    fn value_of(&self, rule: &'a Rule, operation: &'a Op) -> Result<Option<Vec<u8>>, Trouble> {
+        match operation {
+            Op::Write { value: Text::Literal(_), .. } => Ok(None),
+            Op::WriteBody { value: Text::Literal(text), .. } => {
+                self.check_text(operation, text).map(|()| None)
+            }
+            Op::Write { .. } | Op::WriteBody { .. } if operation.sees_body() && self.body == Body::Later => {
+                Ok(None)
+            }
+            Op::Write { value, .. } => self.render(rule, value).map(|value| Some(value.into_owned())),
+            Op::WriteBody { value, .. } => {
+                let text = self.render(rule, value)?;
+                self.check_text(operation, &text)?;
+                Ok(Some(text.into_owned()))
+            }
+            Op::Transfer { from, to, .. } if !from.in_body() => {
+                let values = self.head_values(rule, from);
+                match (to, values.as_slice()) {
+                    (_, []) => Err(Trouble::Missing),
+                    (Place::Json(_), [one]) => Ok(Some(Raw::string(one).into_bytes().into_owned())),
+                    (Place::Json(_), several) => Ok(Some(edits::array(several))),
+                    (_, [one]) => self.check_text(operation, one).map(|()| Some(one.clone())),
+                    (_, _) => Err(Trouble::WrongType),
+                }
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Checks what an operation makes of a whole body.
+    pub(crate) fn check_text(&self, operation: &Op, text: &[u8]) -> Result<(), Trouble> {
+        match operation {
+            _ if text.len() > self.limit => Err(Trouble::OverLimit),
+            Op::WriteBody { value: Text::Template(_), is_json: true, .. }
+                if meshgate_json::validate(text, &Limits::default()).is_err() =>
+            {
+                Err(Trouble::Template)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What an operation on the body does to the head once it is done: what was moved is gone, what was written has a type.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use meshgate_json::{Edit, Limits, Node, Outcome, Raw, edit, validate};
+use meshgate_json::{Edit, Limits, Node, Outcome, Raw, edit};
 
 use crate::edits;
 use crate::place::Place;
@@ -101,16 +101,10 @@ impl<'a> Run<'a> {
 
     /// An operation on the whole body.
     fn replace(&mut self, step: &Step) -> Result<(), Trouble> {
-        let text = match self.operation_of(step) {
-            Some(Op::WriteBody { is_json, value, .. }) => {
-                let text = self.value(step)?.map(Cow::into_owned).ok_or(Trouble::Missing)?;
-                let written = value.template().is_some() && *is_json;
-                if written && validate(&text, &Limits::default()).is_err() {
-                    return Err(Trouble::Template);
-                }
-                text
-            }
-            Some(Op::Transfer { from: Place::Json(path), to: Place::Body, .. }) => {
+        let Some(operation) = self.operation_of(step) else { return Ok(()) };
+        let text = match operation {
+            Op::WriteBody { .. } => self.value(step)?.map(Cow::into_owned).ok_or(Trouble::Missing)?,
+            Op::Transfer { from: Place::Json(path), to: Place::Body, .. } => {
                 let limits = Limits::default();
                 let wrong = |error| edits::trouble_of(&error);
                 let root = Node::parse(self.text()?, &limits).map_err(wrong)?;
@@ -120,8 +114,8 @@ impl<'a> Run<'a> {
                     _ => return Err(Trouble::WrongType),
                 }
             }
-            Some(Op::Transfer { to: Place::Body, .. }) => step.value.clone().ok_or(Trouble::Missing)?,
-            Some(Op::Transfer { to, .. }) => {
+            Op::Transfer { to: Place::Body, .. } => step.value.clone().ok_or(Trouble::Missing)?,
+            Op::Transfer { to, .. } => {
                 let text = self.text()?.to_vec();
                 return self.draft.set(to, vec![Cow::Owned(text)], None);
             }
@@ -130,12 +124,19 @@ impl<'a> Run<'a> {
         if matches!(&self.body, Body::Here(empty) if empty.is_empty()) {
             return Err(Trouble::Missing);
         }
-        if text.len() > self.limit {
-            return Err(Trouble::OverLimit);
+        // What was known before was checked then.
+        if step.value.is_none() {
+            self.check_text(operation, &text)?;
         }
         self.changed |= !matches!(&self.body, Body::Here(old) if **old == text);
         self.body = Body::Here(Cow::Owned(text));
-        self.operation_of(step).map_or(Ok(()), |operation| self.done(operation))
+        self.done(operation)
+    }
+
+    /// What replaces the body, where none of the steps reads it.
+    pub fn replacement(&self, steps: &[Step]) -> Option<Vec<u8>> {
+        let step = steps.last()?;
+        self.value(step).ok().flatten().map(Cow::into_owned)
     }
 
     /// The body as text.

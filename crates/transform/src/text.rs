@@ -130,9 +130,13 @@ impl PathText {
         })
     }
 
-    /// Whether it needs what the names in the path of `match` stood for.
-    pub fn has_captures(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece, Piece::Rest(_)))
+    /// The names in the path of `match` that it asks for.
+    pub fn captures(&self) -> impl Iterator<Item = &str> {
+        let rests = self.0.iter().filter_map(|piece| match piece {
+            Piece::Text(_) => None,
+            Piece::Rest(name) => Some(name.as_ref()),
+        });
+        rests.chain(self.templates().flat_map(Template::captures))
     }
 
     /// The path for one exchange.

@@ -1,12 +1,12 @@
 //! Operations that write a value, compiled.
 
 use meshgate_policy::config::{ConfigError, Path};
-use meshgate_policy::expression::template::Sink;
+use meshgate_policy::expression::template::{Sink, Template};
 use meshgate_policy::headers::HeaderValue;
 use meshgate_policy::host::Side;
 use meshgate_policy::media_type::MediaTypePattern;
 
-use crate::compile::{Compiler, one_of};
+use crate::compile::{Compiler, given, one_of};
 use crate::config::WriteConfig;
 use crate::literal::Literal;
 use crate::place::{Access, Place};
@@ -14,7 +14,10 @@ use crate::rule::{How, Needs, Op};
 use crate::text::{PathText, Text};
 use crate::{cookies, target};
 
-impl Compiler {
+/// What `append` is for.
+const SEVERAL: &str = "header, query or json: only they can have several values";
+
+impl Compiler<'_> {
     pub(crate) fn write(&mut self, how: How, config: WriteConfig, at: &Path) -> Result<(), ConfigError> {
         let word = match how {
             How::Set => "set",
@@ -53,29 +56,23 @@ impl Compiler {
             "header, query, cookie, json, path, method, host, status, body",
             at,
         )?;
-        let is_alone = alone.iter().any(|(_, given)| *given);
-        if is_alone && how != How::Set {
-            let found = alone.iter().find(|(_, given)| *given).map_or("", |(name, _)| name);
-            let expected = match how {
-                How::Append => "header, query or json: only they can have several values",
-                _ => "header, query, cookie or json: only they can be missing",
-            };
-            return Err(ConfigError::at(at)
-                .found(format!("{word} with {found}"))
-                .expected(expected)
-                .hint("write set"));
+        if let Some(found) = given(&alone) {
+            if how != How::Set {
+                let expected = match how {
+                    How::Append => SEVERAL,
+                    _ => "header, query, cookie or json: only they can be missing",
+                };
+                let error = ConfigError::at(at).found(format!("{word} with {found}")).expected(expected);
+                return Err(error.hint("write set"));
+            }
+            if to.is_some() {
+                let error = ConfigError::at(at.key("to")).found(format!("to beside {found}"));
+                return Err(error.expected("nothing").hint(format!("write {word}: {{{found}: ...}}")));
+            }
         }
         if how == How::Append && cookie.is_some() {
-            let expected = "header, query or json: only they can have several values";
-            return Err(ConfigError::at(at).found("append with cookie").expected(expected).hint("write set"));
-        }
-        if is_alone && to.is_some() {
-            let found = alone.iter().find(|(_, given)| *given).map_or("", |(name, _)| name);
-            let hint = format!("write {word}: {{{found}: ...}}");
-            return Err(ConfigError::at(at.key("to"))
-                .found(format!("to beside {found}"))
-                .expected("nothing")
-                .hint(hint));
+            let error = ConfigError::at(at).found("append with cookie").expected(SEVERAL);
+            return Err(error.hint("write set"));
         }
         if attributes.is_some() && (cookie.is_none() || self.side == Side::Request) {
             let error = ConfigError::at(at.key("attributes")).found("attributes");
@@ -92,46 +89,44 @@ impl Compiler {
         }
         if let Some(source) = path {
             self.check(&Place::Path, &at.key("path"))?;
-            let path = PathText::compile(&source, &at.key("path"))?;
-            let templates = path.templates().map(Needs::template).fold(Needs::default(), Needs::and);
-            let captures = path.has_captures();
+            let here = at.key("path");
+            let path = PathText::compile(&source, &here)?;
+            path.captures().try_for_each(|name| self.names.check(name, &here))?;
+            let templates = path.templates().map(|template| Needs::expression(template.needs()));
+            let templates = templates.fold(Needs::default(), Needs::and);
             // What a template of a body says is known only once the head would be gone.
-            let needs = Needs { head: true, captures, holds: templates.json, ..templates };
+            let needs = Needs { head: true, holds: templates.json, ..templates };
             self.push(Op::WritePath(path), needs);
             return Ok(());
         }
-        let single = |text: Literal| (text, true);
-        let (to, value, is_alone) = if let Some(method) = method {
-            (Place::Method, single(Literal::String(method)), "method")
+        let (to, literal, key) = if let Some(method) = method {
+            (Place::Method, Literal::String(method), "method")
         } else if let Some(host) = host {
-            (Place::Host, single(Literal::String(host)), "host")
+            (Place::Host, Literal::String(host), "host")
         } else if let Some(status) = status {
-            (Place::Status, single(status), "status")
+            (Place::Status, status, "status")
         } else {
             let to = to.ok_or_else(|| {
-                let found = named.iter().find(|(_, given)| *given).map_or("", |(name, _)| name);
+                let found = given(&named).unwrap_or_default();
                 let hint = format!("write {word}: {{{found}: ..., to: the value}}");
                 ConfigError::at(at).problem("missing field \"to\"").hint(hint)
             })?;
-            let place = self.named(header, query, cookie, json, Access::Write, at)?;
-            (place, (to, false), "to")
+            (self.named(header, query, cookie, json, Access::Write, at)?, to, "to")
         };
-        let (literal, _) = value;
-        self.check(&to, &at.key(is_alone))?;
-        let value = compile_value(&literal, &to, &at.key(is_alone))?;
+        let here = at.key(key);
+        self.check(&to, &here)?;
+        let value = self.value(&literal, &to, &here)?;
         if let Some(attributes) = &attributes
             && !cookies::is_value(attributes.replace(';', "").trim().as_bytes())
         {
             let error = ConfigError::at(at.key("attributes")).value(attributes);
             return Err(error.expected("attributes of a cookie, such as Path=/; Secure; HttpOnly"));
         }
-        let base = Needs::text(&value);
+        let base = Needs::of(&value);
         let needs = if to.in_body() {
             Needs { json: true, ..base }
         } else {
-            let reads = how == How::Add
-                || !matches!(to, Place::Header(_) | Place::Method | Place::Host | Place::Status);
-            Needs { head: base.head || reads, holds: base.json, ..base }
+            Needs { head: base.head || how == How::Add || to.is_part(), holds: base.json, ..base }
         };
         self.push(Op::Write { how, to, value, attributes: attributes.map(Into::into) }, needs);
         Ok(())
@@ -174,7 +169,7 @@ impl Compiler {
                 return Err(error.hint("only bodies of JSON are written as JSON values"));
             }
         };
-        let value = Text::compile(&source, sink, &at)?;
+        let value = self.text(&source, sink, &at)?;
         if let (Sink::Json, Some(text)) = (sink, value.literal())
             && let Err(error) = meshgate_json::validate(text, &meshgate_json::Limits::default())
         {
@@ -182,39 +177,48 @@ impl Compiler {
             return Err(error);
         }
         let content_type = HeaderValue::new(content_type.as_bytes().to_vec()).map_err(|_| wrong())?;
-        let base = Needs::text(&value);
+        let base = Needs::of(&value);
         let is_json = sink == Sink::Json;
         self.push(Op::WriteBody { value, content_type, is_json }, Needs { head: true, body: true, ..base });
         Ok(())
     }
-}
 
-/// Compiles a value for a place, and checks it if it is always the same.
-fn compile_value(value: &Literal, to: &Place, at: &Path) -> Result<Text, ConfigError> {
-    if let Place::Json(_) = to {
-        return Text::compile(&value.json_template(), Sink::Json, at);
+    /// Compiles a template, which asks for no name that there never is.
+    fn text(&self, source: &str, sink: Sink, at: &Path) -> Result<Text, ConfigError> {
+        let text = Text::compile(source, sink, at)?;
+        for name in text.template().into_iter().flat_map(Template::captures) {
+            self.names.check(name, at)?;
+        }
+        Ok(text)
     }
-    let text = value.text().ok_or_else(|| {
-        let error = ConfigError::at(at).found(value.kind()).expected("a string, a number or a boolean");
-        error.hint("only places in a JSON body hold more")
-    })?;
-    let sink = if matches!(to, Place::Header(_)) { Sink::Header } else { Sink::Text };
-    let compiled = Text::compile(&text, sink, at)?;
-    let Some(literal) = compiled.literal() else { return Ok(compiled) };
-    let (is_valid, expected) = match to {
-        Place::Method => (target::is_method(literal), "a method such as PUT, other than CONNECT"),
-        Place::Host => (target::is_host(literal), "a host such as api.internal or api.internal:8080"),
-        Place::Status => (
-            target::is_status(literal),
-            "a status from 200 to 599, but for 204, 205 and 304: the body of the response would be left over",
-        ),
-        Place::Cookie(_) => {
-            (cookies::is_value(literal), "the value of a cookie, without ; and spaces around it")
+
+    /// Compiles a value for a place, and checks it if it is always the same.
+    fn value(&self, value: &Literal, to: &Place, at: &Path) -> Result<Text, ConfigError> {
+        if let Place::Json(_) = to {
+            return self.text(&value.json_template(), Sink::Json, at);
         }
-        Place::Header(_) => {
-            (HeaderValue::new(literal).is_ok(), "the value of a header field, without control characters")
-        }
-        _ => (true, ""),
-    };
-    if is_valid { Ok(compiled) } else { Err(ConfigError::at(at).value(&text).expected(expected)) }
+        let text = value.text().ok_or_else(|| {
+            let error = ConfigError::at(at).found(value.kind()).expected("a string, a number or a boolean");
+            error.hint("only places in a JSON body hold more")
+        })?;
+        let sink = if matches!(to, Place::Header(_)) { Sink::Header } else { Sink::Text };
+        let compiled = self.text(&text, sink, at)?;
+        let Some(literal) = compiled.literal() else { return Ok(compiled) };
+        let (is_valid, expected) = match to {
+            Place::Method => (target::is_method(literal), "a method such as PUT, other than CONNECT"),
+            Place::Host => (target::is_host(literal), "a host such as api.internal or api.internal:8080"),
+            Place::Status => (
+                target::is_status(literal),
+                "a status from 200 to 599, but for 204, 205 and 304: the body of the response would be left over",
+            ),
+            Place::Cookie(_) => {
+                (cookies::is_value(literal), "the value of a cookie, without ; and spaces around it")
+            }
+            Place::Header(_) => {
+                (HeaderValue::new(literal).is_ok(), "the value of a header field, without control characters")
+            }
+            _ => (true, ""),
+        };
+        if is_valid { Ok(compiled) } else { Err(ConfigError::at(at).value(&text).expected(expected)) }
+    }
 }

@@ -103,6 +103,24 @@ async fn the_upstream_is_asked_for_what_can_be_read() {
     assert_eq!(echo.status, 200);
 }
 
+/// Where nothing else of the head is wanted, only the first line of `accept-encoding` is read: Envoy has put all into it.
+#[tokio::test(flavor = "multi_thread")]
+async fn codings_on_several_lines_are_all_seen() {
+    let envoy = with_rule(json!({ "response": [{ "set": { "json": "/a", "to": 1 } }] })).await;
+    for client in clients(&envoy) {
+        for (lines, expected) in
+            [(["gzip", "zstd"], "gzip"), (["br", "deflate"], "deflate"), (["zstd", "br;q=0.5"], "identity")]
+        {
+            envoy.upstream().forget_requests();
+            let [first, second] = lines;
+            let request = client.get("/").header("accept-encoding", first).header("accept-encoding", second);
+            request.send().await.unwrap();
+            let got = envoy.upstream().requests();
+            assert_eq!(got[0].headers.all("accept-encoding"), [expected]);
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bombs_and_lies_are_answered() {
     let envoy = with_rule(rule()).await;

@@ -3,6 +3,7 @@
 mod bodies;
 mod encodings;
 mod heads;
+mod replaced;
 mod routes;
 mod support;
 mod transfers;

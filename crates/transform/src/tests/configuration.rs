@@ -35,7 +35,7 @@ fn documents() {
         (json!({"rules": []}), "rules: found no rules, expected at least one"),
         (
             json!({"rule": []}),
-            "$: found unknown field \"rule\", expected one of \"rules\", \"body_limit\", \"json_types\", \"encoded_bodies\", \"allow_on_headers_stop_iteration\": did you mean \"rules\"?",
+            "$: found unknown field \"rule\", expected one of \"rules\", \"body_limit\", \"json_types\", \"encoded_bodies\", \"max_ratio\", \"allow_on_headers_stop_iteration\": did you mean \"rules\"?",
         ),
         (
             json!({"rules": [{"match": {"path": "/"}}]}),
@@ -56,6 +56,10 @@ fn documents() {
         (
             json!({"rules": [{"request": [{"set": {"method": "PUT"}}]}], "encoded_bodies": "plain"}),
             "encoded_bodies: found \"plain\", expected one of \"keep\", \"identity\"",
+        ),
+        (
+            json!({"rules": [{"request": [{"set": {"method": "PUT"}}]}], "max_ratio": 0}),
+            "max_ratio: found 0, expected 1 or more",
         ),
     ] {
         refused(&document, expected);
@@ -97,8 +101,8 @@ fn operations() {
         (json!({"append": {"path": "/x"}}), ".append: found append with path, expected header, query or json: only they can have several values: write set".to_owned()),
         (json!({"append": {"cookie": "a", "to": "1"}}), ".append: found append with cookie, expected header, query or json: only they can have several values: write set".to_owned()),
         (json!({"set": {"header": "x", "value": "1"}}), ".set: found unknown field \"value\", expected one of \"header\", \"query\", \"cookie\", \"attributes\", \"json\", \"to\", \"path\", \"method\", \"host\", \"status\", \"body\", \"content_type\"".to_owned()),
-        (json!({"remove": {}}), ".remove: found no place, expected one of header, query, cookie, json".to_owned()),
-        (json!({"remove": {"method": "x"}}), ".remove: found unknown field \"method\", expected one of \"header\", \"query\", \"cookie\", \"json\"".to_owned()),
+        (json!({"remove": {}}), ".remove: found an empty object, expected an object whose one key is one of \"header\", \"query\", \"cookie\", \"json\"".to_owned()),
+        (json!({"remove": {"method": "x"}}), ".remove: found \"method\", expected one of \"header\", \"query\", \"cookie\", \"json\"".to_owned()),
         (json!({"remove": {"json": ""}}), ".remove.json: found \"\", expected a place in the body to remove, not all of it".to_owned()),
         (json!({"rename": {"path": "/x", "to": "y"}}), ".rename: found unknown field \"path\", expected one of \"header\", \"query\", \"cookie\", \"json\", \"to\"".to_owned()),
         (json!({"rename": {"json": "/a", "to": "/b"}}), ".rename.to: found \"/b\", expected the new key of the member, not a path: to put it elsewhere write move: {from: {json: ...}, to: {json: ...}}".to_owned()),
@@ -280,4 +284,45 @@ fn remedies() {
     ] {
         refused(&document(on_error), &format!("rules[0].on_error{expected}"));
     }
+}
+
+/// What no path of `match` has would be empty for ever.
+#[test]
+fn names_that_no_path_has() {
+    let set = json!({"set": {"header": "x", "to": "{{ path.di }}"}});
+    let none =
+        "expected a name in match.path, which has none: write a path such as match: {path: \"/users/{di}\"}";
+    request_refused(set.clone(), &format!(".set.to: found \"path.di\", {none}"));
+    let rule = |more: Value| {
+        let mut rule = json!({"match": {"path": "/users/{id}"}});
+        rule.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"rules": [rule]})
+    };
+    let meant = "expected \"path.id\": did you mean \"path.id\"?";
+    for (more, at) in [
+        (json!({"request": [set]}), "request[0].set.to"),
+        (json!({"request": [{"set": {"path": "/{{ path['di'] }}"}}]}), "request[0].set.path"),
+        (json!({"request": [{"set": {"path": "/v2/{di...}"}}]}), "request[0].set.path"),
+        (json!({"request": [{"set": {"json": "/a", "to": {"b": ["{{ path.di }}"]}}}]}), "request[0].set.to"),
+        (json!({"response": [{"set": {"body": {"b": "{{ path.di }}"}}}]}), "response[0].set.body"),
+        (json!({"response": [{"set": {"status": "{{ path.di|int }}"}}]}), "response[0].set.status"),
+        (json!({"when": "path.di == 'a'", "request": [{"set": {"method": "PUT"}}]}), "when"),
+    ] {
+        refused(&rule(more), &format!("rules[0].{at}: found \"path.di\", {meant}"));
+    }
+    refused(
+        &rule(json!({"request": [{"copy": {"from": {"capture": "di"}, "to": {"header": "x"}}}]})),
+        "rules[0].request[0].copy.from.capture: found \"di\", expected \"id\"",
+    );
+    // One of several paths is enough, and `path` as a whole may be empty.
+    assert!(
+        load(&json!({"rules": [{
+        "match": {"path": ["/a/{id}", {"exact": "/a"}, "/b/{rest...}"]},
+        "request": [
+            {"set": {"header": "x", "to": "{{ path.id }}{{ path.rest|default('none') }}"}},
+            {"copy": {"from": {"capture": "rest"}, "to": {"header": "y"}}},
+        ],
+    }, {"request": [{"set": {"json": "/path", "to": "{{ path }}"}}]}]}))
+        .is_ok()
+    );
 }

@@ -79,3 +79,35 @@ fn bombs_are_over_the_limit() {
         .with("content-encoding", "gzip");
     refused(&worker.run(&cut, &Message::response(200)), 415, "meshgate_transform_undecodable");
 }
+
+/// What is honest and very repetitive is not taken for a bomb while it is small, and after that as far as one allows.
+#[test]
+fn how_much_larger_they_get_is_a_setting() {
+    let zeros = |count: usize| {
+        let body =
+            encode(Coding::Gzip, format!("{{\"zeros\":[0{}]}}", ",0".repeat(count)).as_bytes()).unwrap();
+        assert!(2 * count > 150 * body.len(), "{}", body.len());
+        body
+    };
+    let sent = |body: Vec<u8>| {
+        Message::post("/", body).with("content-type", "application/json").with("content-encoding", "gzip")
+    };
+    let rules = json!([{"request": [{"set": {"json": "/a", "to": 1}}]}]);
+    for (ratio, count, details) in [
+        (None, 60_000, None),
+        (Some(1), 60_000, None),
+        (None, 1_000_000, Some("meshgate_transform_over_limit")),
+        (Some(1_000), 1_000_000, None),
+    ] {
+        let mut document = json!({"rules": rules, "body_limit": "4MiB"});
+        if let Some(ratio) = ratio {
+            document["max_ratio"] = json!(ratio);
+        }
+        let worker = Worker::<Transform>::new(&World::new(), document);
+        assert_eq!(
+            worker.run(&sent(zeros(count)), &Message::response(200)).details,
+            details,
+            "{ratio:?} {count}"
+        );
+    }
+}

@@ -1,12 +1,14 @@
 //! The whole policy, as clients and upstreams see it.
 
 mod bodies;
+mod calls;
 mod configuration;
 mod documents;
 mod encodings;
 mod heads;
 #[cfg(not(target_arch = "wasm32"))]
 mod properties;
+mod replaced;
 mod transfers;
 mod troubles;
 

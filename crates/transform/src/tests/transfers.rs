@@ -119,7 +119,6 @@ fn what_is_not_there_changes_nothing() {
         json!({"header": "x-none"}),
         json!({"json": "/none"}),
         json!({"json": "/z"}),
-        json!({"capture": "none"}),
         json!({"query": "none"}),
     ] {
         assert_eq!(transfer("copy", &from, &json!({"header": "x-h"})), sent(), "{from}");
