@@ -6,7 +6,7 @@
 use crate::text::Text;
 
 /// How far back a name is looked for, in decoded bytes; and in raw ones, which must be less than [`crate::LOOKBEHIND`] by
-/// what it takes to know where an escape begins.
+/// the longest escape: a window may begin in the middle of one.
 pub(crate) const REACH: usize = 192;
 pub(crate) const RAW_REACH: usize = 384;
 

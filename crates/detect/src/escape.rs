@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::LOOKBEHIND;
+
 /// How a text is written: which escapes it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Syntax {
@@ -40,10 +42,6 @@ impl Syntax {
     }
 }
 
-/// A longer run of backslashes is taken for text: whether the last of a run escapes what follows depends on their number, and
-/// must be told from the bytes nearby.
-const MAX_BACKSLASHES: usize = 64;
-
 /// The longest escape, `\u0034`.
 pub(crate) const LONGEST: usize = 6;
 
@@ -65,14 +63,9 @@ impl Escape {
     }
 }
 
-/// The escape that begins at `start`, if one does. One that is cut off by the end of the text is none.
+/// The escape that begins at `start`, if one does. One that is cut off by the end of the text is none. `start` is not in the middle
+/// of another: a text is read from escape to escape, so a backslash there is not escaped itself.
 pub(crate) fn at(text: &[u8], start: usize, syntax: Syntax) -> Option<Escape> {
-    let backslashes = if syntax == Syntax::Json { backslashes_before(text, start) } else { 0 };
-    after_backslashes(text, start, syntax, backslashes)
-}
-
-/// The same, where the number of backslashes right before is known.
-fn after_backslashes(text: &[u8], start: usize, syntax: Syntax, backslashes: usize) -> Option<Escape> {
     let rest = text.get(start..)?;
     match (syntax, rest) {
         (Syntax::Form | Syntax::Url, [b'+', ..]) => Some(Escape::byte(1, b' ')),
@@ -80,7 +73,7 @@ fn after_backslashes(text: &[u8], start: usize, syntax: Syntax, backslashes: usi
             let byte = hex(*high)?.checked_mul(16)?.checked_add(hex(*low)?)?;
             Some(Escape::byte(3, byte))
         }
-        (Syntax::Json, [b'\\', then, ..]) if !is_escaped(backslashes) => match then {
+        (Syntax::Json, [b'\\', then, ..]) => match then {
             b'u' => {
                 let digits = rest.get(2..LONGEST)?;
                 let code = digits.iter().try_fold(0_u32, |code, digit| {
@@ -105,15 +98,23 @@ fn after_backslashes(text: &[u8], start: usize, syntax: Syntax, backslashes: usi
     }
 }
 
-/// How many backslashes are right before `start`, as far as it matters.
-fn backslashes_before(text: &[u8], start: usize) -> usize {
-    let before = text.get(..start).unwrap_or_default();
-    before.iter().rev().take(MAX_BACKSLASHES).take_while(|byte| **byte == b'\\').count()
+/// Up to where a window of JSON can go, of which all up to `decided` has been dealt with: [`LOOKBEHIND`] bytes of it stay as
+/// context for what follows, and one more where these would begin with what a backslash escapes.
+///
+/// So a window never begins in the middle of an escape, however many backslashes are in a row. It must not have begun in one.
+pub fn context_start(window: &[u8], decided: usize) -> usize {
+    let start = decided.min(window.len()).saturating_sub(LOOKBEHIND);
+    start.saturating_sub(backslashes_before(window, start) % 2)
 }
 
-/// Whether a backslash is itself escaped by so many before it.
-fn is_escaped(backslashes: usize) -> bool {
-    backslashes % 2 == 1 || backslashes >= MAX_BACKSLASHES
+/// How many backslashes are right before `start`. There may be very many, and this may be asked about them again and again.
+fn backslashes_before(window: &[u8], start: usize) -> usize {
+    const ROW: [u8; 32] = [b'\\'; 32];
+    let before = window.get(..start).unwrap_or_default();
+    let rows =
+        before.rchunks_exact(ROW.len()).take_while(|row| *row == ROW).count().saturating_mul(ROW.len());
+    let rest = before.get(..before.len().saturating_sub(rows)).unwrap_or_default();
+    rows.saturating_add(rest.iter().rev().take_while(|byte| **byte == b'\\').count())
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -136,7 +137,7 @@ struct Mark {
 }
 
 impl Decoded {
-    /// Decodes `window[start..]`. `end`: nothing follows the window, so what is cut off there is no escape.
+    /// Decodes `window[start..]`, where no escape is under way. `end`: nothing follows the window, so what is cut off there is no escape.
     ///
     /// Returns `None` where there are no escapes.
     pub fn new(window: &[u8], start: usize, end: bool, syntax: Syntax) -> Option<Self> {
@@ -148,13 +149,8 @@ impl Decoded {
         };
         let mut copied = start;
         let mut next = Some(first);
-        // A backslash at `counted` has so many before it.
-        let (mut counted, mut backslashes) = (first, backslashes_before(window, first));
         while let Some(found) = next {
-            if found != counted {
-                backslashes = 0;
-            }
-            let after = match after_backslashes(window, found, syntax, backslashes) {
+            let after = match at(window, found, syntax) {
                 Some(escape) => {
                     decoded.text.extend_from_slice(window.get(copied..found).unwrap_or_default());
                     let begin = decoded.text.len();
@@ -163,15 +159,12 @@ impl Decoded {
                     decoded.marks.push(Mark { decoded: begin..decoded.text.len(), raw: found..copied });
                     copied
                 }
-                None if !end && may_go_on(window, found, syntax, backslashes) => {
+                None if !end && may_go_on(window, found, syntax) => {
                     decoded.raw_end = found;
                     break;
                 }
                 None => found.saturating_add(1),
             };
-            let one_more = after.checked_sub(1).and_then(|last| window.get(last)) == Some(&b'\\');
-            backslashes = if one_more { backslashes.saturating_add(after.saturating_sub(found)) } else { 0 };
-            counted = after;
             next = match window.get(after) {
                 Some(byte) if syntax.begins(*byte) => Some(after),
                 Some(_) => syntax
@@ -224,15 +217,15 @@ impl Decoded {
 }
 
 /// Whether what begins at `start` may yet become an escape when more bytes come.
-fn may_go_on(window: &[u8], start: usize, syntax: Syntax, backslashes: usize) -> bool {
+fn may_go_on(window: &[u8], start: usize, syntax: Syntax) -> bool {
     let Some(rest) = window.get(start..) else { return false };
     match (syntax, rest) {
         (Syntax::Form | Syntax::Url | Syntax::Cookie, [b'%', digits @ ..]) => {
             digits.len() < 2 && digits.iter().all(u8::is_ascii_hexdigit)
         }
-        (Syntax::Json, [b'\\']) => !is_escaped(backslashes),
+        (Syntax::Json, [b'\\']) => true,
         (Syntax::Json, [b'\\', b'u', digits @ ..]) => {
-            digits.len() < 4 && digits.iter().all(u8::is_ascii_hexdigit) && !is_escaped(backslashes)
+            digits.len() < 4 && digits.iter().all(u8::is_ascii_hexdigit)
         }
         _ => false,
     }

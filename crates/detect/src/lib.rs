@@ -34,7 +34,7 @@ mod tests;
 mod text;
 
 pub use custom::{DictionaryOptions, PatternError};
-pub use escape::Syntax;
+pub use escape::{Syntax, context_start};
 pub use finding::{Chars, Finding};
 pub use kind::{DEFAULT_PACKS, Kind, UnknownKind};
 pub use scanner::{Scanner, ScannerBuilder};

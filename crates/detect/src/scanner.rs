@@ -6,7 +6,7 @@ use std::fmt;
 use crate::context::{self, Hint, Names, Words};
 use crate::custom::{Custom, DictionaryOptions, PatternError};
 use crate::detectors::{Detector, Named};
-use crate::escape::{Decoded, Syntax};
+use crate::escape::{self, Decoded, Syntax};
 use crate::finding::Finding;
 use crate::kind::Kind;
 use crate::literal::Literals;
@@ -117,7 +117,8 @@ impl Scanner {
     /// Finds the values in `window` that begin at `from` or later.
     ///
     /// `window[..from]` was decided by an earlier scan and is there for context: it should be [`LOOKBEHIND`] bytes, or all there
-    /// are. `end`: nothing follows the window.
+    /// are. A window of JSON must not begin in the middle of an escape: [`context_start`](crate::context_start) tells where one may. `end`:
+    /// nothing follows the window.
     ///
     /// Returns up to where the window is decided: all values that begin before are in `findings`, in order; what follows is
     /// to be shown again with what comes next, and [`LOOKBEHIND`] bytes before it. No finding reaches over that border (unless values
@@ -156,7 +157,10 @@ impl Scanner {
     ) -> usize {
         findings.clear();
         let from = from.min(window.len());
-        let start = from.saturating_sub(LOOKBEHIND);
+        let start = match syntax {
+            Syntax::Json => escape::context_start(window, from),
+            _ => from.saturating_sub(LOOKBEHIND),
+        };
         let decoded = Decoded::new(window, start, end, syntax);
         let bytes = decoded.as_ref().map_or(window.get(start..).unwrap_or_default(), |decoded| &decoded.text);
         let last_run = Cell::default();

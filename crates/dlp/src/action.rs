@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use meshgate_detect::Finding;
 
-use crate::digest::Tokens;
 use crate::mask::{self, Mask};
 use crate::number;
 use crate::sink::Sink;
 use crate::target::Target;
+use crate::token::Tokens;
 use crate::value::Value;
 
 /// What a rule does.
@@ -56,32 +56,26 @@ impl Action {
         matches!(self, Self::Drop | Self::Block(_))
     }
 
-    /// Whether the bytes near a value don't tell enough to put this in its place in a JSON document: it takes to know whether
-    /// the value is in a string.
-    pub const fn needs_quotes(&self) -> bool {
-        matches!(self, Self::Replace(_) | Self::Hash(_) | Self::Drop)
-    }
-
     /// What stands in the place of a finding; nothing, where a field is dropped or a message blocked. `in_string`: whether it
-    /// begins in a string of a JSON document, where that is known.
+    /// begins in a string of the JSON document, if it is in one.
     ///
-    /// JSON stays valid: what is not in one string becomes a number or a string of its own.
+    /// JSON stays valid: what is not in one string becomes a number or a string of its own. What no JSON has outside of strings is
+    /// text.
     pub fn rewrite(
         &self,
         window: &[u8],
         finding: &Finding,
         target: &Target,
         sink: Sink,
-        in_string: Option<bool>,
+        in_string: bool,
     ) -> Vec<u8> {
         if sink == Sink::Json {
             let raw = window.get(finding.range.clone()).unwrap_or_default();
-            let start = finding.range.start;
-            let in_string = in_string.unwrap_or_else(|| !number::may_be_number(window, start));
-            if !in_string && number::is_number(raw) {
+            if !in_string && number::is_number(raw) && number::may_be_number(window, finding.range.start) {
                 return self.rewrite_number(window, finding, target);
             }
-            if !in_string || number::has_quote(raw) {
+            let is_tokens = || !number::is_number(raw) && number::may_be_tokens(raw);
+            if number::has_quote(raw) || (!in_string && is_tokens()) {
                 let character = if let Self::Mask(mask) = self { mask.character } else { b'*' };
                 return mask::tokens(raw, in_string, character);
             }

@@ -1,17 +1,15 @@
 //! Allow-lists: what looks like a finding, and is none.
 
-use std::collections::BTreeSet;
-
+use meshgate_policy::digest::{Digest, DigestMap};
 use meshgate_policy::matching::Pattern;
 
 use crate::config::AllowConfig;
-use crate::digest::Digest;
 use crate::value::{self, Value};
 
 /// What is no finding.
 #[derive(Debug, Default)]
 pub struct Allow {
-    digests: BTreeSet<Digest>,
+    digests: DigestMap<()>,
     patterns: Vec<Pattern>,
     test_cards: bool,
 }
@@ -21,7 +19,10 @@ impl Allow {
     pub fn compile(config: AllowConfig) -> Self {
         let values = config.values.iter().map(|value| Digest::of(&value::plain(value.as_bytes())));
         Self {
-            digests: values.chain(config.sha256).collect(),
+            digests: values
+                .chain(config.sha256.into_iter().map(|digest| digest.0))
+                .map(|digest| (digest, ()))
+                .collect(),
             patterns: config.regex.into_iter().map(|pattern| pattern.0).collect(),
             test_cards: config.test_cards,
         }
@@ -36,6 +37,6 @@ impl Allow {
     pub fn has(&self, value: &Value, sample: bool) -> bool {
         (self.test_cards && sample)
             || self.patterns.iter().any(|pattern| pattern.matches(value.decoded()))
-            || (!self.digests.is_empty() && self.digests.contains(&Digest::of(value.plain())))
+            || (!self.digests.is_empty() && self.digests.contains_key(&Digest::of(value.plain())))
     }
 }

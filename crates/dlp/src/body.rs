@@ -1,5 +1,6 @@
 //! The body of one message, for the rules that are for it.
 
+use log::Level;
 use meshgate_coding::{Caps, Coding, DecodeError, decode, encode};
 use meshgate_policy::exchange::{Body as AtHand, BodyMode, Next, Reply, Rest};
 use meshgate_policy::host::{Host, HostError, Side};
@@ -36,6 +37,8 @@ pub struct Body {
     hold: Hold,
     /// No rule does anything to it: what is at hand passes as it came, at once.
     only_reads: bool,
+    /// The head waits, and the body has not come.
+    awaited: bool,
 }
 
 enum Mode {
@@ -122,10 +125,9 @@ impl Body {
     /// Begins to look into a body. Returns how its bytes are to come.
     pub fn begin(dlp: &Dlp, plan: Plan) -> (Self, BodyMode) {
         let Plan { side, rules, kind, from, to, length, changes, whole, holds_head, hold } = plan;
-        let quotes = dlp.rules.need_quotes(rules);
         let holds_lines = dlp.rules.of(rules).any(|(_, rule)| rule.needs_whole());
         let longest_line = holds_lines.then_some(dlp.bodies.max_held);
-        let stream = |recodes| Stream::new(recodes, quotes, longest_line);
+        let stream = |recodes| Stream::new(recodes, changes, longest_line);
         let (mode, reads) = if whole {
             let limit = dlp.bodies.max_held;
             (Mode::Whole, BodyMode::Whole { limit, hold_head: holds_head })
@@ -136,7 +138,25 @@ impl Body {
             let mode = Mode::Recode { stream: stream(true), codec, out: Vec::new(), passed: false };
             (mode, BodyMode::Window { limit: usize::MAX })
         };
-        (Self { side, rules, kind, from, to, mode, seen: 0, left: length, hold, only_reads: !changes }, reads)
+        let body = Self {
+            side,
+            rules,
+            kind,
+            from,
+            to,
+            mode,
+            seen: 0,
+            left: length,
+            hold,
+            only_reads: !changes,
+            awaited: holds_head,
+        };
+        (body, reads)
+    }
+
+    /// Whether the head waits for it, and it has not come.
+    pub const fn is_awaited(&self) -> bool {
+        self.awaited
     }
 
     /// Looks at what is at hand.
@@ -150,6 +170,9 @@ impl Body {
         at_hand: AtHand,
         report: &mut Report,
     ) -> Result<Next, HostError> {
+        if std::mem::take(&mut self.awaited) {
+            dlp.heads_can_wait.set(true);
+        }
         let taken = match self.mode {
             Mode::Pass => return Ok(Next::Continue),
             Mode::Whole => self.take_whole(dlp, host, at_hand, report),
@@ -317,7 +340,7 @@ impl Body {
 
     /// A body that turns out to be broken. It can pass only if nothing of it has changed yet.
     fn undecodable(&mut self, dlp: &Dlp, host: &mut dyn Host, error: CodecError) -> Next {
-        log::info!("a body of a {:?} can't be looked into: {error:?}", self.side);
+        dlp.log(host, Level::Info, || format!("a body of a {:?} can't be looked into: {error:?}", self.side));
         let enforced = dlp.rules.of(self.rules).any(|(_, rule)| rule.enforces());
         let passed = matches!(self.mode, Mode::Recode { passed: true, .. });
         let untouched = self.only_reads || (self.from == self.to && !passed);

@@ -80,7 +80,7 @@ impl Codec {
         self.any = true;
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
-            none => none.insert(Encoder::new(self.coding)?),
+            none => none.insert(Encoder::new(self.coding)),
         };
         encoder.push(plain, &mut encoded)?;
         if ends {

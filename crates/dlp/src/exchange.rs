@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use log::Level;
 use meshgate_coding::Coding;
 use meshgate_policy::condition::Condition;
 use meshgate_policy::consumer;
@@ -48,6 +49,9 @@ enum Tunnel {
     Connect,
 }
 
+const NO_BODY: &str = "a response ended while its head waited for its body, and none has come behind such a head yet: \
+    does the filter's Envoy configuration say allow_on_headers_stop_iteration: true?";
+
 impl Exchange for DlpExchange {
     fn request_head(&mut self, host: &mut dyn Host, end: bool) -> Result<Next, HostError> {
         let dlp = Rc::clone(&self.dlp);
@@ -86,9 +90,13 @@ impl Exchange for DlpExchange {
         self.body(host, Side::Response, body)
     }
 
-    fn log(&mut self, _host: &mut dyn Host) {
+    fn log(&mut self, host: &mut dyn Host) {
         if self.dlp.log && !self.report.is_empty() {
-            log::info!("dlp: {}", self.report.text(&self.dlp));
+            self.dlp.log(host, Level::Info, || format!("dlp: {}", self.report.text(&self.dlp)));
+        }
+        // Nothing tells a module what its Envoy configuration says, but without the option no body ever comes behind such a head.
+        if self.response_body.as_ref().is_some_and(Body::is_awaited) && !self.dlp.heads_can_wait.get() {
+            self.dlp.log(host, Level::Error, || NO_BODY.to_owned());
         }
     }
 

@@ -25,7 +25,7 @@ pub struct Inspection<'a> {
     pub place: Place,
     /// What is found goes in here.
     pub report: &'a mut Report,
-    /// What is in strings of the JSON document, where it takes to know.
+    /// What is in strings, if it is a JSON document and may change.
     pub quotes: Option<Quotes>,
 }
 
@@ -115,7 +115,7 @@ impl<'a> Inspection<'a> {
                 continue;
             };
             let action = &rule.action;
-            let in_string = self.quotes.as_mut().map(|quotes| quotes.in_string(window, start));
+            let in_string = self.quotes.as_mut().is_some_and(|quotes| quotes.in_string(window, start));
             edits.push(Edit {
                 range: finding.range.clone(),
                 with: action.rewrite(window, finding, target, around.sink, in_string),

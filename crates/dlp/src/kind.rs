@@ -82,7 +82,10 @@ impl Kind {
 
     /// Each record of it is for itself, and whoever reads it waits for the next one.
     pub const fn is_records(self) -> bool {
-        matches!(self, Self::Known(Form { records: Records::Lines | Records::Events, .. }))
+        matches!(
+            self,
+            Self::Known(Form { records: Records::Lines | Records::Sequence | Records::Events, .. })
+        )
     }
 
     /// The form of a body that begins like this; `None`: there is nothing yet but white space. `end`: there is no more.
@@ -113,8 +116,8 @@ fn form(content_type: &[u8]) -> Form {
         b"application/x-ndjson"
         | b"application/ndjson"
         | b"application/jsonl"
-        | b"application/x-jsonlines"
-        | b"application/json-seq" => Form { sink: Sink::Json, records: Records::Lines },
+        | b"application/x-jsonlines" => Form { sink: Sink::Json, records: Records::Lines },
+        b"application/json-seq" => Form { sink: Sink::Json, records: Records::Sequence },
         b"application/x-www-form-urlencoded" => whole(Sink::Url),
         // The strings of a query in GraphQL are those of JSON, and so are its numbers.
         b"application/json" | b"text/json" | b"application/graphql" => whole(Sink::Json),

@@ -5,7 +5,7 @@
 //!
 //! - **Finding** is the work of `meshgate-detect`: one scan of a text for all that any rule looks for. `rules` compiles what
 //!   scanner a place needs; `inspect` decides which rule a finding is for; `action` says what becomes of it: `mask`, a text,
-//!   a token (`digest`), written for where it stands (`sink`, `number`).
+//!   a token (`token`), written for where it stands (`sink`, `number`).
 //! - **Heads** (`heads`): fields, cookies, parameters and the path are values with names, scanned one by one.
 //! - **Bodies** (`body`) pass while they are scanned (`stream`). What is not decided at the end of a part is kept until it is:
 //!   any chunking gives the same bytes. Only what a rule has to see whole is held (`whole`): to block, to drop a field of
@@ -19,7 +19,6 @@ mod answer;
 mod body;
 mod codec;
 mod config;
-mod digest;
 mod exchange;
 mod fields;
 mod heads;
@@ -36,29 +35,32 @@ mod scope;
 mod sink;
 mod stream;
 mod target;
+mod token;
 mod value;
 mod whole;
 
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::rc::Rc;
 
+use log::Level;
 use meshgate_policy::config::{ConfigError, Options, Path};
-use meshgate_policy::host::Setup;
+use meshgate_policy::host::{Host, Setup};
+use meshgate_policy::line_budget::LineBudget;
 use meshgate_policy::policy::{Phases, Policy};
 
 pub use self::config::{
     AcceptEncoding, ActionConfig, AllowConfig, BlockConfig, BodiesConfig, Config, CustomFind, FindConfig,
     MaskConfig, RuleConfig, Uninspected,
 };
-pub use self::digest::Digest;
-use self::digest::Tokens;
 pub use self::exchange::DlpExchange;
 use self::kind::Types;
 use self::metrics::Metrics;
 pub use self::place::Place;
 use self::rules::Rules;
+use self::token::Tokens;
 
 /// The policy, compiled.
 #[derive(Debug)]
@@ -68,8 +70,11 @@ pub struct Dlp {
     /// Makes the digests of values that are shown; `None`: none are.
     shown: Option<Tokens>,
     log: bool,
+    lines: LineBudget,
     filter_state: bool,
     metrics: Metrics,
+    /// A body has come whose head waited for it: Envoy does not keep both.
+    heads_can_wait: Cell<bool>,
 }
 
 /// What is done with bodies.
@@ -118,11 +123,31 @@ impl Policy for Dlp {
         config.rules.iter_mut().for_each(|rule| rule.shadow |= config.shadow);
         let rules = Rules::compile(config)?;
         let metrics = Metrics::define(setup)?;
-        Ok(Self { rules, bodies, shown, log, filter_state, metrics })
+        Ok(Self {
+            rules,
+            bodies,
+            shown,
+            log,
+            lines: LineBudget::default(),
+            filter_state,
+            metrics,
+            heads_can_wait: Cell::new(false),
+        })
     }
 
     fn begin(self: &Rc<Self>) -> DlpExchange {
         DlpExchange::new(Rc::clone(self))
+    }
+}
+
+impl Dlp {
+    /// Writes a line into the proxy's log, if there is room for it.
+    fn log(&self, host: &mut dyn Host, level: Level, line: impl FnOnce() -> String) {
+        if self.lines.take(host.now().as_secs()) {
+            log::log!(level, "{}", line());
+        } else {
+            self.metrics.unlogged(host);
+        }
     }
 }
 

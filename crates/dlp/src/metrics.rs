@@ -1,8 +1,9 @@
 //! Counters: `meshgate.dlp.<what was done>.<pack>`, and `meshgate.dlp.bodies.<what became of them>`.
 
 use meshgate_detect::Kind;
-use meshgate_policy::config::{ConfigError, Path};
-use meshgate_policy::host::{Host, Metric, MetricKind, Setup};
+use meshgate_policy::config::ConfigError;
+use meshgate_policy::host::{Host, Metric, Setup};
+use meshgate_policy::metrics::{Counted, Counters, counter};
 
 /// What was done with a finding, as it is counted.
 pub const OUTCOMES: [&str; 7] = ["mask", "replace", "hash", "drop", "block", "report", "shadow"];
@@ -26,23 +27,30 @@ pub enum Body {
     Cut,
 }
 
-/// In the order of [`Body`].
-const BODIES: [&str; 7] = [
-    "meshgate.dlp.bodies.scanned",
-    "meshgate.dlp.bodies.other_type",
-    "meshgate.dlp.bodies.undecodable_passed",
-    "meshgate.dlp.bodies.undecodable_blocked",
-    "meshgate.dlp.bodies.large_passed",
-    "meshgate.dlp.bodies.large_blocked",
-    "meshgate.dlp.bodies.cut",
-];
+impl Counted for Body {
+    /// In the order of the variants.
+    const NAMES: &'static [&'static str] = &[
+        "meshgate.dlp.bodies.scanned",
+        "meshgate.dlp.bodies.other_type",
+        "meshgate.dlp.bodies.undecodable_passed",
+        "meshgate.dlp.bodies.undecodable_blocked",
+        "meshgate.dlp.bodies.large_passed",
+        "meshgate.dlp.bodies.large_blocked",
+        "meshgate.dlp.bodies.cut",
+    ];
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
 
 /// The counters, as the proxy knows them.
 #[derive(Debug)]
 pub struct Metrics {
     /// By pack, then in the order of [`OUTCOMES`].
     findings: Vec<(&'static str, [Metric; OUTCOMES.len()])>,
-    bodies: [Metric; BODIES.len()],
+    bodies: Counters<Body>,
+    unlogged: Metric,
 }
 
 impl Metrics {
@@ -51,24 +59,19 @@ impl Metrics {
     /// # Errors
     /// A [`ConfigError`] if the proxy refuses.
     pub fn define(setup: &mut dyn Setup) -> Result<Self, ConfigError> {
-        let mut define = |name: &str| {
-            setup.metric(MetricKind::Counter, name).map_err(|error| {
-                ConfigError::at(Path::root()).problem(format!("the metric {name} can't be defined: {error}"))
-            })
-        };
         let mut findings = Vec::new();
         for pack in Kind::packs().chain([Kind::REGEX.pack()]) {
             let mut metrics = [Metric(0); OUTCOMES.len()];
             for (metric, outcome) in metrics.iter_mut().zip(OUTCOMES) {
-                *metric = define(&format!("meshgate.dlp.{outcome}.{pack}"))?;
+                *metric = counter(setup, &format!("meshgate.dlp.{outcome}.{pack}"))?;
             }
             findings.push((pack, metrics));
         }
-        let mut bodies = [Metric(0); BODIES.len()];
-        for (metric, name) in bodies.iter_mut().zip(BODIES) {
-            *metric = define(name)?;
-        }
-        Ok(Self { findings, bodies })
+        Ok(Self {
+            findings,
+            bodies: Counters::define(setup)?,
+            unlogged: counter(setup, "meshgate.dlp.unlogged")?,
+        })
     }
 
     /// Counts findings of a pack.
@@ -82,8 +85,11 @@ impl Metrics {
 
     /// Counts a body.
     pub fn body(&self, host: &mut dyn Host, body: Body) {
-        if let Some(metric) = self.bodies.get(body as usize) {
-            host.add(*metric, 1);
-        }
+        self.bodies.count(host, body);
+    }
+
+    /// Counts a line that the log has no room for.
+    pub fn unlogged(&self, host: &mut dyn Host) {
+        host.add(self.unlogged, 1);
     }
 }

@@ -4,46 +4,46 @@ use meshgate_policy::host::Side;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// A part of a request or a response.
+/// A part of a request or a response. Mistakes are answered with the list in this order.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Hash)]
 pub enum Place {
-    /// The path of the request, without its query.
-    #[serde(rename = "request.path")]
-    RequestPath,
-    /// The query of the request, name and value of each parameter.
-    #[serde(rename = "request.query")]
-    RequestQuery,
+    /// The body of the request.
+    #[serde(rename = "request.body")]
+    RequestBody,
     /// Header fields of the request, but for cookies and those that frame the message or direct it.
     #[serde(rename = "request.headers")]
     RequestHeaders,
     /// Cookies of the request.
     #[serde(rename = "request.cookies")]
     RequestCookies,
-    /// The body of the request.
-    #[serde(rename = "request.body")]
-    RequestBody,
+    /// The query of the request, name and value of each parameter.
+    #[serde(rename = "request.query")]
+    RequestQuery,
+    /// The path of the request, without its query.
+    #[serde(rename = "request.path")]
+    RequestPath,
+    /// The body of the response.
+    #[serde(rename = "response.body")]
+    ResponseBody,
     /// Header fields of the response, but for `set-cookie` and those that frame the message.
     #[serde(rename = "response.headers")]
     ResponseHeaders,
     /// The values of `set-cookie`, without attributes.
     #[serde(rename = "response.cookies")]
     ResponseCookies,
-    /// The body of the response.
-    #[serde(rename = "response.body")]
-    ResponseBody,
 }
 
 impl Place {
-    /// All, in the order in which they pass.
+    /// All, in the order of their numbers.
     pub const ALL: [Self; 8] = [
-        Self::RequestPath,
-        Self::RequestQuery,
+        Self::RequestBody,
         Self::RequestHeaders,
         Self::RequestCookies,
-        Self::RequestBody,
+        Self::RequestQuery,
+        Self::RequestPath,
+        Self::ResponseBody,
         Self::ResponseHeaders,
         Self::ResponseCookies,
-        Self::ResponseBody,
     ];
 
     /// What it is called.

@@ -13,10 +13,10 @@ use meshgate_policy::matching::Match;
 use crate::action::Action;
 use crate::allow::Allow;
 use crate::config::{ActionConfig, Config, CustomFind, FindConfig, RuleConfig};
-use crate::digest::Tokens;
 use crate::mask::Mask;
 use crate::place::{Place, Places};
 use crate::target::Target;
+use crate::token::Tokens;
 
 /// How many rules there may be: sets of them are bits of a number.
 const MAX_RULES: usize = 64;
@@ -132,15 +132,6 @@ impl Rules {
     /// Whether any rule does more than report.
     pub fn enforce(&self) -> bool {
         self.rules.iter().any(Rule::enforces)
-    }
-
-    /// Whether one of these rules takes to know what is in strings of a JSON document.
-    pub fn need_quotes(&self, set: u64) -> bool {
-        let custom = |target: &Target| matches!(target.kind, Kind::REGEX | Kind::DICTIONARY);
-        let looked_for = self.targets.iter().filter(|target| custom(target));
-        let custom = looked_for.fold(0_u64, |rules, target| rules | target.rules);
-        self.of(set)
-            .any(|(index, rule)| rule.enforces() && (rule.action.needs_quotes() || custom >> index & 1 == 1))
     }
 
     /// The rules of a set, in order, with their places in the list.

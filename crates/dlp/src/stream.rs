@@ -4,14 +4,15 @@
 //! proxy's buffer where that is still possible, so that trailers can end the body at any time, else in memory.
 //!
 //! Nothing that this does depends on where a body is cut: the scanner finds the same in all pieces, and records (lines of
-//! NDJSON and of event streams) are looked at one by one, so that a record passes as soon as it is there.
+//! NDJSON and of event streams, texts of JSON sequences) are looked at one by one, so that a record passes as soon as it is
+//! there.
 
-use meshgate_detect::{Finding, LOOKBEHIND, Scanner};
+use meshgate_detect::{Finding, Scanner, context_start};
 
 use crate::fields::drop_fields;
 use crate::inspect::{Around, Blocked, Edit, Inspection, splice};
 use crate::kind::{BOM, Kind};
-use crate::number::Quotes;
+use crate::number::{Quotes, belongs_to_number};
 use crate::scope::Scopes;
 use crate::sink::Sink;
 
@@ -37,7 +38,7 @@ pub struct Stream {
     taken: usize,
     /// What passes is never what came, because it is decoded.
     recodes: bool,
-    /// What is in strings of the JSON document, from the beginning of the record; `None`: it does not take to know.
+    /// What is in strings of the JSON document, from the beginning of the record; `None`: it is none, or stays as it is.
     quotes: Option<Quotes>,
     /// How the body is written, once that is known.
     form: Option<Form>,
@@ -106,15 +107,28 @@ pub enum Records {
     One,
     /// Lines.
     Lines,
+    /// Texts with a record separator in front of each (RFC 7464).
+    Sequence,
     /// Lines of an event stream (HTML, section 9.2.5): the data of an event may be JSON or not.
     Events,
 }
 
+impl Records {
+    /// What ends one, if that is one byte.
+    pub const fn separator(self) -> Option<u8> {
+        match self {
+            Self::One | Self::Events => None,
+            Self::Lines => Some(b'\n'),
+            Self::Sequence => Some(0x1e),
+        }
+    }
+}
+
 impl Stream {
-    /// A body that passes as it came, or decoded (`recodes`). `quotes`: it takes to know what is in strings of JSON.
-    /// `longest_line`: a rule has to see lines of an event stream whole, up to this length.
-    pub fn new(recodes: bool, quotes: bool, longest_line: Option<usize>) -> Self {
-        Self { recodes, quotes: quotes.then(Quotes::default), longest_line, ..Self::default() }
+    /// A body that passes as it came, or decoded (`recodes`). `changes`: a rule may change it. `longest_line`: a rule has to see
+    /// lines of an event stream whole, up to this length.
+    pub fn new(recodes: bool, changes: bool, longest_line: Option<usize>) -> Self {
+        Self { recodes, quotes: changes.then(Quotes::default), longest_line, ..Self::default() }
     }
 
     /// Takes the next bytes. `end`: there are no more. `hold`: what may wait in the proxy.
@@ -137,6 +151,7 @@ impl Stream {
         }
         if self.form.is_none() {
             self.form = kind.form(&self.window, end);
+            self.quotes = self.quotes.filter(|_| self.form.is_none_or(|form| form.sink == Sink::Json));
         }
         if let Some(form) = self.form {
             self.scan(end, form, scanner, inspection)?;
@@ -236,9 +251,10 @@ impl Stream {
         let from = self.unbroken.max(self.decided);
         let rest = self.window.get(from..)?;
         let found = match records {
-            Records::One => None,
-            Records::Lines => memchr::memchr(b'\n', rest),
             Records::Events => memchr::memchr2(b'\n', b'\r', rest),
+            Records::One | Records::Lines | Records::Sequence => {
+                records.separator().and_then(|separator| memchr::memchr(separator, rest))
+            }
         };
         let end = found.map(|found| from.saturating_add(found).saturating_add(1));
         self.unbroken = end.unwrap_or(self.window.len());
@@ -260,7 +276,7 @@ impl Stream {
         };
         self.edits.clear();
         // What was passed on is context for what follows.
-        let gone = self.decided.saturating_sub(LOOKBEHIND).max(self.record.min(self.decided));
+        let gone = context_start(&self.window, self.decided).max(self.record.min(self.decided));
         if let Some(quotes) = &mut self.quotes {
             let text = self.window.get(self.record..).unwrap_or_default();
             quotes.in_string(text, self.decided.saturating_sub(self.record));
@@ -298,6 +314,7 @@ impl Event {
                 Some(_) if self.goes_on => Some(Sink::Json),
                 Some(data) => match line.get(data..).unwrap_or_default().trim_ascii_start().first() {
                     Some(b'{' | b'[' | b'"') => Some(Sink::Json),
+                    Some(b'-' | b'0'..=b'9') => lone_number(line.get(data..).unwrap_or_default(), ends),
                     Some(_) => Some(Sink::Text),
                     None => ends.then_some(Sink::Text),
                 },
@@ -324,10 +341,22 @@ impl Event {
 
 const DATA: &[u8] = b"data:";
 
+/// How much data of an event is waited for to tell whether it is a number and nothing else.
+const MAX_NUMBER: usize = 128;
+
 /// Where in a line of an event stream its data begins.
 fn data(line: &[u8]) -> Option<usize> {
     let start = line.strip_prefix(BOM).unwrap_or(line);
     start.starts_with(DATA).then(|| line.len().saturating_sub(start.len()).saturating_add(DATA.len()))
+}
+
+/// How data is written that begins as a number: JSON, if there is nothing else in its line.
+fn lone_number(data: &[u8], ends: bool) -> Option<Sink> {
+    let number = data.trim_ascii();
+    if data.len() > MAX_NUMBER || !number.iter().all(belongs_to_number) {
+        return Some(Sink::Text);
+    }
+    ends.then_some(Sink::Json)
 }
 
 /// What a scan has decided, less what ends where the bytes do: what is done with it may depend on the byte behind it.

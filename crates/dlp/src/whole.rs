@@ -7,7 +7,7 @@ use crate::inspect::{Around, Blocked, Edit, Inspection, splice};
 use crate::number::Quotes;
 use crate::scope::Scopes;
 use crate::sink::Sink;
-use crate::stream::{Form, Records};
+use crate::stream::Form;
 
 /// Looks into a body; `None`: it stays as it is.
 ///
@@ -22,7 +22,7 @@ pub fn inspect(
     let mut edits: Vec<Edit> = Vec::new();
     let mut findings = Vec::new();
     let mut start = 0_usize;
-    let records = text.split_inclusive(|byte| form.records != Records::One && *byte == b'\n');
+    let records = text.split(|byte| form.records.separator() == Some(*byte));
     for record in records {
         scanner.scan(record, 0, true, form.sink.syntax(), &mut findings);
         if !findings.is_empty() {
@@ -38,7 +38,7 @@ pub fn inspect(
                 ..edit
             }));
         }
-        start = start.saturating_add(record.len());
+        start = start.saturating_add(record.len()).saturating_add(1);
     }
     Ok((!edits.is_empty()).then(|| splice(text, &edits)))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use meshgate_detect::{Finding, Kind, LOOKBEHIND, Scanner, ScannerBuilder, Syntax};
+use meshgate_detect::{Finding, Kind, Scanner, ScannerBuilder, Syntax, context_start};
 
 use crate::input;
 
@@ -60,7 +60,7 @@ fn in_pieces(pieces: &[&[u8]], syntax: Syntax) -> Vec<Finding> {
         }));
         assert!(begin + until >= decided && until <= window.len(), "{until}");
         decided = begin + until;
-        let drop = (decided - begin).saturating_sub(LOOKBEHIND);
+        let drop = context_start(&window, decided - begin);
         window.drain(..drop);
         begin += drop;
     }

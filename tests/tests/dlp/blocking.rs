@@ -1,6 +1,8 @@
 //! Messages that must not pass get a real status.
 
-use meshgate_e2e::{Envoy, Reply, Response, json};
+use std::time::Duration;
+
+use meshgate_e2e::{Envoy, Listener, Reply, Response, Wasm, json};
 
 use crate::support::*;
 
@@ -123,4 +125,19 @@ async fn a_head_that_cannot_wait_is_refused_with_the_configuration() {
         ),
         "{log}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_line_names_the_option_without_which_responses_hang() {
+    let mut document = cards(json!("response.body"), json!("block"));
+    document["allow_on_headers_stop_iteration"] = json!(true);
+    let filter = Wasm::module(MODULE).config(document);
+    let envoy = Envoy::start(Listener::new().filter(filter)).await.unwrap();
+    envoy.upstream().respond(reply("application/json").body("{}"));
+    let hangs = envoy.http1().get("/").timeout(Duration::from_secs(2)).send().await;
+    assert!(hangs.is_err(), "Envoy passes the body on behind a head that waits: {hangs:?}");
+    envoy
+        .wait_for_log("does the filter's Envoy configuration say allow_on_headers_stop_iteration: true?")
+        .await
+        .unwrap();
 }

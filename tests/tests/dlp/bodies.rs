@@ -67,6 +67,59 @@ async fn pieces_and_trailers_make_no_difference() {
     }
 }
 
+/// Whatever is in front of a value, it is found, and JSON stays JSON.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_front_of_a_value_does_not_hide_it() {
+    let envoy = start(cards(json!(["request.body", "response.body"]), mask())).await;
+    for client in [envoy.http1(), envoy.http2()] {
+        for count in [64, 65, 600, 601, 70_000, 70_001] {
+            let row = "\\".repeat(count);
+            let (before, after) = match count % 2 {
+                0 => (
+                    format!("[\"{row}\\u0034111111111111111\"]"),
+                    format!("[\"{row}\\u002a***********1111\"]"),
+                ),
+                _ => (format!("[\"{row}\", {CARD}\"]"), format!("[\"{row}\", {MASKED}\"]")),
+            };
+            let halves = before.split_at(before.len() / 2);
+            let chunks = [halves.0.to_owned(), halves.1.to_owned()];
+            let response = get(&client, &envoy, reply("application/json").chunks(chunks)).await;
+            assert!(response.text() == after, "{count}");
+        }
+    }
+    assert_well(&envoy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_stays_a_number() {
+    let envoy = start(cards(json!("response.body"), mask())).await;
+    for (kind, before, after) in [
+        (
+            "application/json",
+            "[4111111111111111.0,4111111111111111E0]",
+            "[9999999999991111.0,9999999999991111E0]",
+        ),
+        ("text/event-stream", "data: 4111111111111111\n\n", "data: 9999999999991111\n\n"),
+        (
+            "application/json-seq",
+            "\u{1e}4111111111111111\n\u{1e}[1]\n",
+            "\u{1e}9999999999991111\n\u{1e}[1]\n",
+        ),
+        (
+            "application/x-ndjson",
+            "4111111111111111\r\n[4111111111111111]\r\n",
+            "9999999999991111\r\n[9999999999991111]\r\n",
+        ),
+    ] {
+        for client in [envoy.http1(), envoy.http2()] {
+            let pieces = before.chars().map(String::from);
+            let response = get(&client, &envoy, reply(kind).chunks(pieces)).await;
+            assert_eq!(response.text(), after, "{kind}");
+        }
+    }
+    assert_well(&envoy).await;
+}
+
 /// 20 MiB of JSON with numbers and words in it, and no card.
 fn large() -> String {
     let mut body = String::from("[");

@@ -229,16 +229,42 @@ fn usual(groups: &[Group], last: usize) -> bool {
     )
 }
 
-/// Whether a number may end here: no digit or letter follows; and to a bare one, no fraction.
+/// Whether a number may end here: no digit or letter follows; and to a bare one, no fraction but one of zeros.
 fn ends(text: &Text<'_>, end: usize, bare: bool) -> Result<bool, Cut> {
+    if bare {
+        let zeros = behind_zeros(text, end)?;
+        return Ok(ends_bare(text, end)? || (zeros > end && ends_bare(text, zeros)?));
+    }
+    Ok(!text.at(end)?.is_some_and(is_word))
+}
+
+fn ends_bare(text: &Text<'_>, end: usize) -> Result<bool, Cut> {
     let after = end.saturating_add(1);
     Ok(match text.at(end)? {
-        Some(b'.') if bare && matches!(text.at(after)?, Some(b'0'..=b'9')) => {
+        Some(b'.') if matches!(text.at(after)?, Some(b'0'..=b'9')) => {
             text.run(after, 12, |byte| byte.is_ascii_digit())? == after.saturating_add(12)
         }
         Some(byte) => !is_word(byte),
         None => true,
     })
+}
+
+/// Behind what some write to whole numbers, and what changes nothing in them: `.0`, `e0`, `.00E+00`.
+fn behind_zeros(text: &Text<'_>, end: usize) -> Result<usize, Cut> {
+    const MOST_ZEROS: usize = 16;
+    let zeros = |before: usize, end: usize| {
+        let after = text.run(before, MOST_ZEROS, |byte| byte == b'0')?;
+        Ok(if after > before { after } else { end })
+    };
+    let mut end = end;
+    if text.at(end)? == Some(b'.') {
+        end = zeros(end.saturating_add(1), end)?;
+    }
+    if matches!(text.at(end)?, Some(b'e' | b'E')) {
+        let sign = matches!(text.at(end.saturating_add(1))?, Some(b'+' | b'-'));
+        end = zeros(end.saturating_add(1).saturating_add(usize::from(sign)), end)?;
+    }
+    Ok(end)
 }
 
 /// Whether these are the digits after the point of a number such as 0.4111111111111111. Long digits before the point are

@@ -2,71 +2,46 @@
 
 use super::Detector;
 use crate::context::Context;
-use crate::literal::exact;
+use crate::literal::{Literal, exact};
 use crate::text::{Cut, Match, Text, Verdict, is_word};
 
-pub(super) const AWS: Detector = Detector {
-    name: "secrets.aws",
-    description: "AWS access key id; the secret key is found by its name",
-    confidence: (45, 95),
-    rank: 90,
-    shapes: &[],
-    literals: &[exact("AKIA"), exact("ASIA"), exact("ABIA"), exact("ACCA")],
-    context: Context::NONE,
-    named: None,
-    verify: |text, start| Verdict::of(start, aws(text, start)),
-};
+pub(super) const AWS: Detector = tokens(
+    "secrets.aws",
+    "AWS access key id; the secret key is found by its name",
+    (45, 95),
+    &[exact("AKIA"), exact("ASIA"), exact("ABIA"), exact("ACCA")],
+    |text, start| Verdict::of(start, aws(text, start)),
+);
 
-pub(super) const GCP: Detector = Detector {
-    name: "secrets.gcp",
-    description: "Google API key, OAuth client secret or access token",
-    confidence: (95, 95),
-    rank: 90,
-    shapes: &[],
-    literals: &[exact("AIza"), exact("GOCSPX-"), exact("ya29.")],
-    context: Context::NONE,
-    named: None,
-    verify: |text, start| Verdict::of(start, gcp(text, start)),
-};
+pub(super) const GCP: Detector = tokens(
+    "secrets.gcp",
+    "Google API key, OAuth client secret or access token",
+    (95, 95),
+    &[exact("AIza"), exact("GOCSPX-"), exact("ya29.")],
+    |text, start| Verdict::of(start, gcp(text, start)),
+);
 
-pub(super) const GITHUB: Detector = Detector {
-    name: "secrets.github",
-    description: "GitHub token whose checksum is right, or fine-grained token",
-    confidence: (40, 99),
-    rank: 90,
-    shapes: &[],
-    literals: &[
-        exact("ghp_"),
-        exact("gho_"),
-        exact("ghu_"),
-        exact("ghs_"),
-        exact("ghr_"),
-        exact("github_pat_"),
-    ],
-    context: Context::NONE,
-    named: None,
-    verify: |text, start| Verdict::of(start, github(text, start)),
-};
+pub(super) const GITHUB: Detector = tokens(
+    "secrets.github",
+    "GitHub token whose checksum is right, or fine-grained token",
+    (40, 99),
+    &[exact("ghp_"), exact("gho_"), exact("ghu_"), exact("ghs_"), exact("ghr_"), exact("github_pat_")],
+    |text, start| Verdict::of(start, github(text, start)),
+);
 
-pub(super) const NPM: Detector = Detector {
-    name: "secrets.npm",
-    description: "npm access token whose checksum is right",
-    confidence: (40, 99),
-    rank: 90,
-    shapes: &[],
-    literals: &[exact("npm_")],
-    context: Context::NONE,
-    named: None,
-    verify: |text, start| Verdict::of(start, checked(text, start)),
-};
+pub(super) const NPM: Detector = tokens(
+    "secrets.npm",
+    "npm access token whose checksum is right",
+    (40, 99),
+    &[exact("npm_")],
+    |text, start| Verdict::of(start, checked(text, start)),
+);
 
-pub(super) const SLACK: Detector = Detector {
-    name: "secrets.slack",
-    description: "Slack token or webhook URL",
-    confidence: (95, 95),
-    rank: 90,
-    shapes: &[],
-    literals: &[
+pub(super) const SLACK: Detector = tokens(
+    "secrets.slack",
+    "Slack token or webhook URL",
+    (95, 95),
+    &[
         exact("xoxa-"),
         exact("xoxb-"),
         exact("xoxe"),
@@ -77,22 +52,37 @@ pub(super) const SLACK: Detector = Detector {
         exact("xapp-"),
         exact("hooks.slack.com/services/"),
     ],
-    context: Context::NONE,
-    named: None,
-    verify: |text, start| Verdict::of(start, slack(text, start)),
-};
+    |text, start| Verdict::of(start, slack(text, start)),
+);
 
-pub(super) const STRIPE: Detector = Detector {
-    name: "secrets.stripe",
-    description: "Stripe secret or restricted key, or webhook secret; keys of the test mode with less confidence",
-    confidence: (60, 95),
-    rank: 90,
-    shapes: &[],
-    literals: &[exact("sk_live_"), exact("rk_live_"), exact("sk_test_"), exact("rk_test_"), exact("whsec_")],
-    context: Context::NONE,
-    named: None,
-    verify: |text, start| Verdict::of(start, stripe(text, start)),
-};
+pub(super) const STRIPE: Detector = tokens(
+    "secrets.stripe",
+    "Stripe secret or restricted key, or webhook secret; keys of the test mode with less confidence",
+    (60, 95),
+    &[exact("sk_live_"), exact("rk_live_"), exact("sk_test_"), exact("rk_test_"), exact("whsec_")],
+    |text, start| Verdict::of(start, stripe(text, start)),
+);
+
+/// A detector of tokens that begin with one of these prefixes, which say enough without a name.
+const fn tokens(
+    name: &'static str,
+    description: &'static str,
+    confidence: (u8, u8),
+    literals: &'static [Literal],
+    verify: fn(&Text<'_>, usize) -> Verdict,
+) -> Detector {
+    Detector {
+        name,
+        description,
+        confidence,
+        rank: 90,
+        shapes: &[],
+        literals,
+        context: Context::NONE,
+        named: None,
+        verify,
+    }
+}
 
 /// The bytes that `class` accepts after the prefix of `skip` bytes, and where they end: at least and at most so many, and no
 /// word goes on behind them.

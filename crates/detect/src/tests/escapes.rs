@@ -4,7 +4,7 @@
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::{everything, scan};
-use crate::{Finding, Syntax};
+use crate::{Finding, LOOKBEHIND, Syntax, context_start};
 
 fn one(text: &str, syntax: Syntax) -> Finding {
     let mut findings = scan(&everything(), text.as_bytes(), syntax);
@@ -88,6 +88,30 @@ fn an_escaped_backslash_escapes_nothing() {
     // Nor has plain text any.
     assert_eq!(scan(&everything(), escaped("4111111111111111").as_bytes(), Syntax::Text), []);
     assert_eq!(scan(&everything(), percent("4111111111111111").as_bytes(), Syntax::Json), []);
+}
+
+#[test]
+fn it_makes_no_difference_how_many_backslashes_are_in_a_row() {
+    let scanner = everything();
+    for count in (0..4).chain(62..68).chain(LOOKBEHIND - 3..LOOKBEHIND + 3).chain(20_000..20_003) {
+        // Of an even number all are escaped, and the next one is not.
+        let text = format!("[\"{}\\u0034111111111111111\"]", "\\".repeat(count));
+        let expected = usize::from(count % 2 == 0);
+        let whole = scan(&scanner, text.as_bytes(), Syntax::Json);
+        assert_eq!(whole.len(), expected, "{count}");
+        // Cut anywhere in the row.
+        for decided in [1, 2, 3, 4, LOOKBEHIND, LOOKBEHIND + 1, LOOKBEHIND + 2, LOOKBEHIND + 3, count] {
+            let decided = decided.min(count);
+            let start = context_start(text.as_bytes(), decided);
+            let mut findings = Vec::new();
+            scanner.scan(&text.as_bytes()[start..], decided - start, true, Syntax::Json, &mut findings);
+            assert_eq!(findings.len(), expected, "{count} {decided}");
+            assert!(
+                findings.iter().all(|finding| finding.range.start + start == count + 2),
+                "{count} {decided}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -79,6 +79,12 @@ fn cards_end_where_they_end() {
         "0.4111111111111111",
         "-12.4111111111111111",
         "4111111111111111.25",
+        "4111111111111111.05",
+        "4111111111111111E1",
+        "4111111111111111E0a",
+        "4111111111111111e",
+        "4111111111111111.0e-",
+        "4111111111111111.0.5",
         "53453520.00000005",
         "41111111.11111111",
         "4111 1111 1111 1112",
@@ -86,6 +92,15 @@ fn cards_end_where_they_end() {
         "1234567812345670",
     ] {
         assert_eq!(found("payment.card", text), [], "{text}");
+    }
+}
+
+/// As JSON has them that was written from floating-point numbers.
+#[test]
+fn cards_may_be_whole_numbers_with_a_fraction_or_an_exponent() {
+    for zeros in [".0", ".00", "E0", "e+00", "E-0", ".0E0", ".", ".000000000000", ".0, 1", ".0.\n"] {
+        let text = format!("4111111111111111{zeros}");
+        assert_eq!(sure("payment.card", &text), Some("4111111111111111"), "{text}");
     }
 }
 

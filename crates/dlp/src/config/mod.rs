@@ -8,15 +8,15 @@ use std::fmt;
 use meshgate_json::Path;
 use meshgate_policy::condition::Condition;
 use meshgate_policy::config::{OneOrMany, Size};
+use meshgate_policy::digest::Digest;
 use meshgate_policy::matching::{Match, Pattern};
 use meshgate_policy::media_type::MediaTypePattern;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
 pub use self::action::{ActionConfig, BlockConfig, MaskConfig};
 pub use self::find::{CustomFind, FindConfig};
-use crate::digest::Digest;
 use crate::place::Place;
 
 /// Data-loss prevention: what must not pass in requests and responses, where it is looked for, and what becomes of it.
@@ -132,7 +132,8 @@ pub struct AllowConfig {
     /// The values with these SHA-256 digests, in hexadecimal, so that they need not stand here: of the value without spaces
     /// and hyphens.
     #[serde(default)]
-    pub sha256: Vec<Digest>,
+    #[schemars(with = "Vec<Digest>")]
+    pub sha256: Vec<ValueDigest>,
 
     /// Values that are one of these regular expressions, from the first byte to the last.
     #[serde(default)]
@@ -272,28 +273,19 @@ impl<'de> Deserialize<'de> for WholePattern {
     }
 }
 
-impl<'de> Deserialize<'de> for Digest {
+/// The digest of a value.
+#[derive(Debug)]
+pub struct ValueDigest(pub Digest);
+
+impl<'de> Deserialize<'de> for ValueDigest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         // What stands here by mistake may be the value itself: only its length is said.
         let found = format!("a string of {} characters", text.chars().count());
         let expected = "the SHA-256 of the value as 64 hexadecimal digits: printf %s \"$VALUE\" | sha256sum";
-        Self::from_hex(&text)
+        Digest::from_hex(&text)
+            .map(Self)
             .ok_or_else(|| de::Error::invalid_value(de::Unexpected::Other(&found), &expected))
-    }
-}
-
-impl JsonSchema for Digest {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Digest".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": "^[0-9A-Fa-f]{64}$"})
     }
 }
 

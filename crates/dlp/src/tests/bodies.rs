@@ -12,6 +12,8 @@ fn cards_are_masked_in_any_chunking() {
         (r#"{"card":"4111111111111111"}"#, r#"{"card":"************1111"}"#),
         (r#"{"card": "4111-1111-1111-1111", "n": 1}"#, r#"{"card": "****-****-****-1111", "n": 1}"#),
         (r#"{"card":4111111111111111}"#, r#"{"card":9999999999991111}"#),
+        (r#"{"card":4111111111111111.0}"#, r#"{"card":9999999999991111.0}"#),
+        (r#"[4111111111111111E0,-4111111111111111.0e+0]"#, r#"[9999999999991111E0,-9999999999991111.0e+0]"#),
         (r#"{"card":"\u0034111111111111111"}"#, r#"{"card":"\u002a***********1111"}"#),
         (r#"["4111111111111111","378282246310005"]"#, r#"["************1111","***********0005"]"#),
         (
@@ -26,6 +28,84 @@ fn cards_are_masked_in_any_chunking() {
         assert_eq!(message.text(), expected);
         assert_eq!(message.head.get("content-length"), Some(expected.len().to_string().as_str()));
     }
+}
+
+/// Whatever stands in front of a value, JSON stays JSON.
+#[test]
+fn it_makes_no_difference_how_many_backslashes_are_in_front() {
+    for action in [json!("mask"), json!("replace"), json!("hash"), json!("drop")] {
+        let mut document = cards("response.body", action);
+        document["hmac_key"] = json!("a key of some length");
+        let worker = worker(&document);
+        for count in [1, 2, 64, 65, 511, 512, 513, 514, 9_000, 9_001] {
+            for value in ["4111111111111111\"", "u0034111111111111111\"", "\", 4111111111111111"] {
+                let text = format!("[\"{}{value}]", "\\".repeat(count));
+                let body = json_response(text.as_str());
+                let cuts: Vec<usize> =
+                    (1..).map(|part| part * 997).take_while(|cut| *cut < text.len()).collect();
+                let through = |chunks: &Chunking| {
+                    let outcome =
+                        worker.begin().run_chunked(&Message::get("/"), &Chunking::WHOLE, &body, chunks);
+                    outcome.answer().text().to_owned()
+                };
+                let got = through(&Chunking::WHOLE);
+                assert!(got == through(&Chunking::at(cuts)), "{count} {value}");
+                let is_json = |text: &str| serde_json::from_str::<Value>(text).is_ok();
+                assert!(!is_json(&text) || is_json(&got), "{count} {value}");
+                // Behind an even number `u0034` is text.
+                let card = !value.starts_with('u') || count % 2 == 1;
+                let plain = serde_json::from_str::<Value>(&got).map(|value| value.to_string());
+                assert!(!card || !plain.is_ok_and(|plain| plain.contains(CARD)), "{count} {value}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_a_number_stays_one_in_events_and_sequences() {
+    let worker = worker(&cards("response.body", json!("mask")));
+    for (kind, body, expected) in [
+        ("text/event-stream", "data: 4111111111111111\n\n", "data: 9999999999999999\n\n"),
+        ("text/event-stream", "data:-4111111111111111 \r\n\r\n", "data:-9999999999999999 \r\n\r\n"),
+        ("text/event-stream", "data: 4111111111111111", "data: 9999999999999999"),
+        ("text/event-stream", "data: 4111111111111111 paid\n\n", "data: **************** paid\n\n"),
+        ("text/event-stream", "data: 4111-1111-1111-1111\n\n", "data: 9999-9999-9999-9999\n\n"),
+        (
+            "text/event-stream",
+            "data: [\ndata: 4111111111111111\ndata: ]\n\n",
+            "data: [\ndata: 9999999999999999\ndata: ]\n\n",
+        ),
+        ("application/json", "card: 4111111111111111!", "card: ****************!"),
+        ("application/json", "[x] 4111111111111111.\n", "[x] ****************.\n"),
+        ("text/event-stream", "data: [x] ada 4111 1111 1111 1111\n", "data: [x] ada **** **** **** ****\n"),
+        (
+            "application/json-seq",
+            "\x1e4111111111111111\n\x1e{\"a\":\n4111111111111111}\n",
+            "\x1e9999999999999999\n\x1e{\"a\":\n9999999999999999}\n",
+        ),
+        (
+            "application/json-seq",
+            "\x1e\"broken\n\x1e[4111111111111111]\n",
+            "\x1e\"broken\n\x1e[9999999999999999]\n",
+        ),
+        (
+            "application/x-ndjson",
+            "4111111111111111\r[\"4111111111111111\"]\r[4111111111111111]",
+            "9999999999999999\r[\"****************\"]\r[9999999999999999]",
+        ),
+    ] {
+        assert_eq!(client_gets(&worker, &response(kind, body)).text(), expected, "{kind} {body:?}");
+    }
+}
+
+#[test]
+fn texts_of_a_sequence_are_documents() {
+    let mut document = cards("response.body", json!("drop"));
+    document["rules"][0]["json"] = json!("/card");
+    let worker = worker(&document);
+    let body = "\x1e{\"card\":\n\"4111111111111111\",\"a\":1}\n\x1e{\"b\":\"4111111111111111\"}\n";
+    let expected = "\x1e{\"a\":1}\n\x1e{\"b\":\"4111111111111111\"}\n";
+    assert_eq!(client_gets(&worker, &response("application/json-seq", body)).text(), expected);
 }
 
 #[test]

@@ -170,14 +170,21 @@ fn rules() {
         json!({"find": {"words": ["b"], "regx": "a"}}),
         ".find: found unknown field \"regx\", expected one of \"regex\", \"words\", \"case_sensitive\", \"name\": did you mean \"regex\"?",
     );
-    rule_refused(
-        json!({"in": "response"}),
-        ".in: found \"response\", expected one of \"request.path\", \"request.query\", \"request.headers\", \"request.cookies\", \"request.body\", \"response.headers\", \"response.cookies\", \"response.body\"",
-    );
-    rule_refused(
-        json!({"in": "response.bdy"}),
-        ".in: found \"response.bdy\", expected one of \"request.path\", \"request.query\", \"request.headers\", \"request.cookies\", \"request.body\", \"response.headers\", \"response.cookies\", \"response.body\": did you mean \"response.body\"?",
-    );
+    for (wrong, meant) in [
+        ("response", "response.body"),
+        ("request", "request.body"),
+        ("body", "request.body"),
+        ("headers", "request.headers"),
+        ("query", "request.query"),
+        ("response.bdy", "response.body"),
+    ] {
+        rule_refused(
+            json!({"in": wrong}),
+            &format!(
+                ".in: found {wrong:?}, expected one of \"request.body\", \"request.headers\", \"request.cookies\", \"request.query\", \"request.path\", \"response.body\", \"response.headers\", \"response.cookies\": did you mean {meant:?}?"
+            ),
+        );
+    }
     rule_refused(
         json!({"do": "hide"}),
         ".do: found \"hide\", expected mask, replace, hash, drop, block or report, or an object with one of mask, replace, block and its options",

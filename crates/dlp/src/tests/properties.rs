@@ -33,6 +33,7 @@ const PIECES: &[&str] = &[
     "\\n",
     "\\\\",
     "\\\"",
+    "\\u0034111111111111111",
     "\u{e9}",
 ];
 
@@ -62,14 +63,26 @@ fn actions() -> impl Strategy<Value = Value> {
 }
 
 fn text() -> impl Strategy<Value = String> {
-    prop::collection::vec(prop::sample::select(PIECES), 0..6).prop_map(|pieces| pieces.concat())
+    let piece = prop_oneof![
+        20 => prop::sample::select(PIECES).prop_map(str::to_owned),
+        1 => (1..400_usize).prop_map(|pairs| "\\\\".repeat(pairs)),
+    ];
+    prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
 }
 
 /// The text of a JSON document: strings as they may be written, and numbers that look like cards.
 fn json_text() -> impl Strategy<Value = String> {
     let string = || text().prop_map(|text| format!("\"{text}\""));
     let number = prop::sample::select(
-        &["4111111111111111", "-378282246310005", "1", "-0.5e3", "536228726", "10.20"][..],
+        &[
+            "4111111111111111",
+            "-378282246310005",
+            "4111111111111111.00E-0",
+            "1",
+            "-0.5e3",
+            "536228726",
+            "10.20",
+        ][..],
     );
     let leaf = prop_oneof![
         4 => string(),
@@ -124,6 +137,30 @@ proptest! {
     }
 
     #[test]
+    fn documents_of_events_and_sequences_stay_json(text in json_text(), action in actions(), cuts in cuts(64)) {
+        let value = serde_json::from_str::<Value>(&text);
+        prop_assume!(value.is_ok());
+        // Line by line, as events are.
+        let text = text.replace('\n', " ");
+        let worker = worker(&document(&action));
+        let is_json = |text: &str| serde_json::from_str::<Value>(text).is_ok();
+        for (kind, before, behind) in [
+            ("text/event-stream", "data: ", "\n\n"),
+            ("application/json-seq", "\u{1e}", "\n"),
+            ("application/x-ndjson", "", "\n"),
+        ] {
+            let body = format!("{before}{text}{behind}").repeat(2);
+            let chunks = Chunking::at(cuts.iter().copied().filter(|cut| *cut < body.len()).collect::<Vec<_>>());
+            let got = String::from_utf8(through(&worker, &response(kind, body), &chunks)).unwrap();
+            let documents: Vec<&str> = match before {
+                "" => got.lines().collect(),
+                _ => got.split(before).skip(1).collect(),
+            };
+            prop_assert!(documents.iter().all(|text| text.trim().is_empty() || is_json(text)), "{} {}", kind, got);
+        }
+    }
+
+    #[test]
     fn a_pattern_across_tokens_leaves_json_valid(
         text in json_text(),
         pattern in prop::sample::select(&["[^ ]{3,20}", ".{5}", "\"[a-z]{1,9}\":.{3}", "[0-9],", "\\],", "1"][..]),
@@ -146,7 +183,7 @@ proptest! {
             let cuts = cuts(text.len());
             (Just(text), cuts)
         }),
-        kind in prop::sample::select(&["application/json", "text/plain", "application/x-www-form-urlencoded", "application/x-ndjson", "text/event-stream"][..]),
+        kind in prop::sample::select(&["application/json", "text/plain", "application/x-www-form-urlencoded", "application/x-ndjson", "application/json-seq", "text/event-stream"][..]),
         action in actions(),
         length in prop::sample::select(&["content-length", "trailer", ""][..]),
     ) {
@@ -160,7 +197,7 @@ proptest! {
         }
         let safe = match length {
             "" => false,
-            "trailer" => !matches!(kind, "application/x-ndjson" | "text/event-stream"),
+            "trailer" => !matches!(kind, "application/x-ndjson" | "application/json-seq" | "text/event-stream"),
             _ => true,
         };
         let whole = through(&worker, &response, &Chunking::WHOLE);

@@ -39,6 +39,18 @@ fn access_logs_read_kinds_places_and_counts() {
 }
 
 #[test]
+fn a_flood_of_findings_does_not_flood_the_log() {
+    let world = World::new();
+    let mut document = document();
+    document["log"] = json!(true);
+    let worker = Worker::<Dlp>::new(&world, document);
+    for _ in 0..105 {
+        run(&worker, &Message::get("/").with("x-card", CARD), &Message::response(200));
+    }
+    assert_eq!(world.metric("meshgate.dlp.unlogged"), 5, "a hundred in a second");
+}
+
+#[test]
 fn without_a_key_there_are_no_digests() {
     let mut document = document();
     document.as_object_mut().unwrap().remove("hmac_key");

@@ -46,7 +46,8 @@ fn json_stays_valid_where_the_bytes_nearby_mislead() {
     for (find, action, body, expected) in [
         (json!("payment.card"), "replace", r#"[{", 4111111111111111":""}]"#, r#"[{", [PAYMENT CARD]":""}]"#),
         (json!("payment.card"), "replace", r#"{":": 4111111111111111}"#, r#"{":": "[PAYMENT CARD]"}"#),
-        (json!("payment.card"), "mask", r#"[", 4111111111111111"]"#, r#"[", 9999999999999999"]"#),
+        (json!("payment.card"), "replace", "[4111111111111111.0]", "[9999999999999999.0]"),
+        (json!("payment.card"), "mask", r#"[", 4111111111111111"]"#, r#"[", ****************"]"#),
         (
             json!({"regex": "[^ ]{3,20}"}),
             "mask",
