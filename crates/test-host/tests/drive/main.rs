@@ -5,6 +5,7 @@ mod chunking;
 mod head;
 mod outcome;
 mod wait;
+mod wait_in_body;
 
 use std::time::Duration;
 
