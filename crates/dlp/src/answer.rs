@@ -2,7 +2,7 @@
 
 use meshgate_policy::exchange::Reply;
 use meshgate_policy::host::Side;
-use meshgate_policy::problem::Problem;
+use meshgate_policy::problem::{Problem, title};
 
 /// Something was found that must not pass.
 pub fn blocked(side: Side, status: Option<u16>) -> Reply {
@@ -64,22 +64,4 @@ pub fn cut(side: Side) -> Reply {
 
 fn problem(status: u16, detail: &str, details: &'static str) -> Reply {
     Problem::new(status, title(status)).detail(detail).reply(details)
-}
-
-/// The reason phrases of RFC 9110 section 15; of RFC 7725 for 451; and for others what it comes to.
-const fn title(status: u16) -> &'static str {
-    match status {
-        400 => "Bad Request",
-        403 => "Forbidden",
-        404 => "Not Found",
-        406 => "Not Acceptable",
-        413 => "Content Too Large",
-        415 => "Unsupported Media Type",
-        422 => "Unprocessable Content",
-        451 => "Unavailable For Legal Reasons",
-        500 => "Internal Server Error",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        _ => "Blocked",
-    }
 }

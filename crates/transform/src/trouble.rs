@@ -9,7 +9,7 @@ use std::fmt;
 
 use meshgate_policy::exchange::Reply;
 use meshgate_policy::host::Side;
-use meshgate_policy::problem::Problem;
+use meshgate_policy::problem::{Problem, title};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -310,25 +310,5 @@ fn word(name: &str) -> Option<Remedy> {
         "pass" => Some(Remedy::Pass),
         "error" => Some(Remedy::Error(None)),
         _ => None,
-    }
-}
-
-/// The reason phrase of a status (RFC 9110 section 15, RFC 6585).
-const fn title(status: u16) -> &'static str {
-    match status {
-        400 => "Bad Request",
-        403 => "Forbidden",
-        404 => "Not Found",
-        406 => "Not Acceptable",
-        409 => "Conflict",
-        413 => "Content Too Large",
-        415 => "Unsupported Media Type",
-        422 => "Unprocessable Content",
-        500 => "Internal Server Error",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        402..500 => "Client Error",
-        _ => "Server Error",
     }
 }
