@@ -6,10 +6,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
 use meshgate_policy::headers::Headers;
-use meshgate_policy::host::{Answer, CalloutError, HostError, Side, Timestamp};
+use meshgate_policy::host::{Answer, CalloutError, HostError, Listener, Side, Timestamp};
 
 use crate::abi::{self, Buffer, HeaderMap};
 
@@ -26,10 +28,11 @@ pub(crate) enum Kind {
 }
 
 /// A callout under way.
-#[derive(Clone, Copy, Debug)]
 pub(crate) struct Pending {
-    /// The context of the exchange that waits.
-    pub(crate) context: u32,
+    /// The contexts of the exchanges that wait.
+    pub(crate) contexts: Vec<u32>,
+    /// What takes the answer before them, and whether or not there are any.
+    pub(crate) listener: Option<Rc<dyn Listener>>,
     pub(crate) deadline: Timestamp,
     pub(crate) max_answer: usize,
 }
@@ -69,7 +72,14 @@ impl Callouts {
 
     /// How many an exchange waits for.
     pub(crate) fn of(&self, context: u32) -> usize {
-        self.pending.borrow().values().filter(|pending| pending.context == context).count()
+        self.pending.borrow().values().filter(|pending| pending.contexts.contains(&context)).count()
+    }
+
+    /// Lets one more exchange wait for what others wait for; `false`: it has been answered.
+    pub(crate) fn join(&self, id: (Kind, u32), context: u32) -> bool {
+        let mut all = self.pending.borrow_mut();
+        let pending = all.get_mut(&id).filter(|pending| pending.listener.is_some());
+        pending.map(|pending| pending.contexts.push(context)).is_some()
     }
 
     /// Keeps a context for the next tick.
@@ -83,7 +93,10 @@ impl Callouts {
         if self.period.get() == 0 {
             return;
         }
-        self.pending.borrow_mut().retain(|_, pending| pending.context != context);
+        self.pending.borrow_mut().retain(|_, pending| {
+            pending.contexts.retain(|waiting| *waiting != context);
+            pending.listener.is_some() || !pending.contexts.is_empty()
+        });
         self.deferred.borrow_mut().retain(|(deferred, _)| *deferred != context);
         self.set_timer();
     }
@@ -136,7 +149,7 @@ fn tick_each(milliseconds: u32) {
 }
 
 /// Reads the answer to an HTTP call.
-pub(crate) fn http_answer(pending: Pending, fields: usize, body: usize) -> Answer {
+pub(crate) fn http_answer(pending: &Pending, fields: usize, body: usize) -> Answer {
     if fields == 0 {
         return Answer::Failed(CalloutError::Reset);
     }
@@ -157,7 +170,7 @@ pub(crate) fn http_answer(pending: Pending, fields: usize, body: usize) -> Answe
 }
 
 /// Reads the message of a gRPC call's answer.
-pub(crate) fn grpc_answer(pending: Pending, size: usize) -> Answer {
+pub(crate) fn grpc_answer(pending: &Pending, size: usize) -> Answer {
     if size > pending.max_answer {
         return Answer::Failed(CalloutError::TooLarge);
     }
@@ -168,7 +181,7 @@ pub(crate) fn grpc_answer(pending: Pending, size: usize) -> Answer {
 }
 
 /// The end of a gRPC call without a message.
-pub(crate) fn grpc_status(pending: Pending, code: u32) -> Answer {
+pub(crate) fn grpc_status(pending: &Pending, code: u32) -> Answer {
     const DEADLINE_EXCEEDED: u32 = 4;
     // What Envoy makes of its own timeout, which it sees as a 504 from the router.
     const UNAVAILABLE: u32 = 14;
@@ -183,4 +196,13 @@ pub(crate) fn grpc_status(pending: Pending, code: u32) -> Answer {
 /// time back: its timeout may come that much early.
 fn is_past(deadline: Timestamp) -> bool {
     Timestamp::from_nanos(abi::now()).after(Duration::from_millis(TICK.into())) >= deadline
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending")
+            .field("contexts", &self.contexts)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
 }

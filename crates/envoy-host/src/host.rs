@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use meshgate_policy::headers::{HeaderName, HeaderValue, Headers};
 use meshgate_policy::host::{
-    CalloutId, GrpcCall, HashFunction, Host, HostError, HttpCall, Map, Metric, Position, Shared, Side,
-    Timestamp, Version,
+    CalloutId, GrpcCall, HashFunction, Host, HostError, HttpCall, Listener, Map, Metric, Position, Shared,
+    Side, Timestamp, Version,
 };
 
 use crate::abi::{self, Buffer, HeaderMap};
@@ -27,15 +27,15 @@ impl EnvoyHost {
         Self { context, position: Position::Configure, callouts }
     }
 
+    /// The host of nothing in particular, for what comes outside of exchanges.
+    pub(crate) fn outside(callouts: Rc<Callouts>) -> Self {
+        Self { context: 0, position: Position::Between, callouts }
+    }
+
     fn sent(&self, kind: Kind, token: u32, deadline: Duration, max_answer: usize) -> CalloutId {
-        self.callouts.insert(
-            (kind, token),
-            Pending {
-                context: self.context,
-                deadline: Timestamp::from_nanos(abi::now()).after(deadline),
-                max_answer,
-            },
-        );
+        let deadline = Timestamp::from_nanos(abi::now()).after(deadline);
+        let pending = Pending { contexts: vec![self.context], listener: None, deadline, max_answer };
+        self.callouts.insert((kind, token), pending);
         CalloutId(token)
     }
 }
@@ -75,7 +75,7 @@ impl Host for EnvoyHost {
     }
 
     fn random(&mut self, out: &mut [u8]) -> Result<(), HostError> {
-        getrandom::fill(out).map_err(|_| HostError::Unsupported)
+        random(out)
     }
 
     fn headers(&mut self, map: Map) -> Result<Headers, HostError> {
@@ -139,6 +139,21 @@ impl Host for EnvoyHost {
         Ok(self.sent(Kind::Http, token, call.deadline, call.max_answer))
     }
 
+    fn fetch(&mut self, call: &HttpCall<'_>, listener: Rc<dyn Listener>) -> Result<CalloutId, HostError> {
+        let timeout = milliseconds(call.deadline);
+        let token = abi::http_call(call.cluster, call.headers.as_wire(), call.body, timeout)?;
+        let deadline = Timestamp::from_nanos(abi::now()).after(call.deadline);
+        let pending =
+            Pending { contexts: Vec::new(), listener: Some(listener), deadline, max_answer: call.max_answer };
+        self.callouts.insert((Kind::Http, token), pending);
+        Ok(CalloutId(token))
+    }
+
+    fn join(&mut self, id: CalloutId) -> Result<(), HostError> {
+        let joined = self.callouts.join((Kind::Http, id.0), self.context);
+        joined.then_some(()).ok_or(HostError::NothingToWaitFor)
+    }
+
     fn grpc_call(&mut self, call: &GrpcCall<'_>) -> Result<CalloutId, HostError> {
         let token = abi::grpc_call(
             &protobuf::grpc_service(call.cluster),
@@ -192,6 +207,10 @@ impl Host for EnvoyHost {
         // `bool result = 1`, left out when false.
         Ok(result.starts_with(&[0x08, 0x01]))
     }
+}
+
+pub(crate) fn random(out: &mut [u8]) -> Result<(), HostError> {
+    getrandom::fill(out).map_err(|_| HostError::Unsupported)
 }
 
 pub(crate) fn shared(key: &str) -> Result<Option<Shared>, HostError> {

@@ -27,8 +27,17 @@ impl Setup for EnvoySetup {
         Timestamp::from_nanos(abi::now())
     }
 
+    /// Envoy hands `vm_config.environment_variables` to WASI.
+    fn environment(&self, name: &str) -> Option<Vec<u8>> {
+        std::env::var_os(name).map(std::ffi::OsString::into_encoded_bytes)
+    }
+
     fn metric(&mut self, kind: MetricKind, name: &str) -> Result<Metric, HostError> {
         abi::define_metric(kind, name).map(Metric)
+    }
+
+    fn random(&mut self, out: &mut [u8]) -> Result<(), HostError> {
+        host::random(out)
     }
 
     fn shared(&mut self, key: &str) -> Result<Option<Shared>, HostError> {

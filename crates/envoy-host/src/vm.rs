@@ -13,7 +13,7 @@ use meshgate_policy::host::{Answer, CalloutError, CalloutId, Side, Timestamp};
 use meshgate_policy::policy::Policy;
 
 use crate::abi::{self, Buffer, Stream};
-use crate::callouts::{self, Callouts, Due, Kind};
+use crate::callouts::{self, Callouts, Due, Kind, Pending};
 use crate::host::EnvoyHost;
 use crate::{logger, setup};
 
@@ -140,7 +140,8 @@ impl<P: Policy> Vm<P> {
     pub fn http_answer(&self, token: u32, fields: usize, body: usize) {
         let id = (Kind::Http, token);
         if let Some(pending) = self.callouts.take(id) {
-            self.answer(pending.context, id, callouts::http_answer(pending, fields, body));
+            let answer = callouts::http_answer(&pending, fields, body);
+            self.answer(pending, id, &answer);
         }
     }
 
@@ -148,7 +149,8 @@ impl<P: Policy> Vm<P> {
     pub fn grpc_answer(&self, token: u32, size: usize) {
         let id = (Kind::Grpc, token);
         if let Some(pending) = self.callouts.take(id) {
-            self.answer(pending.context, id, callouts::grpc_answer(pending, size));
+            let answer = callouts::grpc_answer(&pending, size);
+            self.answer(pending, id, &answer);
         }
     }
 
@@ -156,7 +158,8 @@ impl<P: Policy> Vm<P> {
     pub fn grpc_close(&self, token: u32, status: u32) {
         let id = (Kind::Grpc, token);
         if let Some(pending) = self.callouts.take(id) {
-            self.answer(pending.context, id, callouts::grpc_status(pending, status));
+            let answer = callouts::grpc_status(&pending, status);
+            self.answer(pending, id, &answer);
         }
     }
 
@@ -168,7 +171,7 @@ impl<P: Policy> Vm<P> {
         }
         for id in overdue {
             if let Some(pending) = self.callouts.take(id) {
-                self.answer(pending.context, id, Answer::Failed(CalloutError::TimedOut));
+                self.answer(pending, id, &Answer::Failed(CalloutError::TimedOut));
             }
         }
     }
@@ -196,8 +199,15 @@ impl<P: Policy> Vm<P> {
         }
     }
 
-    fn answer(&self, context: u32, (_, token): (Kind, u32), answer: Answer) {
-        self.reach(context, |running| running.drive.callout(&mut running.host, CalloutId(token), answer));
+    fn answer(&self, pending: Pending, (_, token): (Kind, u32), answer: &Answer) {
+        let id = CalloutId(token);
+        if let Some(listener) = pending.listener {
+            listener.answered(&mut EnvoyHost::outside(Rc::clone(&self.callouts)), id, answer);
+        }
+        for context in pending.contexts {
+            let answer = answer.clone();
+            self.reach(context, |running| running.drive.callout(&mut running.host, id, answer));
+        }
     }
 
     /// Reports something to an exchange from a callback of its root, and does what follows.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::headers::Headers;
-use crate::host::HostError;
+use crate::host::{Host, HostError};
 
 /// Names a callout that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,6 +42,12 @@ pub struct GrpcCall<'a> {
     pub deadline: Duration,
     /// Longer answers count as failed. Bytes.
     pub max_answer: usize,
+}
+
+/// What takes the answer to a [`Host::fetch`]: something that exchanges share, such as a cache.
+pub trait Listener {
+    /// The callout has ended. `host` is nobody's: of messages it knows nothing.
+    fn answered(&self, host: &mut dyn Host, id: CalloutId, answer: &Answer);
 }
 
 /// How a callout ended.

@@ -22,6 +22,17 @@ impl Digest {
         Self(Sha256::digest(value).into())
     }
 
+    /// These bytes are one, such as those of an HMAC-SHA-256 (RFC 2104).
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The first eight bytes as a number, to find it by in a table: it is as good as random already, and who looks one up
+    /// does not choose those that are in the table.
+    pub fn prefix(&self) -> u64 {
+        self.0.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+    }
+
     /// From 64 hexadecimal digits of either case.
     pub fn from_hex(hex: &str) -> Option<Self> {
         let (pairs, []) = hex.as_bytes().as_chunks::<2>() else { return None };

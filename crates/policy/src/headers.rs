@@ -149,7 +149,7 @@ impl<'a> IntoIterator for &'a Headers {
 
 /// The name of a field that a policy writes or removes: a token (RFC 9110 section 5.6.2) in lower case, or one of the
 /// pseudo-headers that may be changed.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HeaderName(Cow<'static, str>);
 
 impl HeaderName {

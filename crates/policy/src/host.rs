@@ -5,9 +5,10 @@
 //! either ignores or traps what comes in the wrong phase.
 
 use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
-pub use crate::callout::{Answer, CalloutError, CalloutId, GrpcCall, HttpCall};
+pub use crate::callout::{Answer, CalloutError, CalloutId, GrpcCall, HttpCall, Listener};
 use crate::headers::{HeaderName, HeaderValue, Headers};
 
 /// The two directions of an exchange.
@@ -330,6 +331,19 @@ pub trait Host {
     /// No such cluster, a pseudo-header is missing, or it could not be sent: no answer will come.
     fn http_call(&mut self, call: &HttpCall<'_>) -> Result<CalloutId, HostError>;
 
+    /// Sends an HTTP request for all exchanges of this worker. The answer comes to `listener`, even if this exchange is over
+    /// by then, and after that to the exchanges that wait for it: see [`Host::join`].
+    ///
+    /// # Errors
+    /// As [`Host::http_call`].
+    fn fetch(&mut self, call: &HttpCall<'_>, listener: Rc<dyn Listener>) -> Result<CalloutId, HostError>;
+
+    /// Waits for a [`Host::fetch`] of this worker: its answer comes to this exchange too, as that of a callout of its own.
+    ///
+    /// # Errors
+    /// [`HostError::NothingToWaitFor`] if it has been answered.
+    fn join(&mut self, id: CalloutId) -> Result<(), HostError>;
+
     /// Sends a unary gRPC call; the answer comes to [`Exchange::callout`](crate::exchange::Exchange::callout).
     ///
     /// # Errors
@@ -367,11 +381,21 @@ pub trait Setup {
     /// The time now.
     fn now(&mut self) -> Timestamp;
 
+    /// An environment variable of the VM, in bytes: a secret that the configuration refers to and does not hold. `None` if
+    /// there is none of this name.
+    fn environment(&self, name: &str) -> Option<Vec<u8>>;
+
     /// Defines a metric. Metrics are never freed and have no labels: names come from the code, never from a client.
     ///
     /// # Errors
     /// The proxy refused.
     fn metric(&mut self, kind: MetricKind, name: &str) -> Result<Metric, HostError>;
+
+    /// Fills `out` with random bytes from a cryptographic generator.
+    ///
+    /// # Errors
+    /// The proxy has none.
+    fn random(&mut self, out: &mut [u8]) -> Result<(), HostError>;
 
     /// A value that all workers share.
     ///

@@ -1,11 +1,12 @@
 //! Memory as the host of one exchange.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use meshgate_policy::headers::{HeaderName, HeaderValue, Headers};
 use meshgate_policy::host::{
-    CalloutId, GrpcCall, HashFunction, Host, HostError, HttpCall, Map, Metric, Position, Shared, Side,
-    Timestamp, Version,
+    CalloutId, GrpcCall, HashFunction, Host, HostError, HttpCall, Listener, Map, Metric, Position, Shared,
+    Side, Timestamp, Version,
 };
 
 use crate::callouts::{Pending, SentGrpc, SentHttp};
@@ -26,6 +27,8 @@ pub(crate) struct Memory {
     pub(crate) filter_state: BTreeMap<String, Vec<u8>>,
     position: Position,
     pending: Vec<Pending>,
+    /// The fetches of the world that it waits for.
+    joined: Vec<CalloutId>,
 }
 
 /// What the proxy holds of a message.
@@ -78,6 +81,7 @@ impl Memory {
             filter_state: BTreeMap::new(),
             position: Position::Configure,
             pending: Vec::new(),
+            joined: Vec::new(),
         }
     }
 
@@ -88,14 +92,27 @@ impl Memory {
         }
     }
 
+    /// The host of nothing in particular, for what comes outside of exchanges.
+    pub(crate) fn outside(world: World) -> Self {
+        Self { position: Position::Between, ..Self::new(world) }
+    }
+
     /// When the next callout ends.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
-        self.pending.iter().map(|pending| pending.due).min()
+        let joined = self.joined.iter().filter_map(|id| Some(self.world.fetch(*id)?.due));
+        self.pending.iter().map(|pending| pending.due).chain(joined).min()
     }
 
     /// Takes the callout that has ended first, if one has.
     pub(crate) fn take_ended(&mut self) -> Option<Pending> {
         let now = self.world.now();
+        self.world.deliver_fetches();
+        for id in std::mem::take(&mut self.joined) {
+            match self.world.fetch(id) {
+                Some(fetch) if fetch.due <= now => self.pending.push(fetch),
+                _ => self.joined.push(id),
+            }
+        }
         let ended = self.pending.iter().enumerate().filter(|(_, pending)| pending.due <= now);
         let (place, _) = ended.min_by_key(|(_, pending)| (pending.due, pending.id))?;
         Some(self.pending.remove(place))
@@ -120,6 +137,21 @@ impl Memory {
             section if log => Ok(section.fields().cloned().unwrap_or_default()),
             Section::Passed(_) | Section::Missing => Err(HostError::WrongPhase),
         }
+    }
+
+    /// Sends a call: when and how it ends.
+    fn send_http(&self, call: &HttpCall<'_>) -> Result<Pending, HostError> {
+        let now = self.world.now();
+        let sent = SentHttp::new(call, now);
+        let script = self.world.state().http.script(call.cluster).ok_or(BAD_ARGUMENT)?;
+        if !sent.has_pseudo_headers() {
+            return Err(BAD_ARGUMENT);
+        }
+        let planned = script.borrow_mut()(&sent);
+        let id = self.world.next_callout();
+        let pending = Pending::new(planned, id, now, call.deadline, call.max_answer)?;
+        self.world.state().http.sent.push(sent);
+        Ok(pending)
     }
 
     fn writable(&mut self, map: Map) -> Result<&mut Fields, HostError> {
@@ -233,17 +265,28 @@ impl Host for Memory {
     fn http_call(&mut self, call: &HttpCall<'_>) -> Result<CalloutId, HostError> {
         self.world.note(format_args!("http_call {}", call.cluster));
         self.world.attempt(Operation::Call)?;
-        let now = self.world.now();
-        let sent = SentHttp::new(call, now);
-        let script = self.world.state().http.script(call.cluster).ok_or(BAD_ARGUMENT)?;
-        if !sent.has_pseudo_headers() {
-            return Err(BAD_ARGUMENT);
-        }
-        let planned = script.borrow_mut()(&sent);
-        let id = self.world.next_callout();
-        self.pending.push(Pending::new(planned, id, now, call.deadline, call.max_answer)?);
-        self.world.state().http.sent.push(sent);
+        let pending = self.send_http(call)?;
+        let id = pending.id;
+        self.pending.push(pending);
         Ok(id)
+    }
+
+    fn fetch(&mut self, call: &HttpCall<'_>, listener: Rc<dyn Listener>) -> Result<CalloutId, HostError> {
+        self.world.note(format_args!("fetch {}", call.cluster));
+        self.world.attempt(Operation::Call)?;
+        let pending = self.send_http(call)?;
+        let id = pending.id;
+        self.world.state().fetches.push((pending, Some(listener)));
+        Ok(id)
+    }
+
+    fn join(&mut self, id: CalloutId) -> Result<(), HostError> {
+        self.world.note("join");
+        if !self.world.is_fetching(id) {
+            return Err(HostError::NothingToWaitFor);
+        }
+        self.joined.push(id);
+        Ok(())
     }
 
     fn grpc_call(&mut self, call: &GrpcCall<'_>) -> Result<CalloutId, HostError> {
@@ -260,7 +303,7 @@ impl Host for Memory {
     }
 
     fn callouts(&self) -> usize {
-        self.pending.len()
+        self.pending.len() + self.joined.len()
     }
 
     fn add(&mut self, metric: Metric, by: i64) {

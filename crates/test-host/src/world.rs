@@ -7,10 +7,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use meshgate_policy::exchange::Exchange;
-use meshgate_policy::host::{CalloutId, HostError, Metric, MetricKind, Setup, Shared, Timestamp, Version};
+use meshgate_policy::host::{
+    CalloutId, HostError, Listener, Metric, MetricKind, Setup, Shared, Timestamp, Version,
+};
 use meshgate_policy::policy::Phases;
 
-use crate::callouts::{Cluster, Planned, SentGrpc, SentHttp};
+use crate::callouts::{Cluster, Pending, Planned, SentGrpc, SentHttp};
 use crate::host::Memory;
 use crate::random::Random;
 use crate::run::Conversation;
@@ -33,7 +35,10 @@ pub(crate) struct State {
     pub(crate) headers_stop_iteration: bool,
     pub(crate) buffer_limit: usize,
     callouts: u32,
+    /// Those of no exchange in particular, and who takes the answers that have not come yet.
+    pub(crate) fetches: Vec<(Pending, Option<Rc<dyn Listener>>)>,
     properties: BTreeMap<Vec<String>, Vec<u8>>,
+    environment: BTreeMap<String, Vec<u8>>,
     shared: BTreeMap<String, Shared>,
     /// Of the last write, over all keys.
     version: u32,
@@ -100,7 +105,9 @@ impl World {
             headers_stop_iteration: false,
             buffer_limit: 1 << 20,
             callouts: 0,
+            fetches: Vec::new(),
             properties: BTreeMap::new(),
+            environment: BTreeMap::new(),
             shared: BTreeMap::new(),
             version: 0,
             before_writes: VecDeque::new(),
@@ -139,16 +146,42 @@ impl World {
     }
 
     /// Moves the clock. A conversation gets the answers that are due with its next part; see
-    /// [`Conversation::advance`].
+    /// [`Conversation::advance`]. What was fetched for no exchange in particular comes now.
     pub fn advance(&self, by: Duration) {
-        let mut state = self.state();
-        state.now = state.now.after(by);
+        self.advance_to(self.now().after(by));
     }
 
     /// Moves the clock to a time, never back.
     pub fn advance_to(&self, time: Timestamp) {
-        let mut state = self.state();
-        state.now = state.now.max(time);
+        {
+            let mut state = self.state();
+            state.now = state.now.max(time);
+        }
+        self.deliver_fetches();
+    }
+
+    /// Brings the answers that are due to those who listen for them.
+    pub(crate) fn deliver_fetches(&self) {
+        loop {
+            let next = {
+                let mut state = self.state();
+                let now = state.now;
+                let due = state.fetches.iter_mut().filter(|(fetch, _)| fetch.due <= now);
+                let next = due.min_by_key(|(fetch, listener)| (listener.is_none(), fetch.due, fetch.id));
+                next.and_then(|(fetch, listener)| Some((listener.take()?, fetch.clone())))
+            };
+            let Some((listener, fetch)) = next else { return };
+            listener.answered(&mut Memory::outside(self.clone()), fetch.id, &fetch.answer);
+        }
+    }
+
+    /// Whether somebody still listens for the answer.
+    pub(crate) fn is_fetching(&self, id: CalloutId) -> bool {
+        self.state().fetches.iter().any(|(fetch, listener)| fetch.id == id && listener.is_some())
+    }
+
+    pub(crate) fn fetch(&self, id: CalloutId) -> Option<Pending> {
+        self.state().fetches.iter().map(|(fetch, _)| fetch).find(|fetch| fetch.id == id).cloned()
     }
 
     /// Begins other random numbers.
@@ -176,6 +209,11 @@ impl World {
     pub(crate) fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
         let path: Vec<String> = path.iter().map(|&part| part.to_owned()).collect();
         self.state().properties.get(&path).cloned()
+    }
+
+    /// Sets an environment variable of the VMs that are made from now on.
+    pub fn set_environment(&self, name: &str, value: impl Into<Vec<u8>>) {
+        self.state().environment.insert(name.to_owned(), value.into());
     }
 
     /// The names of all shared values.
@@ -345,6 +383,10 @@ impl Setup for World {
         Self::now(self)
     }
 
+    fn environment(&self, name: &str) -> Option<Vec<u8>> {
+        self.state().environment.get(name).cloned()
+    }
+
     /// The same metric for the same name, so that workers share it.
     fn metric(&mut self, kind: MetricKind, name: &str) -> Result<Metric, HostError> {
         self.attempt(Operation::DefineMetric)?;
@@ -356,6 +398,12 @@ impl Setup for World {
             state.metrics.len() - 1
         });
         Ok(Metric(place as u32))
+    }
+
+    fn random(&mut self, out: &mut [u8]) -> Result<(), HostError> {
+        self.attempt(Operation::Random)?;
+        self.state().random.fill(out);
+        Ok(())
     }
 
     fn shared(&mut self, key: &str) -> Result<Option<Shared>, HostError> {

@@ -7,11 +7,14 @@ use meshgate_policy::config::ConfigError;
 use meshgate_policy::exchange::{Exchange, Next, Reply};
 use meshgate_policy::headers::{HeaderName, Headers};
 use meshgate_policy::host::{
-    Answer, GrpcCall, HashFunction, Host, HostError, HttpCall, Metric, MetricKind, Setup, Side, Version,
+    Answer, CalloutId, GrpcCall, HashFunction, Host, HostError, HttpCall, Listener, Map, Metric, MetricKind,
+    Setup, Side, Version,
 };
 use meshgate_policy::metrics::{Counted, Counters};
 use meshgate_policy::policy::{Phases, Policy};
-use meshgate_test_host::{Event, Message, Operation, Planned, Scripted, Worker, World, http_answer};
+use meshgate_test_host::{
+    Chunking, Event, Message, Operation, Planned, Scripted, Worker, World, http_answer,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -354,4 +357,75 @@ fn what_policies_ask_is_remembered() {
     assert_eq!(run(), ["shared limit/test", "set_shared limit/test", "add"]);
     assert_eq!(run(), ["shared limit/test"]);
     assert_eq!(world.take_calls(), [""; 0]);
+}
+
+/// Keeps the answers that it heard.
+#[derive(Default)]
+struct Heard(std::cell::RefCell<Vec<Answer>>);
+
+impl Listener for Heard {
+    fn answered(&self, host: &mut dyn Host, _: CalloutId, answer: &Answer) {
+        assert_eq!(host.headers(Map::RequestHeaders), Err(HostError::WrongPhase));
+        self.0.borrow_mut().push(answer.clone());
+    }
+}
+
+#[test]
+fn a_fetch_is_answered_for_all_that_wait_and_for_nobody() {
+    let world = World::new();
+    let answer = http_answer(200, &[], "keys");
+    let planned = Planned::After(Duration::from_millis(20), answer.clone());
+    world.on_http("idp", move |_| planned.clone());
+    let heard = Rc::new(Heard::default());
+    let id = Rc::new(std::cell::Cell::new(None));
+
+    // The first one asks and does not wait; the others wait for what it asked.
+    let asks = |waits: bool| {
+        let (heard, id, expected) = (Rc::clone(&heard), Rc::clone(&id), answer.clone());
+        Scripted::new(move |host, event| match event {
+            Event::Head { side: Side::Request, .. } if waits => {
+                host.join(id.get().unwrap())?;
+                assert_eq!(host.callouts(), 1);
+                Ok(Next::Wait)
+            }
+            Event::Head { side: Side::Request, .. } => {
+                let headers = Headers::from_pairs([(":method", "GET"), (":path", "/"), (":authority", "a")]);
+                let deadline = Duration::from_secs(1);
+                let call =
+                    HttpCall { cluster: "idp", headers: &headers, body: b"", deadline, max_answer: 10 };
+                id.set(Some(host.fetch(&call, Rc::clone(&heard) as _)?));
+                assert_eq!(host.callouts(), 0);
+                Ok(Next::Continue)
+            }
+            Event::Callout(found, answer) => {
+                assert_eq!((Some(*found), answer), (id.get(), &expected));
+                assert_eq!(heard.0.borrow().len(), 1, "the listener comes first");
+                Ok(Next::Continue)
+            }
+            _ => Ok(Next::Continue),
+        })
+    };
+    let (request, response) = (Message::get("/"), Message::response(200));
+    world.begin(asks(false)).run(&request, &response).forwarded();
+    assert!(heard.0.borrow().is_empty());
+    let mut waiting = [world.begin(asks(true)), world.begin(asks(true))];
+    for conversation in &mut waiting {
+        conversation.send(Side::Request, &request, &Chunking::WHOLE);
+        assert_eq!(conversation.upstream(), None);
+    }
+    world.advance(Duration::from_millis(20));
+    assert_eq!(*heard.0.borrow(), std::slice::from_ref(&answer));
+    for conversation in &mut waiting {
+        conversation.settle();
+        assert!(conversation.upstream().is_some());
+    }
+    // Too late.
+    let late = Scripted::new(move |host, event| {
+        if let Event::Head { side: Side::Request, .. } = event {
+            assert_eq!(host.join(id.get().unwrap()), Err(HostError::NothingToWaitFor));
+        }
+        Ok(Next::Continue)
+    });
+    world.begin(late).run(&request, &response).forwarded();
+    assert_eq!(world.http_calls().len(), 1);
 }

@@ -173,11 +173,7 @@ impl Match {
 
     /// The parts that are about the request alone.
     fn request_holds(&self, request: &RequestHead<'_>) -> bool {
-        holds(self.method.as_ref(), |method| *method.0 == *request.method)
-            && holds(self.host.as_ref(), |host| {
-                host.matches(request.authority, || request.headers.first(":scheme"))
-            })
-            && self.path_holds(request)
+        self.target_holds(request)
             && self.query.as_ref().is_none_or(|query| {
                 query.hold(|name: &[u8], test| {
                     query::values(request.query.unwrap_or_default(), name).any(|value| test(&value))
@@ -190,6 +186,15 @@ impl Match {
             && self.cookie.as_ref().is_none_or(|cookie| {
                 cookie.hold(|name: &[u8], test| cookie::values(request.headers, name).any(test))
             })
+    }
+
+    /// The parts of which a request has one value each.
+    fn target_holds(&self, request: &RequestHead<'_>) -> bool {
+        holds(self.method.as_ref(), |method| *method.0 == *request.method)
+            && holds(self.host.as_ref(), |host| {
+                host.matches(request.authority, || request.headers.first(":scheme"))
+            })
+            && self.path_holds(request)
     }
 
     /// The values of the names in the path template that the request satisfies: of the first, if there are several.
@@ -249,6 +254,12 @@ impl Match {
                 .iter()
                 .flat_map(Named::names)
                 .any(|name| several(cookie::values(request.headers, name.as_bytes()).count()))
+    }
+
+    /// Whether a request is one of these or not depending on which of several values the upstream takes: see
+    /// [`Match::sees_several`].
+    pub fn is_unclear(&self, request: &RequestHead<'_>) -> bool {
+        self.target_holds(request) && self.sees_several(request)
     }
 
     fn path_holds(&self, request: &RequestHead<'_>) -> bool {
