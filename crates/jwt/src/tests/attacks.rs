@@ -1,0 +1,466 @@
+//! Tokens that nobody should take.
+
+#![allow(clippy::arithmetic_side_effects, reason = "test code")]
+
+use meshgate_test_tokens::{Signer, decode, encode, jwks};
+use serde_json::{Value, json};
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+use crate::{
+    Algorithm, ClaimProblem, Hash, JsonProblem, KeySet, KeySetProblem, MAX_KEY_SET, MAX_KEYS, MAX_TOKEN,
+    Malformed, Rules, Take, Unverified,
+};
+
+const ALL: [&str; 13] = [
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256",
+    "HS384", "HS512",
+];
+
+/// How a token fares.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    Good,
+    Malformed(Malformed),
+    NoKey,
+    WrongSignature,
+    Claims(ClaimProblem),
+}
+
+const NOW: u64 = 1_767_225_600;
+
+fn claims() -> Value {
+    json!({"iss": "idp", "aud": "api", "sub": "alice", "exp": NOW + 60})
+}
+
+fn public(set: &Value) -> KeySet {
+    KeySet::parse(set.to_string().as_bytes(), Take::default()).unwrap()
+}
+
+fn with_secrets(set: &Value) -> KeySet {
+    KeySet::parse(set.to_string().as_bytes(), Take { secrets: true, algorithms: None }).unwrap()
+}
+
+fn fate(keys: &KeySet, token: impl AsRef<[u8]>) -> Fate {
+    let rules = Rules { issuer: Some("idp".into()), audiences: vec!["api".into()], ..Rules::default() };
+    let token = match Unverified::parse(token.as_ref()) {
+        Ok(token) => token,
+        Err(problem) => return Fate::Malformed(problem),
+    };
+    let mut candidates = keys.candidates(&token).peekable();
+    if candidates.peek().is_none() {
+        return Fate::NoKey;
+    }
+    if !candidates.any(|key| key.verify(&token)) {
+        return Fate::WrongSignature;
+    }
+    match rules.check(&token.claims, NOW) {
+        Ok(_) => Fate::Good,
+        Err(problem) => Fate::Claims(problem),
+    }
+}
+
+#[test]
+fn every_algorithm_is_good_for_its_own_key_alone() {
+    let signers = ALL.map(Signer::new);
+    let keys = with_secrets(&jwks(&signers));
+    assert_eq!(keys.len(), ALL.len());
+    for signer in &signers {
+        assert_eq!(fate(&keys, signer.sign(&claims())), Fate::Good, "{signer:?}");
+    }
+    for signer in &signers {
+        for (other, name) in signers.iter().zip(ALL) {
+            let own = signer.jwk()["alg"] == name;
+            // The key's own id, with an algorithm that is not its.
+            let header = json!({"alg": name, "kid": signer.jwk()["kid"]});
+            let token = other.sign_with(header.to_string(), claims().to_string());
+            assert_eq!(fate(&keys, &token), if own { Fate::Good } else { Fate::NoKey }, "{signer:?} {name}");
+        }
+    }
+}
+
+/// Header and claims, as they stand in a token.
+fn token_parts(token: &str) -> (String, String) {
+    let mut parts = token.split('.').map(str::to_owned);
+    (parts.next().unwrap(), parts.next().unwrap())
+}
+
+/// The best known one: the public key, which everybody has, as the secret of an HMAC.
+#[test]
+fn a_public_key_is_no_secret() {
+    let issuer = Signer::new("RS256");
+    let keys = public(&jwks([&issuer]));
+    let modulus = issuer.jwk()["n"].as_str().unwrap().to_owned();
+    let secrets = [decode(&modulus), modulus.into_bytes(), issuer.jwk().to_string().into_bytes()];
+    for secret in secrets {
+        for (kid, algorithm) in [(Some("rs256"), "HS256"), (None, "HS256"), (Some("rs256"), "HS512")] {
+            let token = Signer::hmac(algorithm, &secret).key_id(kid).sign(&claims());
+            assert_eq!(fate(&keys, token), Fate::NoKey, "{algorithm}");
+            // Nor under the name of the algorithm that the key is for.
+            let (_, claims) = token_parts(&Signer::hmac(algorithm, &secret).sign(&claims()));
+            let input = format!("{}.{claims}", encode(r#"{"alg":"RS256","kid":"rs256"}"#));
+            let signature = Signer::hmac(algorithm, &secret).signature(input.as_bytes());
+            assert_eq!(fate(&keys, format!("{input}.{}", encode(signature))), Fate::WrongSignature);
+        }
+    }
+    // Nor is a secret that stands in a set for everybody.
+    let open = json!({"keys": [Signer::new("HS256").jwk()]}).to_string();
+    assert_eq!(KeySet::parse(open.as_bytes(), Take::default()).unwrap_err(), KeySetProblem::NoneUsable);
+}
+
+#[test]
+fn no_spelling_of_none_is_an_algorithm() {
+    let keys = public(&jwks([&Signer::new("RS256")]));
+    for name in [
+        json!("none"),
+        json!("None"),
+        json!("NONE"),
+        json!("nOnE"),
+        json!("none "),
+        json!(""),
+        json!(null),
+        json!(0),
+    ] {
+        for signature in ["", "AA", "bm9uZQ"] {
+            let header = json!({"alg": name, "kid": "rs256"}).to_string();
+            let token = format!("{}.{}.{signature}", encode(header), encode(claims().to_string()));
+            assert_eq!(fate(&keys, token), Fate::Malformed(Malformed::Algorithm), "{name}");
+        }
+    }
+    let token = format!("{}.{}.", encode(r#"{"kid":"rs256"}"#), encode(claims().to_string()));
+    assert_eq!(fate(&keys, token), Fate::Malformed(Malformed::Algorithm));
+    // An algorithm that is one, and no signature.
+    for name in ["RS256", "ES256", "EdDSA"] {
+        let signer = Signer::new(name);
+        let token = signer.sign(&claims());
+        let (input, _) = token.rsplit_once('.').unwrap();
+        assert_eq!(fate(&public(&jwks([&signer])), format!("{input}.")), Fate::WrongSignature, "{name}");
+    }
+}
+
+#[test]
+fn a_token_does_not_choose_its_key() {
+    let issuer = Signer::new("ES256");
+    let thief = Signer::ed25519(9);
+    let keys = public(&jwks([&issuer, &Signer::new("EdDSA")]));
+    for (name, value) in [
+        ("jwk", thief.jwk()),
+        ("jku", json!("https://evil.example/jwks")),
+        ("x5u", json!("https://evil.example/cert")),
+        ("x5c", json!(["MIIB"])),
+        ("crit", json!(["exp"])),
+        ("crit", json!([])),
+        ("b64", json!(false)),
+        ("b64", json!(true)),
+        ("zip", json!("DEF")),
+        ("enc", json!("A128GCM")),
+    ] {
+        let mut header = json!({"alg": "ES256", "kid": "es256"});
+        header[name] = value;
+        let token = issuer.sign_with(header.to_string(), claims().to_string());
+        assert_eq!(fate(&keys, token), Fate::Malformed(Malformed::HeaderParameter(name)));
+    }
+    // Signed by a key of its own, under the name of one of ours.
+    let header = json!({"alg": "EdDSA", "kid": "eddsa"}).to_string();
+    assert_eq!(fate(&keys, thief.sign_with(header, claims().to_string())), Fate::WrongSignature);
+}
+
+#[test]
+fn a_key_id_is_a_name_and_nothing_else() {
+    let issuer = Signer::new("EdDSA");
+    let two = [issuer.jwk(), Signer::ed25519(1).jwk()];
+    let keys = public(&json!({"keys": two}));
+    let signed =
+        |kid: Value| issuer.sign_with(json!({"alg": "EdDSA", "kid": kid}).to_string(), claims().to_string());
+    assert_eq!(fate(&keys, signed(json!("eddsa"))), Fate::Good);
+    for kid in [
+        "EDDSA",
+        "eddsa ",
+        "",
+        "../../dev/null",
+        "/dev/null",
+        "' UNION SELECT 'x",
+        "eddsa\u{0}",
+        "*",
+        "0",
+        "%65ddsa",
+        "http://evil.example/key",
+        "$(id)",
+        "{{7*7}}",
+    ] {
+        assert_eq!(fate(&keys, signed(json!(kid))), Fate::NoKey, "{kid}");
+    }
+    assert_eq!(fate(&keys, signed(json!("k".repeat(256)))), Fate::NoKey);
+    for kid in [json!("k".repeat(257)), json!(null), json!(1), json!(["eddsa"]), json!({"eddsa": 1})] {
+        assert_eq!(fate(&keys, signed(kid.clone())), Fate::Malformed(Malformed::HeaderValue), "{kid}");
+    }
+    // Without one, only where there is no choice.
+    let bare = issuer.sign_with(r#"{"alg":"EdDSA"}"#, claims().to_string());
+    assert_eq!(fate(&keys, &bare), Fate::NoKey);
+    assert_eq!(fate(&public(&json!({"keys": [issuer.jwk()]})), &bare), Fate::Good);
+}
+
+#[test]
+fn claims_are_checked_even_if_the_signature_is_good() {
+    use ClaimProblem::*;
+    let issuer = Signer::new("ES256");
+    let keys = public(&jwks([&issuer]));
+    for (name, value, problem) in [
+        ("exp", json!(NOW), Expired),
+        ("exp", json!(NOW - 1_000_000), Expired),
+        ("exp", json!(null), Time),
+        ("exp", json!("9999999999"), Time),
+        ("nbf", json!(NOW + 1), NotYetValid),
+        ("iat", json!(NOW + 1), NotYetValid),
+        ("aud", json!("other-api"), Audience),
+        ("aud", json!(["other-api"]), Audience),
+        ("iss", json!("idp.evil.example"), Issuer),
+        ("iss", json!("IDP"), Issuer),
+    ] {
+        let mut all = claims();
+        all[name] = value;
+        assert_eq!(fate(&keys, issuer.sign(&all)), Fate::Claims(problem), "{name}");
+    }
+}
+
+#[test]
+fn what_is_too_large_or_too_deep_is_not_read() {
+    let issuer = Signer::new("HS256");
+    let keys = with_secrets(&jwks([&issuer]));
+    let mut large = claims();
+    large["x"] = "x".repeat(MAX_TOKEN).into();
+    assert_eq!(fate(&keys, issuer.sign(&large)), Fate::Malformed(Malformed::TooLong));
+
+    let nested = |depth: usize| format!("{{\"x\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+    let header = r#"{"alg":"HS256"}"#;
+    for depth in [10, 5_000] {
+        let token = issuer.sign_with(header, nested(depth));
+        assert_eq!(fate(&keys, token), Fate::Malformed(Malformed::Claims(JsonProblem::TooDeep)));
+    }
+    let token = issuer.sign_with(header, nested(9));
+    assert_eq!(fate(&keys, token), Fate::Claims(ClaimProblem::NoExpiry));
+    let token =
+        issuer.sign_with(format!("{{\"alg\":\"HS256\",\"x\":{}0{}}}", "[".repeat(3), "]".repeat(3)), "{}");
+    assert_eq!(fate(&keys, token), Fate::Malformed(Malformed::Header(JsonProblem::TooDeep)));
+}
+
+#[test]
+fn a_name_is_there_once() {
+    let issuer = Signer::new("EdDSA");
+    let keys = public(&jwks([&issuer]));
+    let header = json!({"alg": "EdDSA", "kid": "eddsa"}).to_string();
+    for claims in [
+        format!(r#"{{"iss":"evil","iss":"idp","aud":"api","exp":{}}}"#, NOW + 60),
+        format!(r#"{{"exp":1,"iss":"idp","aud":"api","\u0065xp":{}}}"#, NOW + 60),
+    ] {
+        let token = issuer.sign_with(&header, claims);
+        assert_eq!(fate(&keys, token), Fate::Malformed(Malformed::Claims(JsonProblem::Repeated)));
+    }
+    for header in
+        [r#"{"alg":"none","alg":"EdDSA","kid":"eddsa"}"#, r#"{"kid":"x","alg":"EdDSA","kid":"eddsa"}"#]
+    {
+        let token = issuer.sign_with(header, claims().to_string());
+        assert_eq!(fate(&keys, token), Fate::Malformed(Malformed::Header(JsonProblem::Repeated)));
+    }
+}
+
+/// Two texts for one token are two entries of a cache, or two readings of one.
+#[test]
+fn a_token_has_one_form() {
+    let issuer = Signer::new("ES256");
+    let keys = public(&jwks([&issuer]));
+    let token = issuer.sign(&claims());
+    assert_eq!(fate(&keys, &token), Fate::Good);
+    let [header, payload, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("{token}") };
+
+    for (changed, problem) in [
+        (format!("{token}="), Malformed::Base64),
+        (format!("{token}=="), Malformed::Base64),
+        (format!("{header}.{payload}.{signature}\n"), Malformed::Base64),
+        (format!(" {token}"), Malformed::Base64),
+        (format!("{header}.{payload} .{signature}"), Malformed::Base64),
+        (format!("{header}.{payload}.{}", signature.replace(['-', '_'], "+")), Malformed::Base64),
+        (format!("{header}=.{payload}.{signature}"), Malformed::Base64),
+        (format!("{token}\0"), Malformed::Base64),
+        (format!("{token}."), Malformed::Parts),
+        (format!("{token}.{signature}"), Malformed::Parts),
+        (format!("{header}.{payload}"), Malformed::Parts),
+        (String::new(), Malformed::Parts),
+        ("..".to_owned(), Malformed::Header(JsonProblem::Syntax)),
+        (format!("..{signature}"), Malformed::Header(JsonProblem::Syntax)),
+        (format!("{header}..{signature}"), Malformed::Claims(JsonProblem::Syntax)),
+        (format!("{}.{payload}.{signature}", encode("[]")), Malformed::Header(JsonProblem::NotAnObject)),
+        (
+            format!("{}.{payload}.{signature}", encode("{\"alg\":\"ES256\"}x")),
+            Malformed::Header(JsonProblem::Syntax),
+        ),
+    ] {
+        assert_eq!(fate(&keys, &changed), Fate::Malformed(problem), "{changed}");
+    }
+
+    // The bits of the last character that stand for nothing.
+    let mut stray = token.clone().into_bytes();
+    *stray.last_mut().unwrap() += 1;
+    assert_eq!(fate(&keys, stray), Fate::Malformed(Malformed::Base64));
+    // One byte more or less.
+    for bytes in [[decode(signature), vec![0]].concat(), decode(signature)[1..].to_vec()] {
+        assert_eq!(fate(&keys, format!("{header}.{payload}.{}", encode(bytes))), Fate::WrongSignature);
+    }
+}
+
+/// DER (which hosts take) is not the form of tokens, and `s` can be turned into its opposite.
+#[test]
+fn an_ecdsa_signature_is_two_numbers() {
+    for name in ["ES256", "ES384", "ES512"] {
+        let issuer = Signer::new(name);
+        let keys = public(&jwks([&issuer]));
+        let token = issuer.sign(&claims());
+        let parsed = Unverified::parse(token.as_bytes()).unwrap();
+        let der = keys.candidates(&parsed).next().unwrap().host_check(&parsed).unwrap().signature;
+        let (input, _) = token.rsplit_once('.').unwrap();
+        let length = parsed.signature.len();
+        let zeros = vec![0; length];
+        let half = parsed.signature[..length / 2].to_vec();
+        for signature in [der, zeros, vec![0xff; length], half.clone(), [half, vec![0; length / 2]].concat()]
+        {
+            let token = format!("{input}.{}", encode(signature));
+            assert_eq!(fate(&keys, &token), Fate::WrongSignature, "{name}");
+            let parsed = Unverified::parse(token.as_bytes()).unwrap();
+            let key = keys.candidates(&parsed).next().unwrap();
+            assert!(parsed.signature.len() == length || key.host_check(&parsed).is_none());
+        }
+    }
+}
+
+/// What hosts are asked, as OpenSSL writes the same key and the same signature.
+#[test]
+fn hosts_are_asked_in_der() {
+    let signers = ALL.map(Signer::new);
+    let keys = with_secrets(&jwks(&signers));
+    for (signer, name) in signers.iter().zip(ALL) {
+        let token = signer.sign(&claims());
+        let token = Unverified::parse(token.as_bytes()).unwrap();
+        let check = keys.candidates(&token).next().unwrap().host_check(&token);
+        let expected = match name {
+            "RS256" => Some((Hash::Sha256, 294, "3082012230")),
+            "RS384" => Some((Hash::Sha384, 294, "3082012230")),
+            "RS512" => Some((Hash::Sha512, 294, "3082012230")),
+            "ES256" => Some((Hash::Sha256, 91, "3059301306")),
+            "ES384" => Some((Hash::Sha384, 120, "3076301006")),
+            "ES512" => Some((Hash::Sha512, 158, "30819b3010")),
+            _ => None,
+        };
+        let hex = |bytes: &[u8]| bytes.iter().take(5).map(|byte| format!("{byte:02x}")).collect::<String>();
+        let found = check.map(|check| (check.hash, check.public_key.len(), hex(check.public_key)));
+        assert_eq!(found, expected.map(|(hash, length, start)| (hash, length, start.to_owned())), "{name}");
+    }
+}
+
+#[test]
+fn keys_that_are_not_for_this_are_passed_over() {
+    let rsa = Signer::new("RS256").jwk();
+    let p256 = Signer::new("ES256").jwk();
+    let change = |key: &Value, name: &str, value: Value| {
+        let mut key = key.clone();
+        key[name] = value;
+        key
+    };
+    let unusable = [
+        change(&rsa, "use", json!("enc")),
+        change(&rsa, "use", json!(1)),
+        change(&rsa, "key_ops", json!(["encrypt"])),
+        change(&rsa, "key_ops", json!("verify")),
+        change(&rsa, "kty", json!("rsa")),
+        change(&rsa, "kty", json!("EC")),
+        change(&rsa, "alg", json!("RSA-OAEP")),
+        change(&rsa, "alg", json!("ES256")),
+        change(&rsa, "alg", json!("HS256")),
+        change(&rsa, "alg", json!(null)),
+        change(&rsa, "kid", json!(7)),
+        change(&rsa, "n", json!("AQAB")),
+        change(&rsa, "n", json!(encode([0xff; 1_025]))),
+        change(&rsa, "n", json!(encode([0xfe; 256]))),
+        change(&rsa, "e", json!("Ag")),
+        change(&rsa, "e", json!("AA")),
+        change(&rsa, "e", json!(encode([0xff; 9]))),
+        change(&p256, "crv", json!("secp256k1")),
+        change(&p256, "crv", json!("P-384")),
+        change(&p256, "x", json!(encode([0; 32]))),
+        change(&p256, "x", json!("AA")),
+        change(&p256, "y", p256["x"].clone()),
+        json!({"kty": "OKP", "crv": "X25519", "x": encode([9; 32])}),
+        json!({"kty": "OKP", "crv": "Ed25519", "x": encode([0; 32])}),
+        json!({"kty": "OKP", "crv": "Ed25519", "x": encode([9; 31])}),
+        json!({"kty": "oct", "alg": "HS256", "k": encode([7; 31])}),
+        json!({"kty": "oct", "k": encode([7; 64])}),
+        json!({}),
+        json!("key"),
+    ];
+    for key in unusable {
+        let only = json!({"keys": [key]}).to_string();
+        let take = Take { secrets: true, algorithms: None };
+        assert_eq!(KeySet::parse(only.as_bytes(), take).map(drop), Err(KeySetProblem::NoneUsable), "{key}");
+        assert_eq!(public(&json!({"keys": [key, p256]})).len(), 1);
+    }
+}
+
+#[test]
+fn a_configuration_narrows_what_keys_are_for() {
+    let signers = ["RS256", "PS256", "ES256"].map(Signer::new);
+    let mut open = Signer::new("PS384").jwk();
+    open.as_object_mut().unwrap().remove("alg");
+    let mut keys: Vec<_> = signers.iter().map(Signer::jwk).collect();
+    keys.push(open);
+    let set = json!({"keys": keys}).to_string();
+    let take = |algorithms: &[Algorithm]| Take {
+        algorithms: Some(algorithms.iter().copied().collect()),
+        secrets: false,
+    };
+
+    // The key that does not say is for what is allowed.
+    let keys = KeySet::parse(set.as_bytes(), take(&[Algorithm::Ps256, Algorithm::Ps384])).unwrap();
+    assert_eq!(keys.len(), 2);
+    assert_eq!(fate(&keys, signers[1].sign(&claims())), Fate::Good);
+    assert_eq!(fate(&keys, signers[0].sign(&claims())), Fate::NoKey);
+    assert_eq!(fate(&keys, Signer::new("PS384").sign(&claims())), Fate::Good);
+    // Or for RS256, where nothing is said at all.
+    let keys = KeySet::parse(set.as_bytes(), Take::default()).unwrap();
+    assert_eq!(fate(&keys, Signer::new("PS384").sign(&claims())), Fate::NoKey);
+    assert_eq!(fate(&keys, Signer::new("RS256").key_id(Some("ps384")).sign(&claims())), Fate::Good);
+    assert!(keys.knows("ps384") && !keys.knows("other"));
+}
+
+#[test]
+fn key_sets_have_bounds() {
+    use KeySetProblem::*;
+    let many = |count| json!({"keys": vec![Signer::new("EdDSA").jwk(); count]}).to_string();
+    let parse = |text: &str| KeySet::parse(text.as_bytes(), Take::default()).map(|keys| keys.len());
+    assert_eq!(parse(&many(MAX_KEYS)), Ok(MAX_KEYS));
+    assert_eq!(parse(&many(MAX_KEYS + 1)), Err(TooMany));
+    assert_eq!(parse(&" ".repeat(MAX_KEY_SET + 1)), Err(TooLong));
+    for (text, problem) in [
+        ("", Json(JsonProblem::Syntax)),
+        ("<html>", Json(JsonProblem::Syntax)),
+        ("[]", Json(JsonProblem::NotAnObject)),
+        ("{}", NoKeys),
+        (r#"{"keys": {}}"#, NoKeys),
+        (r#"{"keys": [], "keys": []}"#, Json(JsonProblem::Repeated)),
+        (r#"{"keys": []}"#, NoneUsable),
+        (r#"{"keys": [[[[[[[[]]]]]]]]}"#, Json(JsonProblem::TooDeep)),
+    ] {
+        assert_eq!(parse(text), Err(problem), "{text}");
+    }
+}
+
+#[test]
+fn nothing_secret_shows_in_debug_output() {
+    let signer = Signer::new("HS256");
+    let keys = with_secrets(&jwks([&signer]));
+    let token = signer.sign(&json!({"sub": "alice"}));
+    let token = Unverified::parse(token.as_bytes()).unwrap();
+    let shown = format!("{keys:?} {token:?} {:?}", token.header);
+    assert!(shown.contains("hs256"), "{shown}");
+    for secret in ["alice", "AyM1", "signature", "77, 99"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
