@@ -8,21 +8,14 @@ use meshgate_policy::headers::{HeaderName, HeaderValue};
 use meshgate_policy::problem::Problem;
 
 use crate::metrics::Event;
-use crate::plan::Over;
+use crate::over_limit::RESOURCE_EXHAUSTED;
+use crate::token::TokenProblem;
 
-/// The `RateLimit` header field.
-pub const RATE_LIMIT: HeaderName = HeaderName::constant("ratelimit");
-/// The `RateLimit-Policy` header field.
-pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::constant("ratelimit-policy");
 const RETRY_AFTER: HeaderName = HeaderName::constant("retry-after");
 const CHALLENGE: HeaderName = HeaderName::constant("www-authenticate");
 
-/// The problem type of the RateLimit draft, section "Problem Types".
-const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
-
-/// gRPC's status codes for what the proxy would not derive so from the HTTP status.
+/// gRPC's status code for what the proxy would not derive so from the HTTP status.
 const INVALID_ARGUMENT: u32 = 3;
-const RESOURCE_EXHAUSTED: u32 = 8;
 
 /// Why a request does not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,14 +26,33 @@ pub enum Refusal {
     KeyRepeated,
     /// A key that nobody has.
     KeyInvalid,
+    /// A key that has not the form of keys.
+    KeyMalformed,
+    /// The key is disabled.
+    KeyDisabled,
+    /// The key is not good any more.
+    KeyExpired,
+    /// The key is not good yet.
+    KeyNotYetValid,
     /// The consumer is disabled.
     ConsumerDisabled,
+    /// A rule says that the consumer may not.
+    AccessDenied,
     /// The plan does not cover the request.
     PlanForbids,
     /// A header that would name a consumer and can't be removed.
     HeaderInvalid,
     /// The path, which the configuration decides by, may be another one for the upstream.
     PathAmbiguous,
+    /// What the request says of its cost can't be understood.
+    CostInvalid,
+    /// The client has failed to authenticate too often.
+    FailedAuthLimited {
+        /// Seconds until it may fail again.
+        retry_after: u64,
+    },
+    /// Something is wrong with the token.
+    Token(TokenProblem),
     /// The usage changed too often to be written.
     Contention,
 }
@@ -52,11 +64,28 @@ impl Refusal {
             Self::KeyMissing => Event::KeyMissing,
             Self::KeyRepeated => Event::KeyRepeated,
             Self::KeyInvalid => Event::KeyInvalid,
+            Self::KeyMalformed => Event::KeyMalformed,
+            Self::KeyDisabled => Event::KeyDisabled,
+            Self::KeyExpired => Event::KeyExpired,
+            Self::KeyNotYetValid => Event::KeyNotYetValid,
             Self::ConsumerDisabled => Event::ConsumerDisabled,
+            Self::AccessDenied => Event::AccessDenied,
             Self::PlanForbids => Event::PlanForbids,
             Self::HeaderInvalid => Event::HeaderInvalid,
             Self::PathAmbiguous => Event::PathAmbiguous,
+            Self::CostInvalid => Event::CostInvalid,
+            Self::FailedAuthLimited { .. } => Event::FailedAuthLimited,
+            Self::Token(problem) => problem.event(),
             Self::Contention => Event::Error,
+        }
+    }
+
+    /// Whether somebody sent credentials that are nobody's.
+    pub const fn is_failed_authentication(self) -> bool {
+        match self {
+            Self::KeyInvalid | Self::KeyMalformed => true,
+            Self::Token(problem) => problem.is_failed_authentication(),
+            _ => false,
         }
     }
 }
@@ -67,14 +96,16 @@ pub struct Answers {
     /// Where a key goes, in words.
     places: String,
     challenge: HeaderValue<'static>,
+    /// Where tokens are taken: `Bearer realm="..."`.
+    bearer: Option<HeaderValue<'static>>,
 }
 
 impl Answers {
-    /// `places` says where a key goes.
+    /// `places` says where a key goes. `tokens`: tokens are taken as well.
     ///
     /// # Errors
     /// A [`ConfigError`] if the realm can't be quoted.
-    pub fn compile(places: String, realm: &str) -> Result<Self, ConfigError> {
+    pub fn compile(places: String, realm: &str, tokens: bool) -> Result<Self, ConfigError> {
         let wrong = || {
             ConfigError::at(Path::root().key("realm"))
                 .value(realm)
@@ -84,8 +115,12 @@ impl Answers {
         if !plain || realm.len() > 128 {
             return Err(wrong());
         }
-        let challenge = format!("ApiKey realm=\"{realm}\"").into_bytes();
-        Ok(Self { places, challenge: HeaderValue::new(challenge).map_err(|_| wrong())? })
+        let challenge = |scheme: &str| {
+            let challenge = format!("{scheme} realm=\"{realm}\"").into_bytes();
+            HeaderValue::new(challenge).map_err(|_| wrong())
+        };
+        let bearer = tokens.then(|| challenge("Bearer")).transpose()?;
+        Ok(Self { places, challenge: challenge("ApiKey")?, bearer })
     }
 
     /// The answer to a request that is refused, but for its limits.
@@ -93,7 +128,10 @@ impl Answers {
         let places = &self.places;
         match why {
             Refusal::KeyMissing => self.unauthorized(
-                &format!("This request needs an API key. Send it in {places}."),
+                &match self.bearer {
+                    None => format!("This request needs an API key. Send it in {places}."),
+                    Some(_) => format!("This request needs an API key or a token. Send one, in {places}."),
+                },
                 "meshgate_key_missing",
             ),
             Refusal::KeyInvalid => self.unauthorized(
@@ -112,15 +150,49 @@ impl Answers {
                 "The path has a segment . or .. or a backslash. Send it resolved, with / only.",
                 "meshgate_path_ambiguous",
             ),
+            Refusal::KeyMalformed => self.unauthorized(
+                "The API key is cut off or mistyped: its checksum is wrong. Copy all of it again.",
+                "meshgate_key_malformed",
+            ),
+            Refusal::KeyDisabled => self.unauthorized(
+                "This API key is disabled. Use another one, or ask the provider of this API to enable it.",
+                "meshgate_key_disabled",
+            ),
+            Refusal::KeyExpired => self.unauthorized(
+                "This API key has expired. Use a newer one, or ask the provider of this API for one.",
+                "meshgate_key_expired",
+            ),
+            Refusal::KeyNotYetValid => self.unauthorized(
+                "This API key is not valid yet. Use the present one until then.",
+                "meshgate_key_not_yet_valid",
+            ),
             Refusal::ConsumerDisabled => forbidden(
                 "The account of this API key is disabled. Ask the provider of this API to enable it.",
                 "meshgate_consumer_disabled",
+            ),
+            Refusal::AccessDenied => forbidden(
+                "This consumer may not send this request. Check its method and path, or ask the provider of this API for \
+                 access.",
+                "meshgate_access_denied",
             ),
             Refusal::PlanForbids => forbidden(
                 "The plan of this API key does not cover this request. Check its method and path, or ask for another \
                  plan.",
                 "meshgate_plan_forbids",
             ),
+            Refusal::CostInvalid => bad_request(
+                "What this request says of its cost is not a number that it can be. Send one whole number from 1 on.",
+                "meshgate_cost_invalid",
+            ),
+            Refusal::FailedAuthLimited { retry_after } => {
+                let mut reply = Problem::new(429, "Too Many Requests")
+                    .detail("Too many requests with wrong credentials came from this address. Wait before the next one.")
+                    .reply("meshgate_failed_auth_limited")
+                    .with_header(RETRY_AFTER, HeaderValue::number(retry_after));
+                reply.grpc_status = Some(RESOURCE_EXHAUSTED);
+                reply
+            }
+            Refusal::Token(problem) => self.refuse_token(problem, ""),
             Refusal::Contention => Problem::new(503, "Service Unavailable")
                 .detail("This request could not be counted. Send it again in 1 second.")
                 .reply("meshgate_counter_contention")
@@ -130,25 +202,18 @@ impl Answers {
 
     fn unauthorized(&self, detail: &str, details: &'static str) -> Reply {
         let reply = Problem::new(401, "Unauthorized").detail(detail).reply(details);
-        reply.with_header(CHALLENGE, self.challenge.clone())
+        let reply = reply.with_header(CHALLENGE, self.challenge.clone());
+        match &self.bearer {
+            Some(bearer) => reply.with_header(CHALLENGE, bearer.clone()),
+            None => reply,
+        }
     }
-}
 
-/// The answer to a request that is over its limits. Its `RateLimit` headers are the caller's to add.
-pub fn over_limit(over: &Over<'_>) -> Reply {
-    let names: Vec<_> = over.violated.iter().map(|name| format!("\"{name}\"")).collect();
-    let (limits, are) = if names.len() == 1 { ("limit", "is") } else { ("limits", "are") };
-    let (wait, unit) = (over.retry_after, if over.retry_after == 1 { "second" } else { "seconds" });
-    let detail =
-        format!("The {limits} {} {are} used up. Send the request again in {wait} {unit}.", names.join(", "));
-    let mut reply = Problem::new(429, "Quota Exceeded")
-        .kind(QUOTA_EXCEEDED)
-        .detail(&detail)
-        .member("violated-policies", over.violated.as_slice())
-        .reply("meshgate_limit_exceeded")
-        .with_header(RETRY_AFTER, HeaderValue::number(wait));
-    reply.grpc_status = Some(RESOURCE_EXHAUSTED);
-    reply
+    /// The answer to a request whose token is not good; `scopes` are those that it needs.
+    pub fn refuse_token(&self, problem: TokenProblem, scopes: &str) -> Reply {
+        let bearer = self.bearer.as_ref().unwrap_or(&self.challenge);
+        problem.reply(&String::from_utf8_lossy(bearer.as_bytes()), scopes)
+    }
 }
 
 fn bad_request(detail: &str, details: &'static str) -> Reply {

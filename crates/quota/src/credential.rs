@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use meshgate_policy::config::{ConfigError, OneOrMany, Path};
+use meshgate_policy::cookie;
 use meshgate_policy::head::RequestHead;
 use meshgate_policy::headers::{HeaderName, HeaderValue, is_token};
 use meshgate_policy::host::{Host, HostError, Map};
@@ -11,14 +12,24 @@ use meshgate_policy::query;
 use crate::config::KeyFrom;
 use crate::identity;
 
-/// Where requests may carry a key.
+static COOKIE: HeaderName = HeaderName::constant("cookie");
+static AUTHORIZATION: HeaderName = HeaderName::constant("authorization");
+/// RFC 6750 section 2.1.
+const BEARER: &str = "Bearer";
+
+/// Where requests may carry a key or a token.
 #[derive(Debug)]
-pub struct Locations(Box<[Location]>);
+pub struct Locations {
+    keys: Box<[Location]>,
+    /// They may also carry a token, as `authorization: Bearer <token>`.
+    tokens: bool,
+}
 
 #[derive(Debug, PartialEq, Eq)]
 enum Location {
     Header { name: HeaderName, scheme: Option<Box<str>> },
     Query { name: Box<str> },
+    Cookie { name: Box<str> },
 }
 
 /// What a request carries.
@@ -26,17 +37,29 @@ pub enum Found<'a> {
     Nothing,
     /// The bytes of the key.
     One(Cow<'a, [u8]>),
-    /// More than one, even if they are equal.
+    /// A token.
+    Token(&'a [u8]),
+    /// More than one of both, even if they are equal.
     Several,
 }
 
+/// What is kept from the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hidden {
+    /// Keys.
+    pub keys: bool,
+    /// Tokens.
+    pub tokens: bool,
+}
+
 impl Locations {
-    /// Checks the places that are configured.
+    /// Checks the places that are configured. `tokens`: tokens have theirs.
     ///
     /// # Errors
     /// A [`ConfigError`] for a place that cannot be, or that is there twice.
-    pub fn compile(keys_from: OneOrMany<KeyFrom>) -> Result<Self, ConfigError> {
+    pub fn compile(keys_from: OneOrMany<KeyFrom>, tokens: bool) -> Result<Self, ConfigError> {
         let mut locations: Vec<Location> = Vec::new();
+        let bearer = Location::Header { name: AUTHORIZATION.clone(), scheme: Some(BEARER.into()) };
         for (index, place) in keys_from.into_iter().enumerate() {
             let path = Path::root().key("keys_from").index(index);
             let location = Location::compile(place, &path)?;
@@ -46,19 +69,25 @@ impl Locations {
                     .expected("a place of its own")
                     .hint("a key would be found twice and refused: remove one of the two"));
             }
+            if tokens && location.overlaps(&bearer) {
+                return Err(ConfigError::at(path)
+                    .found("the place of tokens")
+                    .expected("another one, such as header: x-api-key")
+                    .hint("with tokens or introspection, what follows Bearer in authorization is a token"));
+            }
             locations.push(location);
         }
-        Ok(Self(locations.into()))
+        Ok(Self { keys: locations.into(), tokens })
     }
 
     /// Looks in all places.
     pub fn find<'a>(&'a self, head: &RequestHead<'a>) -> Found<'a> {
         let mut found = Found::Nothing;
-        for location in &self.0 {
+        for location in &self.keys {
             let mut note = |key| {
                 found = match found {
                     Found::Nothing => Found::One(key),
-                    Found::One(_) | Found::Several => Found::Several,
+                    Found::One(_) | Found::Token(_) | Found::Several => Found::Several,
                 };
             };
             match location {
@@ -70,24 +99,43 @@ impl Locations {
                 Location::Query { name } => {
                     query::values(head.query.unwrap_or_default(), name.as_bytes()).for_each(note);
                 }
+                Location::Cookie { name } => cookie::values(head.headers, name.as_bytes())
+                    .for_each(|value| note(Cow::Borrowed(unquoted(value)))),
+            }
+        }
+        if self.tokens {
+            let values = head.headers.all(AUTHORIZATION.as_str());
+            for token in values.flat_map(|value| keys_in(value, Some(BEARER))) {
+                found = match found {
+                    Found::Nothing => Found::Token(token),
+                    Found::One(_) | Found::Token(_) | Found::Several => Found::Several,
+                };
             }
         }
         found
     }
 
-    /// Removes all keys from the request, and nothing else. What is written is the request as it came without the keys of
+    /// Removes all keys, all tokens, or both from the request, and nothing else. What is written is the request as it came without the keys of
     /// all places, so that hiding one does not bring back another.
     ///
     /// # Errors
     /// What the host refused.
-    pub fn hide(&self, host: &mut dyn Host, head: &RequestHead<'_>) -> Result<(), HostError> {
-        let mut parameters: Vec<&[u8]> = Vec::new();
-        for location in &self.0 {
+    pub fn hide(&self, host: &mut dyn Host, head: &RequestHead<'_>, hidden: Hidden) -> Result<(), HostError> {
+        if hidden.tokens && self.tokens {
+            self.hide_in(&AUTHORIZATION, host, head, hidden)?;
+        }
+        if !hidden.keys {
+            return Ok(());
+        }
+        let (mut parameters, mut cookies): (Vec<&[u8]>, Vec<&[u8]>) = (Vec::new(), Vec::new());
+        for location in &self.keys {
             match location {
-                Location::Header { name, .. } => self.hide_in(name, host, head)?,
+                Location::Header { name, .. } => self.hide_in(name, host, head, hidden)?,
                 Location::Query { name } => parameters.push(name.as_bytes()),
+                Location::Cookie { name } => cookies.push(name.as_bytes()),
             }
         }
+        hide_cookies(&cookies, host, head)?;
         let target = head.headers.first(":path").unwrap_or_default();
         let hidden = query::target_without(target, &parameters);
         if hidden.len() < target.len() {
@@ -102,8 +150,13 @@ impl Locations {
         field: &HeaderName,
         host: &mut dyn Host,
         head: &RequestHead<'_>,
+        hidden: Hidden,
     ) -> Result<(), HostError> {
-        let is_key = |value: &[u8]| self.0.iter().any(|location| location.has_key(field, value));
+        let tokens = hidden.tokens && self.tokens && *field == AUTHORIZATION;
+        let is_key = |value: &[u8]| {
+            (hidden.keys && self.keys.iter().any(|location| location.has_key(field, value)))
+                || (tokens && keys_in(value, Some(BEARER)).next().is_some())
+        };
         if !head.headers.all(field.as_str()).any(is_key) {
             return Ok(());
         }
@@ -118,62 +171,82 @@ impl Locations {
 
     /// Says where to put a key, for the client that sent none: `the header x-api-key`.
     pub fn describe(&self) -> String {
-        let places = self.0.iter().map(|location| match location {
+        let token = self.tokens.then(|| format!("the header {AUTHORIZATION} as \"{BEARER} <token>\""));
+        let places = self.keys.iter().map(|location| match location {
             Location::Header { name, scheme: None } => format!("the header {name}"),
             Location::Header { name, scheme: Some(scheme) } => {
                 format!("the header {name} as \"{scheme} <key>\"")
             }
             Location::Query { name } => format!("the query parameter {name}"),
+            Location::Cookie { name } => format!("the cookie {name}"),
         });
-        places.collect::<Vec<_>>().join(" or ")
+        places.chain(token).collect::<Vec<_>>().join(" or ")
     }
 }
 
 impl Location {
     fn compile(place: KeyFrom, path: &Path) -> Result<Self, ConfigError> {
-        match place {
-            KeyFrom { header: Some(header), query: None, scheme } => {
-                let here = path.key("header");
-                let name = HeaderName::new(&header).map_err(|_| {
-                    let error = ConfigError::at(&here).value(&header);
-                    error.expected("the name of a header field, such as x-api-key")
-                })?;
-                if identity::is_identity(name.as_str().as_bytes()) {
-                    return Err(ConfigError::at(here)
-                        .value(&header)
-                        .expected("a name that does not start with x-consumer-")
-                        .hint("such headers tell the upstream who the consumer is, and are removed from every request"));
-                }
-                match scheme {
-                    Some(scheme) if !is_token(scheme.as_bytes()) => Err(ConfigError::at(path.key("scheme"))
-                        .value(&scheme)
-                        .expected("an authentication scheme without spaces, such as ApiKey")),
-                    scheme => Ok(Self::Header { name, scheme: scheme.map(String::into_boxed_str) }),
-                }
-            }
-            KeyFrom { header: None, query: Some(query), scheme: None } => {
-                let here = path.key("query");
+        let KeyFrom { header, scheme, query, cookie } = place;
+        if header.is_none() && scheme.is_some() && (query.is_some() || cookie.is_some()) {
+            return Err(ConfigError::at(path.key("scheme"))
+                .found("a scheme without a header")
+                .expected("one only for a header")
+                .hint("remove scheme"));
+        }
+        match (header, query, cookie) {
+            (Some(header), None, None) => Self::header(&header, scheme, path),
+            (None, Some(query), None) => {
                 let printable = query.chars().all(|char| !char.is_control());
                 if query.is_empty() || !printable {
-                    return Err(ConfigError::at(here)
+                    return Err(ConfigError::at(path.key("query"))
                         .value(&query)
                         .expected("the decoded name of a query parameter, such as api_key"));
                 }
                 Ok(Self::Query { name: query.into() })
             }
-            KeyFrom { query: Some(_), scheme: Some(_), header: None } => {
-                Err(ConfigError::at(path.key("scheme"))
-                    .found("a scheme for a query parameter")
-                    .expected("one only for a header")
-                    .hint("remove scheme"))
+            (None, None, Some(cookie)) => {
+                // RFC 6265 section 4.1.1: the name of a cookie is a token.
+                if !is_token(cookie.as_bytes()) {
+                    return Err(ConfigError::at(path.key("cookie"))
+                        .value(&cookie)
+                        .expected("the name of a cookie, such as api_key"));
+                }
+                Ok(Self::Cookie { name: cookie.into() })
             }
-            KeyFrom { header: Some(_), query: Some(_), .. } => Err(ConfigError::at(path)
-                .found("header and query")
-                .expected("one of them")
-                .hint("write two entries to look in both")),
-            KeyFrom { header: None, query: None, .. } => Err(ConfigError::at(path)
-                .found("neither header nor query")
+            (None, None, None) => Err(ConfigError::at(path)
+                .found("neither header nor query nor cookie")
                 .expected("one of them, such as header: x-api-key")),
+            (header, query, cookie) => {
+                let places = [("header", header), ("query", query), ("cookie", cookie)];
+                let found: Vec<_> =
+                    places.iter().filter(|place| place.1.is_some()).map(|place| place.0).collect();
+                Err(ConfigError::at(path)
+                    .found(found.join(" and "))
+                    .expected("one of them")
+                    .hint("write an entry for each to look in all"))
+            }
+        }
+    }
+
+    fn header(header: &str, scheme: Option<String>, path: &Path) -> Result<Self, ConfigError> {
+        let here = path.key("header");
+        let name = HeaderName::new(header).map_err(|_| {
+            let error = ConfigError::at(&here).value(header);
+            error.expected("the name of a header field, such as x-api-key")
+        })?;
+        if identity::is_identity(name.as_str().as_bytes()) {
+            return Err(ConfigError::at(here)
+                .value(header)
+                .expected("a name that does not start with x-consumer-")
+                .hint(
+                    "such headers tell the upstream who the consumer is, and are removed from every request",
+                ));
+        }
+        match scheme {
+            Some(scheme) if !is_token(scheme.as_bytes()) => Err(ConfigError::at(path.key("scheme"))
+                .value(&scheme)
+                .expected("an authentication scheme without spaces, such as ApiKey")),
+            scheme => Ok(Self::Header { name, scheme: scheme.map(String::into_boxed_str) }),
         }
     }
 
@@ -184,6 +257,8 @@ impl Location {
                 let both = scheme.as_ref().zip(other_scheme.as_ref());
                 name == other && both.is_none_or(|(one, other)| one.eq_ignore_ascii_case(other))
             }
+            (Self::Header { name, .. }, Self::Cookie { .. })
+            | (Self::Cookie { .. }, Self::Header { name, .. }) => *name == COOKIE,
             (one, other) => one == other,
         }
     }
@@ -194,6 +269,25 @@ impl Location {
     fn has_key(&self, field: &HeaderName, value: &[u8]) -> bool {
         matches!(self, Self::Header { name, scheme } if name == field && keys_in(value, scheme.as_deref()).next().is_some())
     }
+}
+
+/// Removes cookies from the fields that have them; what is left of a field stays in its place among the others.
+fn hide_cookies(names: &[&[u8]], host: &mut dyn Host, head: &RequestHead<'_>) -> Result<(), HostError> {
+    let fields = || head.headers.all(COOKIE.as_str()).map(|field| cookie::without(field, names));
+    if fields().all(|field| matches!(field, Cow::Borrowed(_))) {
+        return Ok(());
+    }
+    host.remove_header(Map::RequestHeaders, &COOKIE)?;
+    for field in fields().filter(|field| !field.is_empty()) {
+        let field = HeaderValue::new(field).map_err(|_| HostError::Malformed)?;
+        host.add_header(Map::RequestHeaders, &COOKIE, &field)?;
+    }
+    Ok(())
+}
+
+/// The value of a cookie without the quotes that may stand around it (RFC 6265 section 4.1.1).
+fn unquoted(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
 }
 
 /// The keys in a header value. Repeated fields may have been joined by commas (RFC 9110 section 5.3), as Envoy does with
@@ -231,7 +325,9 @@ mod tests {
 
     fn locations() -> Locations {
         let query = Location::Query { name: "api_key".into() };
-        Locations([header("x-api-key", None), header("authorization", Some("ApiKey")), query].into())
+        let cookie = Location::Cookie { name: "key".into() };
+        let keys = [header("x-api-key", None), header("authorization", Some("ApiKey")), query, cookie];
+        Locations { keys: keys.into(), tokens: false }
     }
 
     /// The key, or how many there are.
@@ -240,6 +336,7 @@ mod tests {
         match locations.find(&RequestHead::new(&headers)) {
             Found::Nothing => Err("nothing"),
             Found::One(key) => Ok(key.escape_ascii().to_string()),
+            Found::Token(_) => Err("a token"),
             Found::Several => Err("several"),
         }
     }
@@ -264,6 +361,11 @@ mod tests {
             (&[(":path", "/?api%5Fkey=a%00%zz+")], Ok("a\\x00%zz ")),
             (&[(":path", "/?api_key")], Ok("")),
             (&[(":path", "/?API_KEY=k")], Err("nothing")),
+            (&[("cookie", "a=1; key=k; b=2")], Ok("k")),
+            (&[("cookie", "a=1"), ("cookie", "key=\"k=\"")], Ok("k=")),
+            (&[("cookie", "key=\"")], Ok("\\\"")),
+            (&[("cookie", "key=")], Ok("")),
+            (&[("cookie", "key; Key=k; keys=k")], Err("nothing")),
         ] {
             assert_eq!(find(fields), expected.map(str::to_owned), "{fields:?}");
         }
@@ -279,6 +381,9 @@ mod tests {
             &[(":path", "/?api_key=k"), ("x-api-key", "k")],
             &[(":path", "/?api_key=k&api_key="), ("x", "")],
             &[(":path", "/?api_key&api%5fkey=k"), ("x", "")],
+            &[("cookie", "key=k;key=k"), ("x", "")],
+            &[("cookie", "key=k"), ("cookie", "key=")],
+            &[("cookie", "key=k"), ("x-api-key", "k")],
         ] {
             assert_eq!(find(fields), Err("several"), "{fields:?}");
         }
@@ -288,7 +393,8 @@ mod tests {
     fn clients_are_told_where_to_put_a_key() {
         assert_eq!(
             locations().describe(),
-            "the header x-api-key or the header authorization as \"ApiKey <key>\" or the query parameter api_key"
+            "the header x-api-key or the header authorization as \"ApiKey <key>\" or the query parameter api_key or the \
+             cookie key"
         );
     }
 
@@ -301,6 +407,9 @@ mod tests {
             (header("a", Some("x")), header("a", Some("y")), false),
             (header("a", None), header("b", None), false),
             (header("a", None), Location::Query { name: "a".into() }, false),
+            (header("a", None), Location::Cookie { name: "a".into() }, false),
+            (header("cookie", Some("a")), Location::Cookie { name: "a".into() }, true),
+            (Location::Query { name: "a".into() }, Location::Cookie { name: "a".into() }, false),
         ] {
             assert_eq!(
                 (one.overlaps(&other), other.overlaps(&one)),

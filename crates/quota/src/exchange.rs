@@ -2,52 +2,51 @@
 
 use std::rc::Rc;
 
-use meshgate_policy::digest::Digest;
-use meshgate_policy::exchange::{Exchange, Next, Reply};
+use meshgate_policy::exchange::{Body, BodyMode, Exchange, Next, Reply};
 use meshgate_policy::head::RequestHead;
 use meshgate_policy::headers::{HeaderName, HeaderValue};
-use meshgate_policy::host::{Host, HostError, Map, Version};
+use meshgate_policy::host::{Answer, CalloutId, Host, HostError, Map};
 use meshgate_policy::matching::is_ambiguous;
 
 use crate::Quota;
-use crate::answer::{self, RATE_LIMIT, RATE_LIMIT_POLICY, Refusal};
-use crate::consumer::{Consumer, Identity};
-use crate::credential::Found;
+use crate::answer::Refusal;
+use crate::config::Preflight;
+use crate::consumer::{Consumers, Identity};
+use crate::cost::Unclear;
+use crate::credential::{Found, Hidden};
 use crate::identity;
 use crate::metrics::Event;
-use crate::plan::{Counted, Over, Plan, Usages};
+use crate::rate_limit::Fields;
 use crate::request::Request;
-use crate::state::State;
+use crate::scope::Facts;
+use crate::settle::Unsettled;
+use crate::token::{Bearer, Stopped, TokenProblem};
 
+const ACCEPT_ENCODING: HeaderName = HeaderName::constant("accept-encoding");
 /// Longer keys are nobody's.
 const MAX_KEY: usize = 1_024;
-/// How often a write that another worker forestalled is tried again. Each time some other request was counted, so even
-/// with all workers at one consumer this is never reached.
-const MAX_ATTEMPTS: u32 = 10_000;
-/// A version that no value has: a write that expects it creates a missing value, and fails once there is one.
-const ABSENT: Version = Version(u32::MAX);
-
 /// One request and its response.
 #[derive(Debug)]
 pub struct QuotaExchange {
     quota: Rc<Quota>,
     /// What the response is to say of the limits that counted the request.
-    limits: Option<Limits>,
-}
-
-/// The `RateLimit` headers of a response.
-#[derive(Debug)]
-struct Limits {
-    plan: Rc<Plan>,
-    /// `None`: that of the plan.
-    policy: Option<HeaderValue<'static>>,
-    rate_limit: HeaderValue<'static>,
+    limits: Option<Fields>,
+    /// What is still to be done for the limits that counted the request.
+    unsettled: Option<Box<Unsettled>>,
+    /// It has waited for what its token needs: it does so once.
+    waited: bool,
 }
 
 /// Why a request does not go on.
-enum Stop {
+#[derive(Debug)]
+pub enum Stop {
+    /// It is refused.
     Refused(Refusal),
-    Replied(Box<Reply>),
+    /// It is answered, and that is counted.
+    Replied(Event, Box<Reply>),
+    /// Something has to be fetched first.
+    Wait,
+    /// The host refused something.
     Failed(HostError),
 }
 
@@ -65,6 +64,70 @@ impl From<Refusal> for Stop {
 
 impl Exchange for QuotaExchange {
     fn request_head(&mut self, host: &mut dyn Host, _end: bool) -> Result<Next, HostError> {
+        self.decide(host)
+    }
+
+    /// What the token needs has come, or can't.
+    fn callout(&mut self, host: &mut dyn Host, _: CalloutId, _: Answer) -> Result<Next, HostError> {
+        self.waited = true;
+        self.decide(host)
+    }
+
+    /// What comes behind a body names nobody either: there are servers that put trailers among the headers.
+    fn request_trailers(&mut self, host: &mut dyn Host) -> Result<Next, HostError> {
+        let trailers = host.headers(Map::RequestTrailers)?;
+        match identity::forged(&trailers) {
+            Ok(names) => {
+                names.iter().try_for_each(|name| host.remove_header(Map::RequestTrailers, name))?;
+                Ok(Next::Continue)
+            }
+            Err(identity::Unremovable) => {
+                let why = Refusal::HeaderInvalid;
+                self.quota.metrics.count(host, why.event());
+                Ok(Next::Reply(Box::new(self.quota.answers.refuse(why))))
+            }
+        }
+    }
+
+    /// What the upstream says of limits of its own stays: both fields are lists, and to remove the members of others would
+    /// tell of a more generous policy than there is (draft-ietf-httpapi-ratelimit-headers-10, on intermediaries).
+    fn response_head(&mut self, host: &mut dyn Host, _end: bool) -> Result<Next, HostError> {
+        let quota = Rc::clone(&self.quota);
+        let mut next = Next::Continue;
+        if let Some(unsettled) = &mut self.unsettled
+            && quota.settle_head(host, unsettled, &mut self.limits)
+        {
+            next = Next::ReadBody(BodyMode::Window { limit: usize::MAX });
+        }
+        if let Some(limits) = self.limits.take() {
+            limits.write(host)?;
+        }
+        Ok(next)
+    }
+
+    fn response_body(&mut self, host: &mut dyn Host, body: Body) -> Result<Next, HostError> {
+        let quota = Rc::clone(&self.quota);
+        if let Some(unsettled) = &mut self.unsettled {
+            quota.settle_body(host, unsettled, body.size);
+        }
+        Ok(Next::Continue)
+    }
+
+    fn log(&mut self, host: &mut dyn Host) {
+        if let Some(mut unsettled) = self.unsettled.take() {
+            self.quota.settle_end(host, &mut unsettled);
+        }
+    }
+}
+
+impl QuotaExchange {
+    /// Begins.
+    pub const fn new(quota: Rc<Quota>) -> Self {
+        Self { quota, limits: None, unsettled: None, waited: false }
+    }
+
+    /// Decides on the request, now or once more after a wait.
+    fn decide(&mut self, host: &mut dyn Host) -> Result<Next, HostError> {
         let metrics = &Rc::clone(&self.quota).metrics;
         match self.admit(host) {
             Ok(event) => {
@@ -75,33 +138,16 @@ impl Exchange for QuotaExchange {
                 metrics.count(host, why.event());
                 Ok(Next::Reply(Box::new(self.quota.answers.refuse(why))))
             }
-            Err(Stop::Replied(reply)) => {
-                metrics.count(host, Event::Limit);
+            Err(Stop::Replied(event, reply)) => {
+                metrics.count(host, event);
                 Ok(Next::Reply(reply))
             }
+            Err(Stop::Wait) => Ok(Next::Wait),
             Err(Stop::Failed(error)) => {
                 metrics.count(host, Event::Error);
                 Err(error)
             }
         }
-    }
-
-    /// What the upstream says of limits of its own stays: both fields are lists, and to remove the members of others would
-    /// tell of a more generous policy than there is (draft-ietf-httpapi-ratelimit-headers-10, on intermediaries).
-    fn response_head(&mut self, host: &mut dyn Host, _end: bool) -> Result<Next, HostError> {
-        if let Some(Limits { plan, policy, rate_limit }) = self.limits.take() {
-            let policy = policy.as_ref().unwrap_or_else(|| plan.policy());
-            host.add_header(Map::ResponseHeaders, &RATE_LIMIT_POLICY, policy)?;
-            host.add_header(Map::ResponseHeaders, &RATE_LIMIT, &rate_limit)?;
-        }
-        Ok(Next::Continue)
-    }
-}
-
-impl QuotaExchange {
-    /// Begins.
-    pub const fn new(quota: Rc<Quota>) -> Self {
-        Self { quota, limits: None }
     }
 
     /// Decides on the request, and makes it what the upstream is to see.
@@ -114,103 +160,152 @@ impl QuotaExchange {
         if quota.decides_by_path && is_ambiguous(head.path) {
             return Err(Refusal::PathAmbiguous.into());
         }
-        if !Request::new(&head, host, None).matches(&quota.guards) {
+        let usage_endpoint = quota.usage_endpoint.as_ref().filter(|usage| usage.is_at(head.path));
+        if usage_endpoint.is_none()
+            && let Some(event) = quota.passes_anyway(host, &head)
+        {
             remove_all(host, &forged)?;
-            if quota.hide_credentials {
-                quota.locations.hide(host, &head)?;
-            }
-            return Ok(Event::Unguarded);
+            // A token is for whoever takes it here, and may be for the upstream.
+            let hidden = Hidden { keys: quota.hide_credentials, tokens: false };
+            quota.locations.hide(host, &head, hidden)?;
+            return Ok(event);
         }
-        let identity = quota.authenticate(&head)?;
+        let facts = Facts::new(&head, quota.client_ip);
+        let caller = quota.authenticate(host, &head, &facts, !self.waited)?;
+        let mut identity = caller.identity(&quota.consumers);
         if quota.filter_state {
             // Also, and above all, of those who are refused from here on.
             identity::tell_log(host, &identity)?;
         }
-        let Identity { consumer, .. } = identity;
-        if consumer.disabled {
-            return Err(Refusal::ConsumerDisabled.into());
+        if let Some(why) = identity.refusal {
+            return Err(why.into());
+        }
+        if let Some(endpoint) = usage_endpoint {
+            let reply = quota.usage_reply(host, endpoint, head.method, &identity, &facts)?;
+            return Err(Stop::Replied(Event::Usage, Box::new(reply)));
         }
         let request = Request::new(&head, host, Some(identity));
-        if !consumer.plan.allows(&request) {
+        if !quota.access.allows(&request, &identity) {
+            return Err(Refusal::AccessDenied.into());
+        }
+        if !identity.plan.allows(&request) {
             return Err(Refusal::PlanForbids.into());
         }
-        if let Some(counted) = consumer.plan.counted(&request) {
-            self.limits = Some(quota.charge(host, consumer, &counted)?);
+        if let Some(plan) = identity.plan.on_route(&request) {
+            identity.plan = plan;
+        }
+        if let Some(counted) = identity.plan.counted(&request).map_err(|Unclear| Refusal::CostInvalid)? {
+            let (limits, unsettled) = quota.charge(host, &identity, &facts, &counted)?;
+            if unsettled.as_ref().is_some_and(|unsettled| unsettled.asks_for_body()) {
+                // What is compressed can't be read.
+                let identity = HeaderValue::new(&b"identity"[..]).map_err(|_| HostError::Malformed)?;
+                host.set_header(Map::RequestHeaders, &ACCEPT_ENCODING, &identity)?;
+            }
+            (self.limits, self.unsettled) = (Some(limits), unsettled);
         }
 
         remove_all(host, &forged)?;
-        if quota.hide_credentials {
-            quota.locations.hide(host, &head)?;
-        }
+        let hidden = Hidden { keys: quota.hide_credentials, tokens: !caller.forwards_token() };
+        quota.locations.hide(host, &head, hidden)?;
         identity::tell_upstream(host, &identity)?;
         Ok(Event::Allowed)
     }
 }
 
 impl Quota {
-    /// Finds out who sends the request.
-    fn authenticate(&self, head: &RequestHead<'_>) -> Result<Identity<'_>, Refusal> {
-        let key = match self.locations.find(head) {
-            Found::Nothing => return Err(Refusal::KeyMissing),
-            Found::Several => return Err(Refusal::KeyRepeated),
-            Found::One(key) => key,
+    /// Why a request passes whoever sends it, if it does.
+    fn passes_anyway(&self, host: &mut dyn Host, head: &RequestHead<'_>) -> Option<Event> {
+        if !Request::new(head, host, None).matches(&self.guards) {
+            Some(Event::Unguarded)
+        } else if self.preflight == Preflight::Pass && is_preflight(head) {
+            Some(Event::Preflight)
+        } else {
+            None
+        }
+    }
+
+    /// Finds out who sends the request. `wait`: it may wait for what a token needs.
+    fn authenticate(
+        &self,
+        host: &mut dyn Host,
+        head: &RequestHead<'_>,
+        facts: &Facts<'_>,
+        wait: bool,
+    ) -> Result<Caller<'_>, Stop> {
+        let found = self.locations.find(head);
+        match found {
+            Found::Nothing => return self.anonymous(),
+            Found::Several => return Err(Refusal::KeyRepeated.into()),
+            Found::One(_) | Found::Token(_) => {}
+        }
+        self.check_failures(host, facts)?;
+        let caller = match &found {
+            Found::One(key) => self.look_up(host, key).map(Caller::Known).map_err(Stop::from),
+            Found::Token(token) => self.check_token(host, token, wait),
+            Found::Nothing | Found::Several => self.anonymous(),
         };
-        let identity =
-            if key.is_empty() || key.len() > MAX_KEY { None } else { self.consumers.find(&Digest::of(&key)) };
+        match caller {
+            Err(Stop::Refused(why)) => Err(self.count_failure(host, facts, why)?.into()),
+            other => other,
+        }
+    }
+
+    fn anonymous(&self) -> Result<Caller<'_>, Stop> {
+        self.consumers.anonymous().map(Caller::Known).ok_or_else(|| Refusal::KeyMissing.into())
+    }
+
+    /// Finds out whose token it is.
+    fn check_token(&self, host: &mut dyn Host, token: &[u8], wait: bool) -> Result<Caller<'_>, Stop> {
+        let Some(tokens) = &self.tokens else { return Err(Refusal::KeyMissing.into()) };
+        match tokens.authenticate(host, token, &self.consumers, wait) {
+            Ok(Some(bearer)) => Ok(Caller::Bearer(bearer)),
+            Ok(None) => self.anonymous(),
+            Err(Stopped::Wait) => Err(Stop::Wait),
+            Err(Stopped::Failed(error)) => Err(error.into()),
+            Err(Stopped::Problem(problem @ TokenProblem::Scope)) => {
+                let reply = self.answers.refuse_token(problem, &tokens.scopes(token));
+                Err(Stop::Replied(problem.event(), Box::new(reply)))
+            }
+            Err(Stopped::Problem(problem)) => Err(Refusal::Token(problem).into()),
+        }
+    }
+
+    /// Finds out whose key it is.
+    fn look_up(&self, host: &mut dyn Host, key: &[u8]) -> Result<Identity<'_>, Refusal> {
+        if self.key_format.as_ref().is_some_and(|format| !format.accepts(key)) {
+            return Err(Refusal::KeyMalformed);
+        }
+        let possible = !key.is_empty() && key.len() <= MAX_KEY;
+        let identity = possible.then(|| self.consumers.find(key, || host.now())).flatten();
         identity.ok_or(Refusal::KeyInvalid)
     }
+}
 
-    /// Counts the request, against all that other workers count at the same time.
-    fn charge(&self, host: &mut dyn Host, consumer: &Consumer, counted: &Counted) -> Result<Limits, Stop> {
-        let now = host.now().as_nanos();
-        for _ in 0..MAX_ATTEMPTS {
-            let (mut state, version) = self.usage(host, consumer)?;
-            let usages = match consumer.plan.charge(&mut state, counted, now) {
-                Ok(usages) => usages,
-                Err(over) => return Err(refuse(&consumer.plan, counted, &over, now)?),
-            };
-            match host.set_shared(&consumer.usage_key, state.as_bytes(), Some(version)) {
-                Ok(()) => return Ok(Limits::new(&consumer.plan, counted, &usages, now)?),
-                Err(HostError::Conflict) => self.metrics.count(host, Event::CasConflict),
-                Err(error) => return Err(error.into()),
-            }
+/// Who sends a request, and what keeps that alive.
+enum Caller<'a> {
+    /// Somebody in the configuration.
+    Known(Identity<'a>),
+    /// Whoever a token names.
+    Bearer(Rc<Bearer>),
+}
+
+impl Caller<'_> {
+    fn identity<'a>(&'a self, consumers: &'a Consumers) -> Identity<'a> {
+        match self {
+            Self::Known(identity) => *identity,
+            Self::Bearer(bearer) => bearer.identity(consumers),
         }
-        Err(Refusal::Contention.into())
     }
 
-    /// What a consumer has used. A value that is missing or can't be read counts as nothing used: it was made when the
-    /// configuration came, so either is the work of somebody else who writes to the same keys.
-    fn usage(&self, host: &mut dyn Host, consumer: &Consumer) -> Result<(State, Version), HostError> {
-        let shared = host.shared(&consumer.usage_key)?;
-        let version = shared.as_ref().map_or(ABSENT, |shared| shared.version);
-        let state = shared.and_then(|shared| State::from_bytes(shared.value).ok());
-        let state = state.unwrap_or_else(|| {
-            if !self.warned.replace(true) {
-                log::warn!("{}: no readable usage there; counting from zero", consumer.usage_key);
-            }
-            State::fresh()
-        });
-        Ok((state, version))
+    fn forwards_token(&self) -> bool {
+        matches!(self, Self::Bearer(bearer) if bearer.forward)
     }
 }
 
-impl Limits {
-    fn new(plan: &Rc<Plan>, counted: &Counted, usages: &Usages, now: u64) -> Result<Self, HostError> {
-        Ok(Self {
-            plan: Rc::clone(plan),
-            policy: plan.policy_for(counted).map_err(|_| HostError::Malformed)?,
-            rate_limit: plan.rate_limit(usages, now).map_err(|_| HostError::Malformed)?,
-        })
-    }
-}
-
-/// The answer to a request that is over a limit.
-fn refuse(plan: &Rc<Plan>, counted: &Counted, over: &Over<'_>, now: u64) -> Result<Stop, HostError> {
-    let Limits { plan, policy, rate_limit } = Limits::new(plan, counted, &over.usages, now)?;
-    let policy = policy.unwrap_or_else(|| plan.policy().clone());
-    let reply =
-        answer::over_limit(over).with_header(RATE_LIMIT_POLICY, policy).with_header(RATE_LIMIT, rate_limit);
-    Ok(Stop::Replied(Box::new(reply)))
+/// Whether browsers ask with it what they may send (Fetch standard, "CORS-preflight request").
+fn is_preflight(head: &RequestHead<'_>) -> bool {
+    let has = |name: &str| head.headers.first(name).is_some();
+    head.method == b"OPTIONS" && has("origin") && has("access-control-request-method")
 }
 
 fn remove_all(host: &mut dyn Host, names: &[HeaderName]) -> Result<(), HostError> {

@@ -9,6 +9,8 @@ const PREFIX: &[u8] = b"x-consumer-";
 const NAME: HeaderName = HeaderName::constant("x-consumer-name");
 const PLAN: HeaderName = HeaderName::constant("x-consumer-plan");
 const KEY_ID: HeaderName = HeaderName::constant("x-consumer-key-id");
+const GROUPS: HeaderName = HeaderName::constant("x-consumer-groups");
+const ANONYMOUS: HeaderName = HeaderName::constant("x-consumer-anonymous");
 
 /// Whether a field could pass for one of ours: its name starts with `x-consumer-`, where `_` counts as `-`, because CGI
 /// and all that comes after it (WSGI, Rack, PHP) do not tell the two apart.
@@ -40,9 +42,20 @@ pub struct Unremovable;
 /// # Errors
 /// What the host refused.
 pub fn tell_upstream(host: &mut dyn Host, identity: &Identity<'_>) -> Result<(), HostError> {
-    let Identity { consumer, key_id } = identity;
-    let key_id = HeaderValue::new(key_id.as_bytes()).map_err(|_| HostError::Malformed)?;
-    for (name, value) in [(&NAME, &consumer.name), (&PLAN, &consumer.plan.name), (&KEY_ID, &key_id)] {
+    host.add_header(Map::RequestHeaders, &NAME, identity.name)?;
+    host.add_header(Map::RequestHeaders, &PLAN, &identity.plan.name)?;
+    if let Some(key_id) = identity.key_id() {
+        let key_id = HeaderValue::new(key_id.as_bytes()).map_err(|_| HostError::Malformed)?;
+        host.add_header(Map::RequestHeaders, &KEY_ID, &key_id)?;
+    }
+    if let Some(groups) = identity.groups.header() {
+        host.add_header(Map::RequestHeaders, &GROUPS, groups)?;
+    }
+    if identity.is_anonymous() {
+        let yes = HeaderValue::new(b"true".as_slice()).map_err(|_| HostError::Malformed)?;
+        host.add_header(Map::RequestHeaders, &ANONYMOUS, &yes)?;
+    }
+    for (name, value) in identity.metadata {
         host.add_header(Map::RequestHeaders, name, value)?;
     }
     Ok(())
@@ -53,15 +66,11 @@ pub fn tell_upstream(host: &mut dyn Host, identity: &Identity<'_>) -> Result<(),
 /// # Errors
 /// What the host refused.
 pub fn tell_log(host: &mut dyn Host, identity: &Identity<'_>) -> Result<(), HostError> {
-    let Identity { consumer, key_id } = identity;
-    for (key, value) in [
-        ("meshgate.consumer", consumer.name.as_bytes()),
-        ("meshgate.key_id", key_id.as_bytes()),
-        ("meshgate.plan", consumer.plan.name.as_bytes()),
-    ] {
-        host.set_filter_state(key, value)?;
+    host.set_filter_state("meshgate.consumer", identity.name.as_bytes())?;
+    if let Some(key_id) = identity.key_id() {
+        host.set_filter_state("meshgate.key_id", key_id.as_bytes())?;
     }
-    Ok(())
+    host.set_filter_state("meshgate.plan", identity.plan.name.as_bytes())
 }
 
 #[cfg(test)]

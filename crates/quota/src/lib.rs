@@ -4,27 +4,52 @@
 //! is decided before the request goes on, from its head alone:
 //!
 //! 1. Where a key may be is looked at in every place and every value (`credential`). One key, no more, is looked up by
-//!    its SHA-256 (`digest`, `consumer`): the keys themselves are nowhere.
+//!    its SHA-256 (`digest`, `consumer`): the keys themselves are nowhere. In the place of a key it may carry a token
+//!    (`token`), whose signature or whose authorization server says who it is.
 //! 2. The plan says whether it covers the request, and which of its limits count it (`plan`).
 //! 3. All the limits of a consumer live in one value that the workers of the proxy share (`state`). One read and one
 //!    compare-and-swap decide: either all limits count the request, or it is refused and none does. So the count is
-//!    exact, over all workers.
+//!    exact, over all workers. What is counted apart in another way (`scope`) is in a table of fixed size (`table`); a
+//!    request that is counted in several places (`accounts`) is counted in all of them or in none (`charge`).
 //! 4. The upstream gets the request without the key, and is told who sent it (`identity`). The client gets `RateLimit`
 //!    headers, or an `answer` that says what to do.
+//! 5. What a request costs may be known only when its response has begun, or passed (`cost`, `meter`): then what was
+//!    counted is put right, and what was in flight has ended (`settle`).
 //!
-//! How a limit counts is in `limit`: the generic cell rate algorithm, and windows of the UTC calendar.
+//! How a limit counts is in `limit`: the generic cell rate algorithm, fixed windows of calendars, sliding windows, and what
+//! is in flight. `rule` makes that of a configuration, and `levels` says which of the limits that stand at different places
+//! count.
 
+mod access;
+mod accounts;
 mod answer;
+mod charge;
 mod config;
 mod consumer;
+mod cost;
 mod credential;
 mod exchange;
+mod failed_auth;
 mod identity;
+mod key_format;
+mod keys;
+mod levels;
 mod limit;
+mod meter;
 mod metrics;
+mod over_limit;
+mod pepper;
 mod plan;
+mod rate_limit;
 mod request;
+mod rule;
+mod scope;
+mod settle;
 mod state;
+mod table;
+mod token;
+mod told;
+mod usage;
 
 #[cfg(test)]
 mod tests;
@@ -38,13 +63,28 @@ use meshgate_policy::host::Setup;
 use meshgate_policy::matching::Match;
 use meshgate_policy::policy::{Phases, Policy};
 
+use self::access::Access;
 use self::answer::Answers;
-pub use self::config::{Config, ConsumerConfig, KeyConfig, KeyFrom, LimitConfig, PlanConfig};
+use self::config::TableConfig;
+pub use self::config::{
+    AccessConfig, AnonymousConfig, Config, ConsumerConfig, KeyConfig, KeyFormatConfig, KeyFrom, LimitConfig,
+    PepperConfig, PlanConfig, Preflight, RouteConfig, Time, WhoConfig,
+};
 use self::consumer::Consumers;
 use self::credential::Locations;
 pub use self::exchange::QuotaExchange;
+use self::failed_auth::FailedAuth;
+use self::key_format::KeyFormat;
+use self::levels::Levels;
 use self::metrics::Metrics;
+use self::over_limit::OverLimit;
+use self::pepper::Pepper;
 use self::plan::Plan;
+use self::rate_limit::Telling;
+use self::scope::ClientIp;
+use self::table::{MAX_SLOTS, Table};
+use self::token::Tokens;
+use self::usage::UsageEndpoint;
 
 /// The policy, compiled.
 #[derive(Debug)]
@@ -55,16 +95,28 @@ pub struct Quota {
     locations: Locations,
     hide_credentials: bool,
     filter_state: bool,
+    preflight: Preflight,
+    key_format: Option<KeyFormat>,
     consumers: Consumers,
+    access: Access,
     answers: Answers,
-    metrics: Metrics,
+    over_limit: OverLimit,
+    usage_endpoint: Option<UsageEndpoint>,
+    telling: Telling,
+    client_ip: ClientIp,
+    failed_auth: Option<FailedAuth>,
+    /// `None`: nothing is counted there.
+    table: Option<Table>,
+    metrics: Rc<Metrics>,
+    tokens: Option<Tokens>,
     /// An unreadable usage has been logged: once is enough.
     warned: Cell<bool>,
 }
 
 impl Policy for Quota {
     const NAME: &'static str = "quota";
-    const PHASES: Phases = Phases { request_head: true, response_head: true, ..Phases::NONE };
+    // A request waits in its head for what its token needs; a response tells what its request cost, or that it has ended.
+    const PHASES: Phases = Phases::ALL;
     const OPTIONS: Options<'static> = Options {
         sensitive: &["keys"],
         examples: &[
@@ -84,34 +136,64 @@ impl Policy for Quota {
     fn compile(config: Config, setup: &mut dyn Setup) -> Result<Self, ConfigError> {
         let root = Path::root();
         plan::needs_no_response(&config.guards, &root.key("match"))?;
-        let locations = Locations::compile(config.keys_from)?;
-        let answers = Answers::compile(locations.describe(), &config.realm)?;
+        let takes_tokens = !config.tokens.is_empty() || config.introspection.is_some();
+        let locations = Locations::compile(config.keys_from, takes_tokens)?;
+        let answers = Answers::compile(locations.describe(), &config.realm, takes_tokens)?;
+        let usage_endpoint = config.usage_endpoint.as_ref().map(UsageEndpoint::compile).transpose()?;
+        let over_limit = OverLimit::compile(config.over_limit)?;
+        let telling = Telling::compile(config.headers, config.near_limit)?;
 
         let path = root.key("plans");
         if config.plans.is_empty() {
             return Err(ConfigError::at(path).found("no plans").expected("at least one"));
         }
+        let levels = Levels::compile(config.limits, config.routes)?;
         let mut plans = BTreeMap::new();
         for (name, plan) in config.plans {
-            let plan = Plan::compile(&name, plan, &path.key(&name))?;
+            let plan = Plan::compile(&name, plan, &levels, &path.key(&name))?;
             plans.insert(name, Rc::new(plan));
         }
-        let decides_by_path =
-            config.guards.looks_at_path() || plans.values().any(|plan| plan.decides_by_path());
         let prefix = format!("meshgate/quota/{}/", setup.instance());
-        let consumers = Consumers::compile(config.consumers, &plans, &prefix)?;
+        let consumers = Consumers::compile(
+            config.consumers,
+            config.anonymous,
+            config.pepper.map(|pepper| Pepper::compile(&pepper, setup)).transpose()?,
+            &plans,
+            &prefix,
+        )?;
+        let access = Access::compile(config.access, &consumers, takes_tokens)?;
+        let all_plans = || plans.values().chain(consumers.plans());
+        let decides_by_path = config.guards.looks_at_path()
+            || access.decides_by_path()
+            || all_plans().any(|plan| plan.decides_by_path());
 
-        let metrics = Metrics::define(setup)?;
+        let metrics = Rc::new(Metrics::define(setup, all_plans().flat_map(|plan| plan.limit_names()))?);
+        let (tokens, introspection) = (config.tokens, config.introspection);
+        let tokens = Tokens::compile(tokens, introspection, &plans, &consumers, &prefix, &metrics, setup)?;
         create_usage(&consumers, setup)?;
+        let failed_auth = config.failed_auth.map(FailedAuth::compile).transpose()?;
+        let others = tokens.as_ref().is_some_and(Tokens::names_others);
+        let needs_table = others || failed_auth.is_some() || all_plans().any(|plan| plan.needs_table());
+        let table = needs_table.then(|| create_table(config.table, &prefix, setup)).transpose()?;
         Ok(Self {
             guards: config.guards,
             decides_by_path,
             locations,
             hide_credentials: config.hide_credentials,
             filter_state: config.filter_state,
+            preflight: config.preflight,
+            key_format: config.key_format.map(|format| KeyFormat::compile(&format)).transpose()?,
+            access,
             consumers,
             answers,
+            over_limit,
+            usage_endpoint,
+            telling,
+            client_ip: ClientIp::new(config.client_ip),
+            failed_auth,
+            table,
             metrics,
+            tokens,
             warned: Cell::new(false),
         })
     }
@@ -121,12 +203,24 @@ impl Policy for Quota {
     }
 }
 
+/// Creates the table.
+fn create_table(config: TableConfig, prefix: &str, setup: &mut dyn Setup) -> Result<Table, ConfigError> {
+    let path = Path::root().key("table");
+    let TableConfig { slots } = config;
+    if slots.get() > MAX_SLOTS {
+        let error = ConfigError::at(path.key("slots")).found(slots.to_string());
+        return Err(error.expected(format!("at most {MAX_SLOTS}")));
+    }
+    Table::create(slots, prefix, setup)
+        .map_err(|error| ConfigError::at(path).problem(format!("it can't be shared: {error}")))
+}
+
 /// Creates the shared values that are missing. What is there stays: a new configuration forgets nothing.
 fn create_usage(consumers: &Consumers, setup: &mut dyn Setup) -> Result<(), ConfigError> {
     let failed = |error| {
         ConfigError::at(Path::root().key("consumers")).problem(format!("usage can't be shared: {error}"))
     };
-    for consumer in consumers.iter().filter(|consumer| !consumer.plan.is_unlimited()) {
+    for consumer in consumers.iter().filter(|consumer| consumer.is_counted()) {
         if setup.shared(&consumer.usage_key).map_err(failed)?.is_none() {
             setup.set_shared(&consumer.usage_key, consumer.plan.unused().as_bytes()).map_err(failed)?;
         }

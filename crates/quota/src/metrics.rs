@@ -1,9 +1,10 @@
-//! Counters: `meshgate.quota.<event>`.
+//! Metrics: counters `meshgate.quota.<event>`, and `meshgate.quota.limit.<name>.<event>` for each limit of the configuration.
 
+use std::collections::BTreeMap;
+
+use meshgate_policy::config::{ConfigError, Path};
+use meshgate_policy::host::{Host, Metric, MetricKind, Setup};
 use meshgate_policy::metrics::{Counted, Counters};
-
-/// The counters of this policy.
-pub type Metrics = Counters<Event>;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,14 +13,28 @@ pub enum Event {
     Allowed,
     /// A request passed that needs no key.
     Unguarded,
+    /// A CORS preflight request passed.
+    Preflight,
+    /// The usage endpoint was asked.
+    Usage,
     /// No key.
     KeyMissing,
     /// A key that nobody has.
     KeyInvalid,
     /// More than one key.
     KeyRepeated,
+    /// A key that has not the form of keys.
+    KeyMalformed,
+    /// The key is disabled.
+    KeyDisabled,
+    /// The key is not good any more.
+    KeyExpired,
+    /// The key is not good yet.
+    KeyNotYetValid,
     /// The consumer is disabled.
     ConsumerDisabled,
+    /// A rule says that the consumer may not.
+    AccessDenied,
     /// The plan does not cover the request.
     PlanForbids,
     /// Over a limit.
@@ -28,10 +43,48 @@ pub enum Event {
     HeaderInvalid,
     /// A path that the upstream may resolve to another one.
     PathAmbiguous,
+    /// What a request says of its cost can't be understood.
+    CostInvalid,
+    /// A client has failed to authenticate too often.
+    FailedAuthLimited,
+    /// A token is none in form.
+    TokenMalformed,
+    /// The issuer or the key of a token is not known.
+    TokenKeyUnknown,
+    /// The signature of a token is wrong.
+    TokenSignature,
+    /// A token is not good any more.
+    TokenExpired,
+    /// A token is not good yet.
+    TokenNotYetValid,
+    /// A token is for others, or lacks what is required.
+    TokenClaims,
+    /// The authorization server says that a token is not good.
+    TokenInactive,
+    /// A token does not reach so far.
+    TokenScope,
+    /// A token names no consumer, or no plan.
+    TokenConsumer,
+    /// A token could not be checked.
+    TokenUnchecked,
+    /// A token was good that had been checked before.
+    TokenCached,
+    /// Keys of an issuer were fetched.
+    JwksFetched,
+    /// Keys of an issuer could not be fetched.
+    JwksFailed,
+    /// An authorization server was asked about a token.
+    IntrospectionAsked,
+    /// It gave no answer that can be read.
+    IntrospectionFailed,
+    /// A response did not tell what its request cost.
+    CostUnknown,
     /// The proxy refused what was asked of it, or the usage changed too often to be written.
     Error,
     /// Another worker wrote the usage first; it was read again.
     CasConflict,
+    /// A usage in the table had to make room for another, although it had not run out.
+    TableEviction,
 }
 
 impl Counted for Event {
@@ -39,19 +92,160 @@ impl Counted for Event {
     const NAMES: &'static [&'static str] = &[
         "meshgate.quota.allowed",
         "meshgate.quota.unguarded",
+        "meshgate.quota.preflight",
+        "meshgate.quota.usage_requests",
         "meshgate.quota.denied.key_missing",
         "meshgate.quota.denied.key_invalid",
         "meshgate.quota.denied.key_repeated",
+        "meshgate.quota.denied.key_malformed",
+        "meshgate.quota.denied.key_disabled",
+        "meshgate.quota.denied.key_expired",
+        "meshgate.quota.denied.key_not_yet_valid",
         "meshgate.quota.denied.consumer_disabled",
+        "meshgate.quota.denied.access_denied",
         "meshgate.quota.denied.plan_forbids",
         "meshgate.quota.denied.limit",
         "meshgate.quota.denied.header_invalid",
         "meshgate.quota.denied.path_ambiguous",
+        "meshgate.quota.denied.cost_invalid",
+        "meshgate.quota.denied.failed_auth_limited",
+        "meshgate.quota.denied.token_malformed",
+        "meshgate.quota.denied.token_key_unknown",
+        "meshgate.quota.denied.token_signature",
+        "meshgate.quota.denied.token_expired",
+        "meshgate.quota.denied.token_not_yet_valid",
+        "meshgate.quota.denied.token_claims",
+        "meshgate.quota.denied.token_inactive",
+        "meshgate.quota.denied.token_scope",
+        "meshgate.quota.denied.token_consumer",
+        "meshgate.quota.denied.token_unchecked",
+        "meshgate.quota.tokens.cached",
+        "meshgate.quota.jwks.fetched",
+        "meshgate.quota.jwks.failed",
+        "meshgate.quota.introspection.asked",
+        "meshgate.quota.introspection.failed",
+        "meshgate.quota.cost_unknown",
         "meshgate.quota.errors",
         "meshgate.quota.cas_conflicts",
+        "meshgate.quota.table.evictions",
     ];
 
     fn index(self) -> usize {
         self as usize
     }
+}
+
+/// What goes up and down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// How many have their usage in the table.
+    TableEntries,
+}
+
+/// In the order of [`Level`].
+const LEVEL_NAMES: &[&str] = &["meshgate.quota.table.entries"];
+
+/// How old keys of an issuer were when an answer to the question for new ones came. Seconds.
+const JWKS_AGE: &[&str] = &["meshgate.quota.jwks.age"];
+
+/// What is counted of each limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitEvent {
+    /// It refused a request.
+    Denied,
+    /// It would have refused a request, but is not enforced.
+    ShadowDenied,
+    /// A request came so near to it that the client was warned.
+    Near,
+}
+
+/// In the order of [`LimitEvent`].
+pub const LIMIT_NAMES: [&str; 3] = ["denied", "shadow_denied", "near"];
+
+/// For so many names of limits there are counters. Names of others, of which somebody must have made very many, are not
+/// counted apart: metrics are never freed.
+const MAX_LIMITS: usize = 1_000;
+
+/// The metrics, as the proxy knows them.
+#[derive(Debug)]
+pub struct Metrics {
+    events: Counters<Event>,
+    levels: [Metric; LEVEL_NAMES.len()],
+    jwks_age: [Metric; JWKS_AGE.len()],
+    limits: BTreeMap<Box<str>, [Metric; LIMIT_NAMES.len()]>,
+}
+
+impl Metrics {
+    /// Defines them. `limits` are the names of all limits that there are, also more than once.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] if the proxy refuses.
+    pub fn define<'a>(
+        setup: &mut dyn Setup,
+        limits: impl Iterator<Item = &'a str>,
+    ) -> Result<Self, ConfigError> {
+        let mut metrics = Self {
+            events: Counters::define(setup)?,
+            levels: define(setup, MetricKind::Gauge, LEVEL_NAMES)?,
+            jwks_age: define(setup, MetricKind::Histogram, JWKS_AGE)?,
+            limits: BTreeMap::new(),
+        };
+        for name in limits {
+            if metrics.limits.len() < MAX_LIMITS && !metrics.limits.contains_key(name) {
+                let prefix = format!("meshgate.quota.limit.{}", sanitized(name));
+                let names = LIMIT_NAMES.map(|event| format!("{prefix}.{event}"));
+                let names = names.each_ref().map(String::as_str);
+                metrics.limits.insert(name.into(), define(setup, MetricKind::Counter, &names)?);
+            }
+        }
+        Ok(metrics)
+    }
+
+    /// Counts an event.
+    pub fn count(&self, host: &mut dyn Host, event: Event) {
+        self.events.count(host, event);
+    }
+
+    /// Moves a level by a difference.
+    pub fn shift(&self, host: &mut dyn Host, level: Level, by: i64) {
+        if let Some(metric) = self.levels.get(level as usize).filter(|_| by != 0) {
+            host.add(*metric, by);
+        }
+    }
+
+    /// Records how old keys of an issuer are, in seconds.
+    pub fn record_jwks_age(&self, host: &mut dyn Host, seconds: u64) {
+        for metric in self.jwks_age {
+            host.record(metric, seconds);
+        }
+    }
+
+    /// Counts an event of a limit.
+    pub fn count_limit(&self, host: &mut dyn Host, name: &str, event: LimitEvent) {
+        let metrics = self.limits.get(name);
+        if let Some(metric) = metrics.and_then(|metrics| metrics.get(event as usize)) {
+            host.add(*metric, 1);
+        }
+    }
+}
+
+fn define<const N: usize>(
+    setup: &mut dyn Setup,
+    kind: MetricKind,
+    names: &[&str],
+) -> Result<[Metric; N], ConfigError> {
+    let mut metrics = [Metric(0); N];
+    for (metric, name) in metrics.iter_mut().zip(names) {
+        *metric = setup.metric(kind, name).map_err(|error| {
+            ConfigError::at(Path::root()).problem(format!("the metric {name} can't be defined: {error}"))
+        })?;
+    }
+    Ok(metrics)
+}
+
+/// A name as a part of the name of a metric: what is not a letter, a digit, `-` or `_` becomes `_`. So the parts stay apart,
+/// and limits whose names differ in nothing else are counted together.
+fn sanitized(name: &str) -> String {
+    let plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_');
+    name.chars().map(|char| if plain(char) { char } else { '_' }).collect()
 }

@@ -1,26 +1,30 @@
 //! Plans: which requests they allow, and their limits.
 
-use std::num::NonZeroU64;
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use meshgate_policy::condition::Condition;
-use meshgate_policy::config::{ConfigError, Path, Period, Rate};
-use meshgate_policy::headers::{HeaderValue, InvalidHeader};
+use meshgate_policy::config::{ConfigError, Path, Percent};
+use meshgate_policy::headers::HeaderValue;
 use meshgate_policy::matching::Match;
 
+use crate::accounts::{Account, Accounts};
 use crate::config::{LimitConfig, PlanConfig};
 use crate::consumer::check_name;
-use crate::limit::{Gcra, Rule, Span, Usage, Window};
+use crate::cost::{Charged, Cost, Unclear};
+use crate::levels::{self, Levels, Limits, Route};
+use crate::limit::{Rule, Usage};
+use crate::rate_limit::{self, Told, seconds};
 use crate::request::Request;
-use crate::state::State;
+use crate::rule;
+use crate::scope::Scope;
+use crate::state::{MAX_ENTRIES, State};
 
 /// The most limits of a plan.
-const MAX_LIMITS: usize = 16;
-/// The largest integer of a structured field (RFC 9651 section 3.3.1).
-const MAX_AMOUNT: u64 = 999_999_999_999_999;
+pub const MAX_LIMITS: usize = 16;
 const REQUEST_ONLY: &str = "conditions on the request only";
 const NO_RESPONSE: &str = "requests are decided on before there is a response";
-const DAY: u64 = 86_400 * SECOND;
-const SECOND: u64 = 1_000_000_000;
 
 /// What a consumer can have bought.
 #[derive(Debug)]
@@ -28,25 +32,49 @@ pub struct Plan {
     /// What it is called.
     pub name: HeaderValue<'static>,
     /// `None`: all requests.
-    allow: Option<Box<[Match]>>,
-    limits: Box<[Limit]>,
-    /// `RateLimit-Policy`, where all limits count the request.
-    policy: HeaderValue<'static>,
+    allow: Option<Rc<[Match]>>,
+    limits: Limits,
+    routes: Rc<[Route]>,
+    /// The plan as it is on each route: made for the first request there.
+    routed: Box<[OnceCell<Rc<Self>>]>,
 }
 
 /// One limit of a plan.
 #[derive(Debug)]
-struct Limit {
-    name: Box<str>,
-    rule: Rule,
+pub struct Limit {
+    /// What it is called.
+    pub name: Box<str>,
+    /// How it counts.
+    pub rule: Rule,
+    /// What it counts apart.
+    pub scope: Scope,
+    /// What a request costs.
+    pub cost: Cost,
+    /// Which requests stay counted.
+    pub charged: Charged,
+    /// It also counts requests that limits refuse.
+    pub count_rejected: bool,
+    /// It refuses nothing: what it would refuse is counted by a metric.
+    shadow: bool,
+    /// The share of requests that it refuses if it has no room.
+    enforce: Percent,
     counts: Match,
     when: Option<Condition>,
     /// Its member of `RateLimit-Policy`: `"burst";q=10;w=2`.
     policy: Box<str>,
 }
 
-/// For each limit of a plan, whether it counts a request.
-pub type Counted = [bool; MAX_LIMITS];
+/// For each limit of a plan that counts a request, how.
+pub type Counted = [Option<Due>; MAX_LIMITS];
+
+/// How a limit counts a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// What the request costs.
+    pub cost: u64,
+    /// The request passes only if there is room for it.
+    pub enforced: bool,
+}
 
 /// For each limit of a plan that counts a request, what was used of it.
 pub type Usages = [Option<Usage>; MAX_LIMITS];
@@ -56,8 +84,9 @@ pub type Usages = [Option<Usage>; MAX_LIMITS];
 pub struct Over<'a> {
     /// The names of the limits that have no room for it.
     pub violated: Vec<&'a str>,
-    /// Seconds after which all of them have room, if nothing else is counted. At least 1.
-    pub retry_after: u64,
+    /// Seconds after which all of them have room, if nothing else is counted. At least 1. `None`: one of them never has,
+    /// because the request costs more than there ever is.
+    pub retry_after: Option<u64>,
     /// Where the consumer stands with all limits that count the request.
     pub usages: Usages,
 }
@@ -67,7 +96,12 @@ impl Plan {
     ///
     /// # Errors
     /// A [`ConfigError`] for the first thing that is wrong.
-    pub fn compile(name: &str, config: PlanConfig, path: &Path) -> Result<Self, ConfigError> {
+    pub fn compile(
+        name: &str,
+        config: PlanConfig,
+        levels: &Levels,
+        path: &Path,
+    ) -> Result<Self, ConfigError> {
         let name = check_name(name, path)?;
         let allow = config.allow.map(|allow| {
             let allow = allow.into_vec();
@@ -75,27 +109,60 @@ impl Plan {
             for (index, entry) in allow.iter().enumerate() {
                 needs_no_response(entry, &path.index(index))?;
             }
-            Ok(allow.into_boxed_slice())
+            Ok(allow.into())
         });
         let path = path.key("limits");
-        if config.limits.len() > MAX_LIMITS {
-            let found = format!("{} limits", config.limits.len());
-            return Err(ConfigError::at(path).found(found).expected("at most 16"));
+        let limits = levels::overlay(&levels.defaults, &levels::compile(config.limits, &path)?, &path)?;
+        let plan = Self {
+            name,
+            allow: allow.transpose()?,
+            limits,
+            routed: levels.routes.iter().map(|_| OnceCell::new()).collect(),
+            routes: Rc::clone(&levels.routes),
+        };
+        plan.check_routes(&path)?;
+        Ok(plan)
+    }
+
+    /// The plan with the limits of another level on top of its own.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] if there are too many.
+    pub fn with_limits(&self, limits: &[Rc<Limit>], path: &Path) -> Result<Self, ConfigError> {
+        let plan = Self {
+            name: self.name.clone(),
+            allow: self.allow.clone(),
+            limits: levels::overlay(&self.limits, limits, path)?,
+            routed: self.routes.iter().map(|_| OnceCell::new()).collect(),
+            routes: Rc::clone(&self.routes),
+        };
+        plan.check_routes(path)?;
+        Ok(plan)
+    }
+
+    /// The plan as it is for a request: with the limits of its route. `None`: as it is.
+    pub fn on_route(&self, request: &Request<'_>) -> Option<&Rc<Self>> {
+        let mut routes = self.routes.iter().zip(&self.routed);
+        let (route, plan) = routes.find(|(route, _)| request.matches(&route.requests))?;
+        Some(plan.get_or_init(|| {
+            Rc::new(Self {
+                name: self.name.clone(),
+                allow: self.allow.clone(),
+                limits: levels::overlaid(&self.limits, &route.limits),
+                routes: Rc::new([]),
+                routed: Box::default(),
+            })
+        }))
+    }
+
+    fn check_routes(&self, path: &Path) -> Result<(), ConfigError> {
+        let names: BTreeSet<_> = self.limit_names().collect();
+        if names.len() > MAX_ENTRIES {
+            return Err(ConfigError::at(path)
+                .found(format!("{} limits of different names, with those of all routes", names.len()))
+                .expected(format!("at most {MAX_ENTRIES}: a consumer has one usage of them all")));
         }
-        let mut limits: Vec<Limit> = Vec::with_capacity(config.limits.len());
-        for (index, config) in config.limits.into_iter().enumerate() {
-            let path = path.index(index);
-            if let Some(first) = limits.iter().position(|limit| *limit.name == *config.name) {
-                return Err(ConfigError::at(path.key("name"))
-                    .value(&config.name)
-                    .expected("a name of its own")
-                    .hint(format!("limits[{first}] of this plan has this one already")));
-            }
-            limits.push(Limit::compile(config, &path)?);
-        }
-        let policy = policy_of(&limits, &[true; MAX_LIMITS])
-            .map_err(|error| ConfigError::at(path).problem(error.to_string()))?;
-        Ok(Self { name, allow: allow.transpose()?, limits: limits.into(), policy })
+        self.routes.iter().try_for_each(|route| levels::overlay(&self.limits, &route.limits, path).map(drop))
     }
 
     /// Whether the plan covers a request.
@@ -105,30 +172,58 @@ impl Plan {
 
     /// Whether the path of a request has a say in what it may or in what counts it.
     pub fn decides_by_path(&self) -> bool {
-        let allow = self.allow.iter().flatten();
-        allow.chain(self.limits.iter().map(|limit| &limit.counts)).any(Match::looks_at_path)
-            || self.limits.iter().any(|limit| limit.when.is_some())
+        let allow = self.allow.iter().flat_map(|allow| allow.iter());
+        let routes = self.routes.iter().map(|route| &route.requests);
+        allow.chain(routes).chain(self.all().map(|limit| &limit.counts)).any(Match::looks_at_path)
+            || self.all().any(|limit| limit.when.is_some() || limit.cost.may_ask_for_path())
     }
 
-    /// Which limits count a request; `None`: not one.
-    pub fn counted(&self, request: &Request<'_>) -> Option<Counted> {
-        let mut counted = [false; MAX_LIMITS];
-        for (limit, counts) in self.limits.iter().zip(&mut counted) {
-            *counts = request.matches(&limit.counts)
+    /// Which limits count a request, and what it costs; `None`: not one.
+    ///
+    /// # Errors
+    /// [`Unclear`]
+    pub fn counted(&self, request: &Request<'_>) -> Result<Option<Counted>, Unclear> {
+        let mut counted = [None; MAX_LIMITS];
+        for (limit, due) in self.limits.iter().zip(&mut counted) {
+            let counts = request.matches(&limit.counts)
                 && limit.when.as_ref().is_none_or(|when| request.holds(when, &limit.counts));
+            if counts {
+                let enforced = !limit.shadow && request.is_in(limit.enforce);
+                *due = Some(Due { cost: limit.cost.at_head(request, &limit.counts)?, enforced });
+            }
         }
-        counted.contains(&true).then_some(counted)
+        Ok(counted.iter().any(Option::is_some).then_some(counted))
+    }
+
+    /// One of its limits, by its place in [`Counted`].
+    pub fn limit(&self, index: usize) -> Option<&Limit> {
+        self.limits.get(index).map(|limit| &**limit)
+    }
+
+    /// Its limits, in the order of [`Counted`].
+    pub fn limits(&self) -> impl Iterator<Item = &Limit> {
+        self.limits.iter().map(|limit| &**limit)
+    }
+
+    /// Its limits, and those of all routes.
+    fn all(&self) -> impl Iterator<Item = &Limit> {
+        self.limits().chain(self.routes.iter().flat_map(|route| route.limits.iter().map(|limit| &**limit)))
+    }
+
+    /// The names of all limits that it may have, also more than once.
+    pub fn limit_names(&self) -> impl Iterator<Item = &str> {
+        self.all().map(|limit| &*limit.name)
     }
 
     /// Whether there is nothing to count.
-    pub const fn is_unlimited(&self) -> bool {
-        self.limits.is_empty()
+    pub fn is_unlimited(&self) -> bool {
+        self.all().next().is_none()
     }
 
     /// The state of a consumer that has used nothing.
     pub fn unused(&self) -> State {
         let mut state = State::fresh();
-        for limit in &self.limits {
+        for limit in self.limits.iter().filter(|limit| limit.scope.is_consumer()) {
             state.set(&limit.name, limit.rule.unused(), |_| true);
         }
         state
@@ -137,141 +232,176 @@ impl Plan {
     /// Counts a request in all limits, or in none.
     ///
     /// # Errors
-    /// [`Over`] if one of them has no room for it; the state is as it was.
-    pub fn charge(&self, state: &mut State, counted: &Counted, now: u64) -> Result<Usages, Box<Over<'_>>> {
+    /// [`Over`] if one of them has no room for it; the accounts are as they were.
+    pub fn charge(
+        &self,
+        accounts: &mut Accounts<'_>,
+        counted: &Counted,
+        now: u64,
+    ) -> Result<Usages, Box<Over<'_>>> {
         let mut usages = [None; MAX_LIMITS];
-        for ((limit, counts), usage) in self.limits.iter().zip(counted).zip(&mut usages) {
-            if *counts {
-                match limit.rule.charge(limit.usage(state), now) {
-                    Some(charged) => *usage = Some(charged),
-                    None => return Err(Box::new(self.over(state, counted, now))),
-                }
+        for (index, limit, Due { cost, enforced }) in self.due(counted) {
+            match limit.rule.charge(limit.usage(accounts, index), now, cost) {
+                Some(charged) => put(&mut usages, index, charged),
+                None if !enforced => {}
+                None => return Err(Box::new(self.over(accounts, counted, now))),
             }
         }
-        for (limit, usage) in self.limits.iter().zip(&usages) {
-            if let Some(usage) = usage {
-                state.set(&limit.name, *usage, |name| self.has_limit(name));
+        for (index, usage) in usages.iter().enumerate() {
+            if let Some((usage, account)) = usage.zip(accounts.of_mut(index)) {
+                self.set_in(account, index, usage);
             }
         }
         Ok(usages)
     }
 
-    /// `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10 section 3) with the limits that count a request. `None`:
-    /// all do, see [`Plan::policy`].
-    ///
-    /// # Errors
-    /// A name that could not stand in a header; [`Plan::compile`] lets none through.
-    pub fn policy_for(&self, counted: &Counted) -> Result<Option<HeaderValue<'static>>, InvalidHeader> {
-        let all = self.limits.iter().zip(counted).all(|(_, counts)| *counts);
-        if all { Ok(None) } else { policy_of(&self.limits, counted).map(Some) }
-    }
-
-    /// `RateLimit-Policy` with all limits.
-    pub const fn policy(&self) -> &HeaderValue<'static> {
-        &self.policy
-    }
-
-    /// `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10 section 4).
-    ///
-    /// # Errors
-    /// A name that could not stand in a header; [`Plan::compile`] lets none through.
-    pub fn rate_limit(&self, usages: &Usages, now: u64) -> Result<HeaderValue<'static>, InvalidHeader> {
-        let mut digits = itoa::Buffer::new();
-        let mut text = String::with_capacity(self.limits.len().saturating_mul(40));
-        for (limit, usage) in self.limits.iter().zip(usages) {
-            let Some(usage) = usage else { continue };
-            let standing = limit.rule.standing(*usage, now);
-            if !text.is_empty() {
-                text.push_str(", ");
-            }
-            text.push('"');
-            text.push_str(&limit.name);
-            text.push_str("\";r=");
-            text.push_str(digits.format(standing.remaining));
-            if let Some(more_in) = standing.more_in {
-                text.push_str(";t=");
-                text.push_str(digits.format(seconds(more_in)));
-            }
+    /// Sets what was used of a limit in its account.
+    pub fn set_in(&self, account: &mut Account<'_>, index: usize, usage: Usage) {
+        if let Some(limit) = self.limits.get(index) {
+            account.set(&limit.name, usage, limit.rule.runs_out(usage), |name| self.has_limit(name));
         }
-        HeaderValue::new(text.into_bytes())
     }
 
-    fn over(&self, state: &State, counted: &Counted, now: u64) -> Over<'_> {
-        let mut over = Over { violated: Vec::new(), retry_after: 1, usages: [None; MAX_LIMITS] };
-        for ((limit, counts), usage) in self.limits.iter().zip(counted).zip(&mut over.usages) {
-            if !counts {
-                continue;
-            }
-            let used = limit.usage(state);
-            *usage = Some(used);
-            let standing = limit.rule.standing(used, now);
-            if standing.remaining == 0 {
+    /// The limits that count a request, each with its place and what the request costs.
+    pub fn counting(&self, counted: &Counted) -> impl Iterator<Item = (usize, &Limit, u64)> {
+        self.due(counted).map(|(index, limit, due)| (index, limit, due.cost))
+    }
+
+    fn due(&self, counted: &Counted) -> impl Iterator<Item = (usize, &Limit, Due)> {
+        let limits = self.limits().enumerate().zip(*counted);
+        limits.filter_map(|((index, limit), due)| Some((index, limit, due?)))
+    }
+
+    /// The names of the limits that have no room for a request and let it pass, as they are not enforced. `usages`: what
+    /// [`Plan::charge`] returned.
+    pub fn let_pass(&self, counted: &Counted, usages: &Usages) -> impl Iterator<Item = &str> {
+        let unused = |index: usize| usages.get(index).is_some_and(Option::is_none);
+        self.due(counted).filter(move |(index, ..)| unused(*index)).map(|(_, limit, _)| &*limit.name)
+    }
+
+    /// What a client is told of the limits that count its request: nothing of those that are not enforced.
+    pub fn told(&self, counted: &Counted, usages: &Usages, now: u64) -> Vec<Told<'_>> {
+        let enforced = self.due(counted).filter(|(.., due)| due.enforced);
+        let told = enforced.filter_map(|(index, limit, _)| {
+            let usage = usages.get(index).copied().flatten()?;
+            let standing = limit.rule.standing(usage, now);
+            Some(Told { name: &limit.name, rule: &limit.rule, policy: &limit.policy, standing })
+        });
+        told.collect()
+    }
+
+    /// Where the caller stands with each limit.
+    pub fn standings(&self, accounts: &Accounts<'_>, now: u64) -> Vec<Told<'_>> {
+        let mut usages = [None; MAX_LIMITS];
+        for (index, limit) in self.limits.iter().enumerate() {
+            put(&mut usages, index, limit.usage(accounts, index));
+        }
+        self.told(&self.all_limits(), &usages, now)
+    }
+
+    /// All limits, as if each counted a request.
+    pub fn all_limits(&self) -> Counted {
+        let mut counted = [None; MAX_LIMITS];
+        for (due, limit) in counted.iter_mut().zip(&self.limits) {
+            *due = Some(Due { cost: 0, enforced: !limit.shadow });
+        }
+        counted
+    }
+
+    /// Whether any limit is in the table.
+    pub fn needs_table(&self) -> bool {
+        self.all().any(|limit| !limit.scope.is_consumer())
+    }
+
+    /// Which limits have no room for a request.
+    pub fn over(&self, accounts: &Accounts<'_>, counted: &Counted, now: u64) -> Over<'_> {
+        let mut over = Over { violated: Vec::new(), retry_after: Some(1), usages: [None; MAX_LIMITS] };
+        for (index, limit, Due { cost, .. }) in self.due(counted).filter(|(.., due)| due.enforced) {
+            let used = limit.usage(accounts, index);
+            put(&mut over.usages, index, used);
+            let wait = limit.rule.wait(used, now, cost);
+            if wait != Some(0) {
                 over.violated.push(&limit.name);
-                over.retry_after = over.retry_after.max(standing.more_in.map_or(0, seconds));
+                over.retry_after = later(over.retry_after, wait.map(seconds));
             }
         }
         over
     }
 
     fn has_limit(&self, name: &[u8]) -> bool {
-        self.limits.iter().any(|limit| limit.name.as_bytes() == name)
+        self.all().any(|limit| limit.name.as_bytes() == name)
     }
 }
 
 impl Limit {
-    fn compile(config: LimitConfig, path: &Path) -> Result<Self, ConfigError> {
-        let LimitConfig { name, rate, burst, quota, counts, when } = config;
-        check_limit_name(&name, &path.key("name"))?;
-        needs_no_response(&counts, &path.key("match"))?;
-        if when.as_ref().is_some_and(Condition::needs_response) {
+    /// Checks a limit.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] for the first thing that is wrong.
+    pub fn compile(config: LimitConfig, path: &Path) -> Result<Self, ConfigError> {
+        check_limit_name(&config.name, &path.key("name"))?;
+        needs_no_response(&config.counts, &path.key("match"))?;
+        if config.when.as_ref().is_some_and(Condition::needs_response) {
             let error = ConfigError::at(path.key("when")).found("a condition on the response");
             return Err(error.expected(REQUEST_ONLY).hint(NO_RESPONSE));
         }
-        if when.as_ref().is_some_and(Condition::needs_body) {
+        if config.when.as_ref().is_some_and(Condition::needs_body) {
             let error = ConfigError::at(path.key("when")).found("a condition on the body");
             return Err(
                 error.expected("conditions on the head of the request: limits count before there is a body")
             );
         }
-        let rule = match (rate, quota, burst) {
-            (Some(rate), None, burst) => {
-                let amount = check_amount(rate, &path.key("rate"))?;
-                let burst = match burst {
-                    Some(burst) => {
-                        NonZeroU64::new(burst).filter(|burst| burst.get() <= MAX_AMOUNT).ok_or_else(|| {
-                            let error = ConfigError::at(path.key("burst")).found(burst.to_string());
-                            error.expected(format!("how many requests may come at once, 1 to {MAX_AMOUNT}"))
-                        })?
-                    }
-                    None => amount,
-                };
-                Rule::Gcra(Gcra::new(amount, nanoseconds(rate.per), burst))
+        let rule = rule::compile(&config, path)?;
+        let LimitConfig { name, counts, when, per, cost, charge, count_rejected, shadow, enforce, .. } =
+            config;
+        if rule.counts_streams() {
+            let given =
+                [("cost", cost.is_some()), ("charge", charge.is_some()), ("count_rejected", count_rejected)];
+            if let Some((field, _)) = given.iter().find(|(_, given)| *given) {
+                let error = ConfigError::at(path.key(field)).found("it beside concurrency");
+                return Err(error.expected("it only beside rate or quota").hint(
+                    "a request is one request at the same time, whatever it costs and however it ends",
+                ));
             }
-            (None, Some(quota), None) => {
-                let amount = check_amount(quota, &path.key("quota"))?;
-                Rule::Window(Window::new(amount, span(quota.per)))
-            }
-            (None, Some(_), Some(_)) => {
-                let error = ConfigError::at(path.key("burst")).found("a burst beside quota");
-                return Err(error
-                    .expected("one only beside rate")
-                    .hint("all of it may come at once; add a limit with a rate to prevent that"));
-            }
-            (Some(_), Some(_), _) => {
-                let error = ConfigError::at(path).found("rate and quota").expected("one of them");
-                return Err(error.hint("write two limits to have both"));
-            }
-            (None, None, _) => {
-                let error = ConfigError::at(path).found("neither rate nor quota");
-                return Err(error.expected("one of them, such as rate: 5/s or quota: 10000/month"));
-            }
-        };
-        let policy = format!("\"{name}\";q={};w={}", rule.quota(), seconds(rule.window()));
-        Ok(Self { name: name.into(), rule, counts, when, policy: policy.into() })
+        }
+        let scope = Scope::compile(per, &path.key("per"))?;
+        let cost = Cost::compile(cost, &path.key("cost"))?;
+        let policy = rate_limit::policy_member(&name, &rule, &cost);
+        let charged = Charged::new(charge);
+        Ok(Self {
+            name: name.into(),
+            rule,
+            scope,
+            cost,
+            charged,
+            count_rejected,
+            shadow,
+            enforce,
+            counts,
+            when,
+            policy,
+        })
     }
 
-    fn usage(&self, state: &State) -> Usage {
-        state.get(&self.name).unwrap_or_else(|| self.rule.unused())
+    /// What was used of it. `index`: its place in its plan.
+    pub fn usage(&self, accounts: &Accounts<'_>, index: usize) -> Usage {
+        accounts.of(index).map_or_else(|| self.rule.unused(), |account| self.usage_in(account))
+    }
+
+    /// What was used of it in this account.
+    pub fn usage_in(&self, account: &Account<'_>) -> Usage {
+        account.usage(&self.name).unwrap_or_else(|| self.rule.unused())
+    }
+}
+
+/// The later of two times, where `None` is never.
+pub fn later(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.zip(other).map(|(one, other)| one.max(other))
+}
+
+fn put(usages: &mut Usages, index: usize, usage: Usage) {
+    if let Some(place) = usages.get_mut(index) {
+        *place = Some(usage);
     }
 }
 
@@ -291,42 +421,4 @@ pub fn needs_no_response(entry: &Match, path: &Path) -> Result<(), ConfigError> 
         return Err(error.expected(REQUEST_ONLY).hint(NO_RESPONSE));
     }
     Ok(())
-}
-
-fn check_amount(rate: Rate, path: &Path) -> Result<NonZeroU64, ConfigError> {
-    if rate.amount.get() > MAX_AMOUNT {
-        let error = ConfigError::at(path).found(rate.to_string());
-        return Err(error.expected(format!("at most {MAX_AMOUNT} requests: RateLimit headers hold no more")));
-    }
-    Ok(rate.amount)
-}
-
-/// How long a period is for a rate: a month 30 days, a year 365.
-fn nanoseconds(per: Period) -> NonZeroU64 {
-    let fixed = per.fixed().map(|fixed| fixed.as_millis().saturating_mul(1_000_000));
-    let days = if per == Period::Year { 365 } else { 30 };
-    // A span of zero is refused where it is read.
-    NonZeroU64::new(fixed.unwrap_or(DAY.saturating_mul(days))).unwrap_or(NonZeroU64::MIN)
-}
-
-fn span(per: Period) -> Span {
-    match per {
-        Period::Week => Span::Week,
-        Period::Month => Span::Month,
-        Period::Year => Span::Year,
-        Period::Span(_) | Period::Second | Period::Minute | Period::Hour | Period::Day => {
-            Span::Even(nanoseconds(per))
-        }
-    }
-}
-
-fn policy_of(limits: &[Limit], counted: &Counted) -> Result<HeaderValue<'static>, InvalidHeader> {
-    let counted = limits.iter().zip(counted).filter(|(_, counts)| **counts);
-    let members: Vec<&str> = counted.map(|(limit, _)| &*limit.policy).collect();
-    HeaderValue::new(members.join(", ").into_bytes())
-}
-
-/// Whole seconds, rounded up, at least 1.
-fn seconds(nanoseconds: u64) -> u64 {
-    nanoseconds.div_ceil(SECOND).max(1)
 }

@@ -1,13 +1,18 @@
 //! A request as plans see it: what their `match` blocks and conditions are asked about.
 
+use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
 
 use meshgate_policy::condition::Condition;
+use meshgate_policy::config::Percent;
 use meshgate_policy::expression::Scope;
+use meshgate_policy::expression::template::Template;
 use meshgate_policy::head::RequestHead;
+use meshgate_policy::headers::HeaderName;
 use meshgate_policy::host::Host;
 use meshgate_policy::matching::{Input, Match};
 use minijinja::Value;
+use minijinja::value::Serde;
 
 use crate::consumer::Identity;
 
@@ -36,35 +41,70 @@ impl<'a> Request<'a> {
         self.matches(entry) && !entry.sees_several(self.head)
     }
 
+    /// Whether it is one of these for the upstream is not known, since it has several values where one is looked at.
+    pub fn is_unclear(&self, entry: &Match) -> bool {
+        entry.is_unclear(self.head)
+    }
+
     /// Whether a condition holds, or has no answer; `entry` is the `match` block beside it, whose path template gives the
     /// condition its `path`. A limit is not evaded by a request that its condition can't be asked about.
     pub fn holds(&self, condition: &Condition, entry: &Match) -> bool {
-        let scope = self.scope.get_or_init(|| self.scope());
-        let captures = entry.captures(self.head);
-        let holds = if captures.iter().next().is_none() {
-            condition.holds(scope)
-        } else {
-            let mut scope = scope.clone();
-            scope.set_captures(&captures);
-            condition.holds(&scope)
-        };
-        holds.unwrap_or(true)
+        condition.holds(&self.scope_at(entry)).unwrap_or(true)
     }
 
-    fn scope(&self) -> Scope {
+    /// The value of an expression, as JSON of at most `limit` bytes. `None`: there is none. `entry` is as in
+    /// [`Request::holds`].
+    pub fn value(&self, template: &Template, entry: &Match, limit: usize) -> Option<Vec<u8>> {
+        template.value_within(&self.scope_at(entry), limit).ok()
+    }
+
+    /// The value of a header field: `None` if it is not there, `Some(None)` if it is there more than once.
+    pub fn header(&self, name: &HeaderName) -> Option<Option<&'a [u8]>> {
+        let mut values = self
+            .head
+            .headers
+            .iter()
+            .filter(|(found, _)| *found == name.as_str().as_bytes())
+            .map(|(_, value)| value);
+        let first = values.next()?;
+        Some(values.next().is_none().then_some(first))
+    }
+
+    /// What an expression sees beside a `match` block, whose path template gives it its `path`.
+    fn scope_at(&self, entry: &Match) -> Cow<'_, Scope> {
+        let scope = self.scope.get_or_init(|| self.scope());
+        let captures = entry.captures(self.head);
+        if captures.iter().next().is_none() {
+            return Cow::Borrowed(scope);
+        }
+        let mut scope = scope.clone();
+        scope.set_captures(&captures);
+        Cow::Owned(scope)
+    }
+
+    /// What expressions see of it.
+    pub fn scope(&self) -> Scope {
         let mut scope = Scope::new(self.head);
         if let Ok(mut host) = self.host.try_borrow_mut() {
             scope.set_now(host.now());
         }
-        if let Some(Identity { consumer, key_id }) = self.identity {
-            let text = |bytes| Value::from(String::from_utf8_lossy(bytes));
+        if let Some(identity) = self.identity {
+            let text = |bytes: &[u8]| Value::from(String::from_utf8_lossy(bytes));
             scope.set_consumer(Value::from_pairs([
-                ("name", text(consumer.name.as_bytes())),
-                ("plan", text(consumer.plan.name.as_bytes())),
-                ("key_id", Value::from(key_id)),
+                ("name", text(identity.name.as_bytes())),
+                ("plan", text(identity.plan.name.as_bytes())),
+                ("key_id", Value::from(identity.key_id())),
+                ("groups", identity.groups.iter().map(text).collect()),
+                ("anonymous", Value::from(identity.is_anonymous())),
+                ("claims", identity.claims().map_or(Value::UNDEFINED, |claims| Value::from(Serde(claims)))),
             ]));
         }
         scope
+    }
+
+    /// Whether it is one of a share of all requests, by chance.
+    pub fn is_in(&self, share: Percent) -> bool {
+        share == Percent::ALL || self.roll() < share.hundredths()
     }
 
     /// A number from 0 to 9,999, by chance. Without chance it is 0: as if all were meant.

@@ -4,19 +4,25 @@
 //! request or none does. The bytes are a version and then an entry a limit, in any order:
 //!
 //! ```text
-//! 1 | kind: u8 | length of the name: u8 | name | numbers: u64 LE, 3 of a bucket (kind 1), 2 of a window (kind 2)
+//! 2 | kind: u8 | length of the name: u8 | name | numbers: u64 LE, as many as its kind has
 //! ```
+//!
+//! Kind 1 is a bucket with 5 numbers, 2 a window with 2, 3 the parts of a sliding window with 13, 4 what is in flight with 3.
 //!
 //! An entry belongs to the limit of its name. So a consumer that gets another plan, or a plan whose limits are in another
 //! order or have other numbers, keeps what it used of the limits whose names stay; a limit that changes its kind (from a
-//! rate to a quota) starts anew. Entries of limits that the present plan does not have stay, for the way back and for the
+//! rate to a quota, from a fixed to a sliding window) starts anew. Entries of limits that the present plan does not have stay, for the way back and for the
 //! workers that still have the old plan, until a new entry needs room among [`MAX_ENTRIES`].
 
-use crate::limit::{Bucket, Usage, Used};
+use crate::limit::{Bucket, InFlight, Parts, Usage, Used};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const BUCKET: u8 = 1;
 const WINDOW: u8 = 2;
+const PARTS: u8 = 3;
+const IN_FLIGHT: u8 = 4;
+/// The most numbers of a kind.
+const MAX_NUMBERS: usize = 13;
 
 /// The most entries that a value keeps, those of limits that the plan does not have included.
 pub const MAX_ENTRIES: usize = 32;
@@ -55,23 +61,17 @@ impl State {
     /// What was used of the limit of this name.
     pub fn get(&self, name: &str) -> Option<Usage> {
         let entry = Entries::new(&self.bytes).find(|entry| entry.name == name.as_bytes())?;
-        Some(match entry.numbers {
-            Numbers::Bucket([at, requests, rest]) => Usage::Bucket(Bucket { at, requests, rest }),
-            Numbers::Window([start, requests]) => Usage::Window(Used { start, requests }),
-        })
+        read(entry.kind, entry.numbers)
     }
 
     /// Sets what was used of the limit of this name. `keep` says which entries stay if there are too many.
     pub fn set(&mut self, name: &str, usage: Usage, keep: impl Fn(&[u8]) -> bool) {
-        let (kind, numbers) = match usage {
-            Usage::Bucket(Bucket { at, requests, rest }) => (BUCKET, [at, requests, rest]),
-            Usage::Window(Used { start, requests }) => (WINDOW, [start, requests, 0]),
-        };
+        let (kind, numbers) = write(usage);
         let numbers = numbers.map(u64::to_le_bytes);
         let numbers = numbers.as_flattened().get(..size_of_numbers(kind)).unwrap_or_default();
 
         let place = Entries::new(&self.bytes)
-            .find(|entry| entry.name == name.as_bytes() && entry.numbers.kind() == kind)
+            .find(|entry| entry.name == name.as_bytes() && entry.kind == kind)
             .map(|entry| entry.end.saturating_sub(numbers.len()));
         match place.and_then(|at| self.bytes.get_mut(at..)) {
             Some(place) => place.iter_mut().zip(numbers).for_each(|(old, new)| *old = *new),
@@ -106,24 +106,11 @@ struct Entries<'a> {
 }
 
 struct Entry<'a> {
+    kind: u8,
     name: &'a [u8],
-    numbers: Numbers,
+    numbers: &'a [u8],
     /// Where the entry ends in the bytes of the state.
     end: usize,
-}
-
-enum Numbers {
-    Bucket([u64; 3]),
-    Window([u64; 2]),
-}
-
-impl Numbers {
-    const fn kind(&self) -> u8 {
-        match self {
-            Self::Bucket(_) => BUCKET,
-            Self::Window(_) => WINDOW,
-        }
-    }
 }
 
 impl<'a> Entries<'a> {
@@ -138,30 +125,75 @@ impl<'a> Iterator for Entries<'a> {
     fn next(&mut self) -> Option<Entry<'a>> {
         let (&[kind, length], rest) = self.rest.split_first_chunk()?;
         let (name, rest) = rest.split_at_checked(length.into())?;
-        let (numbers, rest) = match kind {
-            BUCKET => take(rest).map(|(numbers, rest)| (Numbers::Bucket(numbers), rest)),
-            WINDOW => take(rest).map(|(numbers, rest)| (Numbers::Window(numbers), rest)),
-            _ => None,
+        let (numbers, rest) = match size_of_numbers(kind) {
+            0 => None,
+            size => rest.split_at_checked(size),
         }?;
         self.rest = rest;
-        Some(Entry { name, numbers, end: self.total.saturating_sub(rest.len()) })
+        Some(Entry { kind, name, numbers, end: self.total.saturating_sub(rest.len()) })
     }
 }
 
-fn take<const N: usize>(mut bytes: &[u8]) -> Option<([u64; N], &[u8])> {
-    let mut numbers = [0; N];
-    for number in &mut numbers {
-        let (first, rest) = bytes.split_first_chunk()?;
-        (*number, bytes) = (u64::from_le_bytes(*first), rest);
-    }
-    Some((numbers, bytes))
-}
-
+/// Bytes that the numbers of a kind take; 0 of a kind that there is not.
 const fn size_of_numbers(kind: u8) -> usize {
     match kind {
-        BUCKET => size_of::<[u64; 3]>(),
-        _ => size_of::<[u64; 2]>(),
+        BUCKET => size_of::<[u64; 5]>(),
+        WINDOW => size_of::<[u64; 2]>(),
+        PARTS => size_of::<[u64; MAX_NUMBERS]>(),
+        IN_FLIGHT => size_of::<[u64; 3]>(),
+        _ => 0,
     }
+}
+
+fn read(kind: u8, numbers: &[u8]) -> Option<Usage> {
+    let (numbers, _) = numbers.as_chunks::<{ size_of::<u64>() }>();
+    let mut numbers = numbers.iter().map(|number| u64::from_le_bytes(*number));
+    let mut next = || numbers.next();
+    Some(match kind {
+        BUCKET => Usage::Bucket(Bucket {
+            at: next()?,
+            requests: next()?,
+            rest: next()?,
+            owed: next()?,
+            refunded: next()?,
+        }),
+        WINDOW => Usage::Window(Used { start: next()?, requests: next()? }),
+        PARTS => {
+            let mut parts = Parts { start: next()?, length: next()?, ..Parts::default() };
+            for requests in &mut parts.requests {
+                *requests = next()?;
+            }
+            Usage::Parts(parts)
+        }
+        IN_FLIGHT => Usage::InFlight(InFlight { epoch: next()?, present: next()?, past: next()? }),
+        _ => return None,
+    })
+}
+
+fn write(usage: Usage) -> (u8, [u64; MAX_NUMBERS]) {
+    let mut numbers = [0; MAX_NUMBERS];
+    let mut fill = |all: &[u64], rest: &[u64]| {
+        numbers.iter_mut().zip(all.iter().chain(rest)).for_each(|(to, from)| *to = *from);
+    };
+    let kind = match usage {
+        Usage::Bucket(Bucket { at, requests, rest, owed, refunded }) => {
+            fill(&[at, requests, rest, owed, refunded], &[]);
+            BUCKET
+        }
+        Usage::Window(Used { start, requests }) => {
+            fill(&[start, requests], &[]);
+            WINDOW
+        }
+        Usage::Parts(Parts { start, length, requests }) => {
+            fill(&[start, length], &requests);
+            PARTS
+        }
+        Usage::InFlight(InFlight { epoch, present, past }) => {
+            fill(&[epoch, present, past], &[]);
+            IN_FLIGHT
+        }
+    };
+    (kind, numbers)
 }
 
 #[cfg(test)]
@@ -170,7 +202,7 @@ mod tests {
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    const BURST: Usage = Usage::Bucket(Bucket { at: 1, requests: 2, rest: 3 });
+    const BURST: Usage = Usage::Bucket(Bucket { at: 1, requests: 2, rest: 3, owed: 4, refunded: 5 });
     const MONTH: Usage = Usage::Window(Used { start: u64::MAX, requests: 5 });
 
     fn state() -> State {
@@ -187,12 +219,26 @@ mod tests {
         assert_eq!((state.get("mont"), state.get("")), (None, None));
 
         let before = state.as_bytes().len();
-        let less = Usage::Bucket(Bucket { at: 7, requests: 8, rest: 9 });
+        let less = Usage::Bucket(Bucket { at: 7, requests: 8, rest: 9, owed: 0, refunded: 0 });
         state.set("burst", less, |_| true);
         assert_eq!((state.get("burst"), state.get("monthly")), (Some(less), Some(MONTH)));
         assert_eq!(state.as_bytes().len(), before);
-        // 1 for the version; 2, the name and 3 or 2 numbers for each entry.
-        assert_eq!(before, 1 + (2 + 5 + 24) + (2 + 7 + 16));
+        // 1 for the version; 2, the name and 5 or 2 numbers for each entry.
+        assert_eq!(before, 1 + (2 + 5 + 40) + (2 + 7 + 16));
+    }
+
+    #[test]
+    fn every_kind_is_read_as_it_was_set() {
+        let mut requests = Parts::default().requests;
+        requests.iter_mut().zip(3..).for_each(|(requests, number)| *requests = number);
+        let parts = Usage::Parts(Parts { start: 1, length: 2, requests });
+        let in_flight = Usage::InFlight(InFlight { epoch: 1, present: 2, past: 3 });
+        for (usage, size) in [(BURST, 40), (MONTH, 16), (parts, 104), (in_flight, 24)] {
+            let mut state = State::fresh();
+            state.set("l", usage, |_| true);
+            assert_eq!(state.as_bytes().len(), 1 + 2 + 1 + size);
+            assert_eq!(State::from_bytes(state.as_bytes().to_vec()).unwrap().get("l"), Some(usage));
+        }
     }
 
     #[test]
@@ -222,16 +268,16 @@ mod tests {
         assert_eq!(State::from_bytes(vec![VERSION]), Ok(State::fresh()));
         let whole = state().as_bytes().to_vec();
         for end in 0..whole.len() {
-            let between_entries = [1, 1 + 31].contains(&end);
+            let between_entries = [1, 1 + 47].contains(&end);
             assert_eq!(State::from_bytes(whole[..end].to_vec()).is_ok(), between_entries, "cut at {end}");
         }
-        for version in [0, 2, 255] {
+        for version in [0, 1, 255] {
             let mut other = whole.clone();
             other[0] = version;
             assert_eq!(State::from_bytes(other), Err(Garbled));
         }
         let mut kind = whole.clone();
-        kind[1] = 3;
+        kind[1] = 5;
         assert_eq!(State::from_bytes(kind), Err(Garbled));
         assert_eq!(State::from_bytes([whole, vec![0]].concat()), Err(Garbled));
     }

@@ -12,7 +12,7 @@ use std::num::{NonZeroU64, NonZeroU128};
 use super::Standing;
 
 /// A rate and a burst.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Gcra {
     /// How many requests may come at once.
     burst: NonZeroU64,
@@ -20,6 +20,8 @@ pub struct Gcra {
     amount: NonZeroU64,
     /// Nanoseconds.
     period: NonZeroU64,
+    /// How many more than the burst may come at once.
+    overdraft: u64,
 }
 
 /// What a consumer has used of a [`Gcra`].
@@ -31,69 +33,140 @@ pub struct Bucket {
     pub requests: u64,
     /// A part of one more request, in units of which the period has as many as nanoseconds.
     pub rest: u64,
+    /// Requests beside these that were counted after they had passed, and for which there was no room. Kept apart, so that
+    /// a smaller burst forgives what was poured in under a larger one, but never these.
+    pub owed: u64,
+    /// Requests that have been taken back or forgiven so far, each rounded up; it starts anew after the largest number.
+    pub refunded: u64,
 }
 
 impl Gcra {
     /// `amount` requests in `period` nanoseconds, up to `burst` of them at once.
     pub const fn new(amount: NonZeroU64, period: NonZeroU64, burst: NonZeroU64) -> Self {
-        Self { burst, amount, period }
+        Self { burst, amount, period, overdraft: 0 }
     }
 
-    /// How many requests may come at once.
+    /// Lets so many more come at once.
+    #[must_use]
+    pub const fn with_overdraft(self, overdraft: u64) -> Self {
+        Self { overdraft, ..self }
+    }
+
+    /// How many requests may come at once, without the overdraft.
     pub const fn burst(&self) -> u64 {
         self.burst.get()
     }
 
-    /// Nanoseconds until a full bucket is empty, rounded up.
+    /// Nanoseconds until a bucket with a burst in it is empty, rounded up.
     pub fn refill(&self) -> u64 {
-        self.time_to_leak(self.capacity())
+        self.time_to_leak(self.requests(self.burst.get()))
     }
 
-    /// Counts one request. `None`: there is no room for it.
-    pub fn charge(&self, bucket: Bucket, now: u64) -> Option<Bucket> {
-        let level = self.level(bucket, now).saturating_add(self.request());
-        (level <= self.capacity()).then(|| self.bucket(level, bucket.at.max(now)))
+    /// Counts a request that costs so much. `None`: there is no room for it.
+    pub fn charge(&self, bucket: Bucket, now: u64, cost: u64) -> Option<Bucket> {
+        let level = self.level(bucket, now).saturating_add(self.requests(cost));
+        (level <= self.capacity()).then(|| self.bucket(level, self.current(bucket, now)))
+    }
+
+    /// Counts what has happened already, whether there is room for it or not.
+    pub fn charge_late(&self, bucket: Bucket, now: u64, cost: u64) -> Bucket {
+        let level = self.level(bucket, now).saturating_add(self.requests(cost));
+        self.bucket(level, self.current(bucket, now))
+    }
+
+    /// Takes back what [`Gcra::charge`] counted when it returned `charged`: all that surely has not leaked since. Without
+    /// that request the bucket would have run empty so much sooner, and then leaked nothing. What else was in it at that time
+    /// kept it from running empty, but for what was taken back of that. The rate must be that of all the time since.
+    pub fn refund(&self, bucket: Bucket, charged: Bucket, cost: u64, now: u64) -> Bucket {
+        let current = self.current(bucket, now);
+        let cost = self.requests(cost);
+        let others = self.level(charged, charged.at).saturating_sub(cost);
+        let refunded = self.requests(current.refunded.wrapping_sub(charged.refunded));
+        let leak = self.leak(current.at.saturating_sub(charged.at));
+        let idle = leak.saturating_add(refunded).saturating_sub(others);
+        let back = cost.saturating_sub(idle);
+        let refunded = current.refunded.wrapping_add(self.whole(back));
+        self.bucket(self.level(bucket, now).saturating_sub(back), Bucket { refunded, ..current })
+    }
+
+    /// Nanoseconds until a request that costs so much passes. `None`: it never does.
+    pub fn wait(&self, bucket: Bucket, now: u64, cost: u64) -> Option<u64> {
+        let cost = self.requests(cost);
+        let over = self.level(bucket, now).saturating_add(cost).saturating_sub(self.capacity());
+        let wait = if over == 0 { 0 } else { self.until(bucket, now, over) };
+        (cost <= self.capacity()).then_some(wait)
     }
 
     /// How much is left, and when it will be more.
     pub fn standing(&self, bucket: Bucket, now: u64) -> Standing {
-        let at = bucket.at.max(now);
-        let Bucket { requests, rest, .. } = self.bucket(self.level(bucket, now), at);
-        let taken = requests.saturating_add(u64::from(rest > 0));
-        let more_in = match (requests, rest) {
-            (0, 0) => None,
-            (_, 0) => Some(self.time_to_leak(self.request())),
-            (_, rest) => Some(self.time_to_leak(u128::from(rest))),
-        };
+        let level = self.level(bucket, now);
+        let taken = self.whole(level);
+        // One less than now, and few enough that one is left.
+        let fewer = taken.saturating_sub(1).min(self.burst.get().saturating_sub(1));
+        let over = level.saturating_sub(self.requests(fewer));
         Standing {
             remaining: self.burst.get().saturating_sub(taken),
-            // A clock that went back must first come to where the bucket was filled.
-            more_in: more_in.map(|time| time.saturating_add(at.saturating_sub(now))),
+            more_in: (level > 0).then(|| self.until(bucket, now, over)),
         }
+    }
+
+    /// When the bucket is empty.
+    pub fn runs_out(&self, bucket: Bucket) -> u64 {
+        bucket.at.saturating_add(self.time_to_leak(self.level(bucket, bucket.at)))
+    }
+
+    /// Nanoseconds until so many units have leaked. A clock that went back must first come to where the bucket was filled.
+    fn until(&self, bucket: Bucket, now: u64, units: u128) -> u64 {
+        self.time_to_leak(units).saturating_add(bucket.at.saturating_sub(now))
     }
 
     /// What is in the bucket now. Time before the last request leaks nothing, so a clock that goes back grants nothing.
     fn level(&self, bucket: Bucket, now: u64) -> u128 {
-        let requests = u128::from(bucket.requests).saturating_mul(self.request());
-        let then = requests.saturating_add(u128::from(bucket.rest.min(self.period.get())));
-        let elapsed = u128::from(now.saturating_sub(bucket.at));
         // What was poured in under a larger burst does not lie in wait above this one.
-        then.min(self.capacity()).saturating_sub(elapsed.saturating_mul(self.amount.get().into()))
+        let then = self.poured(bucket).min(self.capacity()).saturating_add(self.requests(bucket.owed));
+        then.saturating_sub(self.leak(now.saturating_sub(bucket.at)))
     }
 
-    fn bucket(&self, level: u128, at: u64) -> Bucket {
-        let (requests, rest) = divide(level, self.period);
-        Bucket { at, requests, rest }
+    /// What is in the bucket, without what is owed.
+    fn poured(&self, bucket: Bucket) -> u128 {
+        self.requests(bucket.requests).saturating_add(u128::from(bucket.rest.min(self.period.get())))
     }
 
-    /// One request, in units.
-    fn request(&self) -> u128 {
-        self.period.get().into()
+    /// At the present time. What a smaller burst forgives is as if it were taken back.
+    fn current(&self, bucket: Bucket, now: u64) -> Bucket {
+        let forgiven = self.whole(self.poured(bucket).saturating_sub(self.capacity()));
+        Bucket { at: bucket.at.max(now), refunded: bucket.refunded.wrapping_add(forgiven), ..bucket }
+    }
+
+    /// With another level.
+    fn bucket(&self, level: u128, bucket: Bucket) -> Bucket {
+        let owed = self.whole(level.saturating_sub(self.capacity()));
+        let (requests, rest) = divide(level.saturating_sub(self.requests(owed)), self.period);
+        Bucket { requests, rest, owed, ..bucket }
+    }
+
+    /// So many units in requests, rounded up.
+    fn whole(&self, units: u128) -> u64 {
+        if units == 0 {
+            return 0;
+        }
+        let (requests, rest) = divide(units, self.period);
+        requests.saturating_add(u64::from(rest > 0))
+    }
+
+    /// So many requests, in units.
+    fn requests(&self, count: u64) -> u128 {
+        u128::from(count).saturating_mul(self.period.get().into())
     }
 
     /// A full bucket, in units.
     fn capacity(&self) -> u128 {
-        u128::from(self.burst.get()).saturating_mul(self.request())
+        self.requests(self.burst.get().saturating_add(self.overdraft))
+    }
+
+    /// Units that leak in so many nanoseconds.
+    fn leak(&self, nanoseconds: u64) -> u128 {
+        u128::from(nanoseconds).saturating_mul(self.amount.get().into())
     }
 
     /// Nanoseconds in which so many units leak, rounded up.
@@ -133,7 +206,7 @@ mod tests {
     /// Requests that pass when `count` come at once.
     fn pass(gcra: &Gcra, bucket: &mut Bucket, now: u64, count: u64) -> u64 {
         (0..count)
-            .map(|_| gcra.charge(*bucket, now).map(|charged| *bucket = charged).iter().count() as u64)
+            .map(|_| gcra.charge(*bucket, now, 1).map(|charged| *bucket = charged).iter().count() as u64)
             .sum()
     }
 
@@ -211,7 +284,7 @@ mod tests {
     #[test]
     fn the_largest_numbers_do_not_overflow() {
         let most = gcra(u64::MAX, u64::MAX, u64::MAX);
-        let mut bucket = Bucket { at: 0, requests: u64::MAX, rest: u64::MAX };
+        let mut bucket = Bucket { at: 0, requests: u64::MAX, rest: u64::MAX, ..Bucket::default() };
         assert_eq!(pass(&most, &mut bucket, 0, 1), 0);
         assert_eq!(most.standing(bucket, 0), Standing { remaining: 0, more_in: Some(1) });
         assert_eq!(pass(&most, &mut bucket, u64::MAX, 1), 1);
@@ -267,7 +340,7 @@ mod tests {
                     let step = i128::from(step) * i128::from(period) / i128::from(amount) / 1_000;
                     now = u64::try_from(i128::from(now) + step).unwrap();
                     for _ in 0..count {
-                        let charged = gcra.charge(bucket, now);
+                        let charged = gcra.charge(bucket, now, 1);
                         prop_assert_eq!(charged.is_some(), model.take(amount, period, burst, now));
                         match charged {
                             Some(charged) => {
@@ -276,8 +349,8 @@ mod tests {
                             }
                             None => {
                                 let wait = gcra.standing(bucket, now).more_in.unwrap();
-                                prop_assert!(gcra.charge(bucket, now + wait - 1).is_none());
-                                prop_assert!(gcra.charge(bucket, now + wait).is_some());
+                                prop_assert!(gcra.charge(bucket, now + wait - 1, 1).is_none());
+                                prop_assert!(gcra.charge(bucket, now + wait, 1).is_some());
                             }
                         }
                         let left = u128::from(gcra.standing(bucket, now).remaining);

@@ -1,18 +1,33 @@
-//! The limits of a plan: which requests each one counts, and whether all of them let a request pass.
+//! The limits of a plan: how each one counts.
 
+mod calendar;
+mod concurrency;
 mod gcra;
+mod sliding;
 mod window;
+mod zone;
 
+#[cfg(test)]
+mod tests;
+
+pub use self::calendar::{Calendar, Period, date_of, day_of};
+pub use self::concurrency::{Concurrency, InFlight};
 pub use self::gcra::{Bucket, Gcra};
+pub use self::sliding::{Parts, Sliding};
 pub use self::window::{Span, Used, Window};
+pub use self::zone::Zone;
 
 /// How a limit counts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Rule {
     /// A rate and a burst.
     Gcra(Gcra),
     /// A quota in each window.
     Window(Window),
+    /// A quota in any span as long as a window.
+    Sliding(Sliding),
+    /// Requests at the same time.
+    Concurrency(Concurrency),
 }
 
 /// What a consumer has used of a limit.
@@ -22,15 +37,18 @@ pub enum Usage {
     Bucket(Bucket),
     /// Of a [`Window`].
     Window(Used),
+    /// Of a [`Sliding`].
+    Parts(Parts),
+    /// Of a [`Concurrency`].
+    InFlight(InFlight),
 }
 
 /// Where a consumer stands with a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// Requests that would pass now.
+    /// Requests that would pass now. An overdraft is not among them.
     pub remaining: u64,
-    /// Nanoseconds until it is one more; if none remains, until a request passes. `None`: nothing has been used, so it
-    /// will not be more.
+    /// Nanoseconds until it is more. `None`: nothing has been used, so it will not be more, or nobody knows when.
     pub more_in: Option<u64>,
 }
 
@@ -40,14 +58,59 @@ impl Rule {
         match self {
             Self::Gcra(_) => Usage::Bucket(Bucket::default()),
             Self::Window(_) => Usage::Window(Used::default()),
+            Self::Sliding(_) => Usage::Parts(Parts::default()),
+            Self::Concurrency(_) => Usage::InFlight(InFlight::default()),
         }
     }
 
-    /// Counts one request. `None`: there is no room for it.
-    pub fn charge(&self, usage: Usage, now: u64) -> Option<Usage> {
+    /// Counts a request that costs so much. `None`: there is no room for it. One that costs nothing passes unless more is
+    /// used than there is.
+    pub fn charge(&self, usage: Usage, now: u64, cost: u64) -> Option<Usage> {
         match self {
-            Self::Gcra(gcra) => gcra.charge(bucket(usage), now).map(Usage::Bucket),
-            Self::Window(window) => window.charge(used(usage), now).map(Usage::Window),
+            Self::Gcra(gcra) => gcra.charge(bucket(usage), now, cost).map(Usage::Bucket),
+            Self::Window(window) => window.charge(used(usage), now, cost).map(Usage::Window),
+            Self::Sliding(sliding) => sliding.charge(parts(usage), now, cost).map(Usage::Parts),
+            Self::Concurrency(most) => most.acquire(in_flight(usage), now, cost).map(Usage::InFlight),
+        }
+    }
+
+    /// Counts what has happened already, such as the bytes of a response: it may be more than there is room for.
+    pub fn charge_late(&self, usage: Usage, now: u64, cost: u64) -> Usage {
+        match self {
+            Self::Gcra(gcra) => Usage::Bucket(gcra.charge_late(bucket(usage), now, cost)),
+            Self::Window(window) => Usage::Window(window.charge_late(used(usage), now, cost)),
+            Self::Sliding(sliding) => Usage::Parts(sliding.charge_late(parts(usage), now, cost)),
+            Self::Concurrency(_) => Usage::InFlight(Concurrency::acquire_late(in_flight(usage), now, cost)),
+        }
+    }
+
+    /// Takes back all or a part of what [`Rule::charge`] counted when it returned `charged`. What has come back by itself
+    /// since then, because its window has ended or the bucket has leaked, does not come back twice.
+    pub fn refund(&self, usage: Usage, charged: Usage, cost: u64, now: u64) -> Usage {
+        match self {
+            Self::Gcra(gcra) => Usage::Bucket(gcra.refund(bucket(usage), bucket(charged), cost, now)),
+            Self::Window(_) => Usage::Window(Window::refund(used(usage), used(charged), cost)),
+            Self::Sliding(_) => Usage::Parts(Sliding::refund(parts(usage), parts(charged), cost)),
+            Self::Concurrency(_) => {
+                Usage::InFlight(Concurrency::release(in_flight(usage), in_flight(charged), cost))
+            }
+        }
+    }
+
+    /// Whether a request counts only while its stream lasts: what was charged is to be refunded at its end, however that
+    /// came.
+    pub const fn counts_streams(&self) -> bool {
+        matches!(self, Self::Concurrency(_))
+    }
+
+    /// Nanoseconds until a request that costs so much passes, if nothing else is counted: 0 if it does now. `None`: it never
+    /// does, because it costs more than the limit ever has room for.
+    pub fn wait(&self, usage: Usage, now: u64, cost: u64) -> Option<u64> {
+        match self {
+            Self::Gcra(gcra) => gcra.wait(bucket(usage), now, cost),
+            Self::Window(window) => window.wait(used(usage), now, cost),
+            Self::Sliding(sliding) => sliding.wait(parts(usage), now, cost),
+            Self::Concurrency(most) => most.wait(in_flight(usage), now, cost),
         }
     }
 
@@ -56,6 +119,18 @@ impl Rule {
         match self {
             Self::Gcra(gcra) => gcra.standing(bucket(usage), now),
             Self::Window(window) => window.standing(used(usage), now),
+            Self::Sliding(sliding) => sliding.standing(parts(usage), now),
+            Self::Concurrency(most) => most.standing(in_flight(usage), now),
+        }
+    }
+
+    /// When nothing of a usage counts any more: from then on it is as good as none. Nanoseconds since the epoch.
+    pub fn runs_out(&self, usage: Usage) -> u64 {
+        match self {
+            Self::Gcra(gcra) => gcra.runs_out(bucket(usage)),
+            Self::Window(window) => window.runs_out(used(usage)),
+            Self::Sliding(sliding) => sliding.runs_out(parts(usage)),
+            Self::Concurrency(_) => Concurrency::runs_out(in_flight(usage)),
         }
     }
 
@@ -64,30 +139,48 @@ impl Rule {
         match self {
             Self::Gcra(gcra) => gcra.burst(),
             Self::Window(window) => window.quota(),
+            Self::Sliding(sliding) => sliding.quota(),
+            Self::Concurrency(most) => most.quota(),
         }
     }
 
-    /// In how many nanoseconds all of that comes back: `w` of a `RateLimit-Policy`.
-    pub fn window(&self) -> u64 {
+    /// In how many nanoseconds all of that comes back: `w` of a `RateLimit-Policy`. `None`: as soon as requests end.
+    pub fn window(&self) -> Option<u64> {
         match self {
-            Self::Gcra(gcra) => gcra.refill(),
-            Self::Window(window) => window.length(),
+            Self::Gcra(gcra) => Some(gcra.refill()),
+            Self::Window(window) => Some(window.length()),
+            Self::Sliding(sliding) => Some(sliding.length()),
+            Self::Concurrency(_) => None,
         }
     }
 }
 
-/// The usage of a rate; of another kind of limit, nothing.
+// The usage of a kind; of another kind, nothing used.
+
 const fn bucket(usage: Usage) -> Bucket {
     match usage {
         Usage::Bucket(bucket) => bucket,
-        Usage::Window(_) => Bucket { at: 0, requests: 0, rest: 0 },
+        _ => Bucket { at: 0, requests: 0, rest: 0, owed: 0, refunded: 0 },
     }
 }
 
-/// The usage of a quota; of another kind of limit, nothing.
 const fn used(usage: Usage) -> Used {
     match usage {
         Usage::Window(used) => used,
-        Usage::Bucket(_) => Used { start: 0, requests: 0 },
+        _ => Used { start: 0, requests: 0 },
+    }
+}
+
+fn parts(usage: Usage) -> Parts {
+    match usage {
+        Usage::Parts(parts) => parts,
+        _ => Parts::default(),
+    }
+}
+
+fn in_flight(usage: Usage) -> InFlight {
+    match usage {
+        Usage::InFlight(in_flight) => in_flight,
+        _ => InFlight::default(),
     }
 }

@@ -213,8 +213,12 @@ fn access_logs_can_read_the_identity_where_that_is_configured() {
     let outcome = send(&worker, &get("/", "key-2"));
     let state: Vec<_> =
         outcome.filter_state.iter().map(|(key, value)| (key.as_str(), value.as_slice())).collect();
-    let expected: [(&str, &[u8]); 3] =
-        [("meshgate.consumer", b"acme"), ("meshgate.key_id", b"acme-2"), ("meshgate.plan", b"free")];
+    let expected: [(&str, &[u8]); 4] = [
+        ("meshgate.consumer", b"acme"),
+        ("meshgate.key_id", b"acme-2"),
+        ("meshgate.plan", b"free"),
+        ("meshgate.remaining", b"9"),
+    ];
     assert_eq!(state, expected);
     // Those who are refused too, once it is known who they are: key-3 is of a consumer that is disabled.
     let outcome = send(&worker, &get("/", "key-3"));

@@ -34,7 +34,7 @@ fn plans() {
     refused([("/plans/free/limits", json!(many))], "plans.free.limits: found 17 limits, expected at most 16");
     refused(
         [("/plans/free/limits/1/name", json!("burst"))],
-        "plans.free.limits[1].name: found \"burst\", expected a name of its own: limits[0] of this plan has this one already",
+        "plans.free.limits[1].name: found \"burst\", expected a name of its own: limits[0] has this one already",
     );
     refused(
         [("/plans/free/allow", json!([{"path": "/"}, {"status": 200}]))],
@@ -57,15 +57,15 @@ fn limits() {
     );
     limit_refused(
         json!({"name": "a"}),
-        ": found neither rate nor quota, expected one of them, such as rate: 5/s or quota: 10000/month",
+        ": found no rate, quota or concurrency, expected one of them, such as rate: 5/s or quota: 10000/month",
     );
     limit_refused(
         json!({"name": "a", "rate": "1/s", "quota": "1/d"}),
-        ": found rate and quota, expected one of them: write two limits to have both",
+        ": found rate and quota, expected one of them: write a limit for each to have them together",
     );
     limit_refused(
         json!({"name": "a", "quota": "1/d", "burst": 1}),
-        ".burst: found a burst beside quota, expected one only beside rate: all of it may come at once; add a limit with a rate to prevent that",
+        ".burst: found a burst without a rate, expected one only beside rate: all of it may come at once; add a limit with a rate to prevent that",
     );
     limit_refused(
         json!({"name": "a", "rate": "1/s", "burst": 0}),
@@ -147,18 +147,21 @@ fn digests() {
 #[test]
 fn places_for_keys() {
     for (place, expected) in [
-        (json!({}), ": found neither header nor query, expected one of them, such as header: x-api-key"),
+        (
+            json!({}),
+            ": found neither header nor query nor cookie, expected one of them, such as header: x-api-key",
+        ),
         (
             json!({"scheme": "ApiKey"}),
-            ": found neither header nor query, expected one of them, such as header: x-api-key",
+            ": found neither header nor query nor cookie, expected one of them, such as header: x-api-key",
         ),
         (
             json!({"header": "a", "query": "b"}),
-            ": found header and query, expected one of them: write two entries to look in both",
+            ": found header and query, expected one of them: write an entry for each to look in all",
         ),
         (
             json!({"query": "b", "scheme": "ApiKey"}),
-            ".scheme: found a scheme for a query parameter, expected one only for a header: remove scheme",
+            ".scheme: found a scheme without a header, expected one only for a header: remove scheme",
         ),
         (
             json!({"query": ""}),
@@ -172,6 +175,11 @@ fn places_for_keys() {
             json!({"header": ":path"}),
             ".header: found \":path\", expected the name of a header field, such as x-api-key",
         ),
+        (
+            json!({"query": "a", "cookie": "b"}),
+            ": found query and cookie, expected one of them: write an entry for each to look in all",
+        ),
+        (json!({"cookie": "a b"}), ".cookie: found \"a b\", expected the name of a cookie, such as api_key"),
         (
             json!({"header": "a", "scheme": "Api Key"}),
             ".scheme: found \"Api Key\", expected an authentication scheme without spaces, such as ApiKey",

@@ -10,7 +10,7 @@ const DOCUMENTS: Documents = documents!("api-key-quota", "API keys and quotas");
 
 #[test]
 fn every_configuration_in_the_readme_works() {
-    DOCUMENTS.check_configurations::<Quota>(4);
+    DOCUMENTS.check_configurations::<Quota>(10);
 }
 
 /// The requests that stand under an example, each with the status that it gives: `GET /v1 x-api-key: key # 200`.
@@ -20,7 +20,8 @@ fn every_example_in_the_readme_does_what_it_says() {
         DOCUMENTS.configurations().into_iter().zip(DOCUMENTS.blocks("```requests"))
     {
         let worker = Worker::<Quota>::new(&World::new(), configuration);
-        for line in requests.lines() {
+        // Indented lines say more about a request, which is tried on a real proxy.
+        for line in requests.lines().filter(|line| !line.starts_with(' ')) {
             let (request, status) = line.split_once(" # ").unwrap();
             let (method, rest) = request.split_once(' ').unwrap();
             let (target, fields) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -38,8 +39,22 @@ fn every_example_in_the_readme_does_what_it_says() {
 #[test]
 fn the_readme_lists_every_field_and_every_answer() {
     DOCUMENTS.check_fields::<Quota>(Documents::OF_VALUES);
-    let answers = literals(include_str!("../answer.rs"), "meshgate_");
+    let sources = [
+        include_str!("../answer.rs"),
+        include_str!("../over_limit.rs"),
+        include_str!("../token/problem.rs"),
+        include_str!("../usage.rs"),
+    ];
+    let answers = sources.iter().flat_map(|source| literals(source, "meshgate_"));
     DOCUMENTS.check_names(answers.map(|rest| format!("meshgate_{rest}")));
+}
+
+#[test]
+fn the_readme_lists_every_metric() {
+    let counted =
+        literals(include_str!("../metrics.rs"), "meshgate.quota.").filter(|name| !name.contains('{'));
+    DOCUMENTS.check_names(counted);
+    DOCUMENTS.check_names(crate::metrics::LIMIT_NAMES.map(|name| format!("limit.<name>.{name}")));
 }
 
 #[test]

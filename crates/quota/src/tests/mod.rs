@@ -1,10 +1,18 @@
 //! The whole policy, as clients and upstreams see it.
 
+mod access;
 mod admission;
+mod algorithms;
+mod answers;
+mod charging;
 mod configuration;
 mod documents;
 mod failures;
+mod jwks;
+mod keys;
 mod limits;
+mod tokens;
+mod usage;
 
 use meshgate_policy::config::ConfigError;
 use meshgate_test_host::{Message, Outcome, Worker, World};

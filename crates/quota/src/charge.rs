@@ -1,0 +1,226 @@
+//! Counting a request in all the limits that count it, against all that other workers count at the same time.
+//!
+//! All the limits count it or none does, also where they are in several accounts: all are read, and if each limit has room,
+//! one account is written after the other. Where somebody else came between, that account is read and decided on again; if
+//! there is no room any more, what was written before is taken back.
+
+use meshgate_policy::exchange::Reply;
+use meshgate_policy::host::{Host, HostError};
+
+use crate::Quota;
+use crate::accounts::{Accounts, MAX_ATTEMPTS, Place};
+use crate::answer::Refusal;
+use crate::consumer::Identity;
+use crate::exchange::Stop;
+use crate::metrics::LimitEvent;
+use crate::plan::{Counted, MAX_LIMITS, Over, Plan, Usages, later};
+use crate::rate_limit::Fields;
+use crate::scope::Facts;
+use crate::settle::Unsettled;
+use crate::usage::UsageEndpoint;
+
+/// Why a request was not counted.
+enum Failure {
+    /// A limit has no room for it any more.
+    Over,
+    /// The usage changed too often.
+    Contention,
+    Host(HostError),
+}
+
+/// A decision that is being written.
+struct Decision<'a> {
+    plan: &'a Plan,
+    counted: &'a Counted,
+    usages: Usages,
+    now: u64,
+    /// How often it may still be forestalled.
+    attempts: u32,
+}
+
+impl Quota {
+    /// Counts a request. What the client is to read of that comes back, and what is to be settled when the response passes
+    /// and ends.
+    ///
+    /// # Errors
+    /// A limit has no room for it, or it can't be counted.
+    pub(crate) fn charge(
+        &self,
+        host: &mut dyn Host,
+        identity: &Identity<'_>,
+        facts: &Facts<'_>,
+        counted: &Counted,
+    ) -> Result<(Fields, Option<Box<Unsettled>>), Stop> {
+        let plan = identity.plan;
+        let now = host.now().as_nanos();
+        let mut accounts = self.accounts(host, identity, facts, counted)?;
+        let usages = match plan.charge(&mut accounts, counted, now) {
+            Ok(usages) => usages,
+            Err(over) => return Err(self.refuse(host, identity, &mut accounts, counted, *over, now)?),
+        };
+        let mut decision = Decision { plan, counted, usages, now, attempts: MAX_ATTEMPTS };
+        match self.commit(host, &mut accounts, &mut decision) {
+            Ok(()) => {
+                for name in plan.let_pass(counted, &decision.usages) {
+                    self.metrics.count_limit(host, name, LimitEvent::ShadowDenied);
+                }
+                let fields = self.tell_passed(host, &plan.told(counted, &decision.usages, now))?;
+                let unsettled = Unsettled::new(plan, accounts, counted, &decision.usages);
+                Ok((fields, unsettled.map(Box::new)))
+            }
+            Err(Failure::Over) => {
+                accounts.iter_mut().try_for_each(|account| self.read(host, account))?;
+                let over = plan.over(&accounts, counted, now);
+                Err(self.refuse(host, identity, &mut accounts, counted, over, now)?)
+            }
+            Err(Failure::Contention) => Err(Refusal::Contention.into()),
+            Err(Failure::Host(error)) => Err(error.into()),
+        }
+    }
+
+    /// What the usage endpoint answers to a caller.
+    ///
+    /// # Errors
+    /// What the host refused.
+    pub(crate) fn usage_reply(
+        &self,
+        host: &mut dyn Host,
+        endpoint: &UsageEndpoint,
+        method: &[u8],
+        identity: &Identity<'_>,
+        facts: &Facts<'_>,
+    ) -> Result<Reply, HostError> {
+        let now = host.now().as_nanos();
+        let accounts = self.accounts(host, identity, facts, &identity.plan.all_limits())?;
+        Ok(endpoint.reply(method, identity, &identity.plan.standings(&accounts, now), now))
+    }
+
+    /// The accounts of the limits that count a request, as they are now.
+    fn accounts<'a>(
+        &self,
+        host: &mut dyn Host,
+        identity: &Identity<'a>,
+        facts: &Facts<'_>,
+        counted: &Counted,
+    ) -> Result<Accounts<'a>, HostError> {
+        let mut accounts = Accounts::new(counted, |index| {
+            let limit = identity.plan.limit(index).ok_or(HostError::Malformed)?;
+            Place::of(&limit.scope, identity, facts, self.table.as_ref(), host)
+        })?;
+        accounts.iter_mut().try_for_each(|account| self.read(host, account))?;
+        Ok(accounts)
+    }
+
+    /// Writes what was decided on, all of it or nothing.
+    fn commit(
+        &self,
+        host: &mut dyn Host,
+        accounts: &mut Accounts<'_>,
+        decision: &mut Decision<'_>,
+    ) -> Result<(), Failure> {
+        for number in 0..accounts.len() {
+            if let Err(failure) = self.commit_one(host, accounts, number, decision) {
+                self.take_back(host, accounts, number, decision);
+                return Err(failure);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes one account. Where another worker came between, the limits that are there are decided on again.
+    fn commit_one(
+        &self,
+        host: &mut dyn Host,
+        accounts: &mut Accounts<'_>,
+        number: usize,
+        decision: &mut Decision<'_>,
+    ) -> Result<(), Failure> {
+        loop {
+            let Some(account) = accounts.get_mut(number) else { return Ok(()) };
+            match self.write(host, account, decision.now) {
+                Ok(()) => return Ok(()),
+                Err(HostError::Conflict) => {}
+                Err(error) => return Err(Failure::Host(error)),
+            }
+            decision.attempts = decision.attempts.saturating_sub(1);
+            if decision.attempts == 0 {
+                return Err(Failure::Contention);
+            }
+            self.read(host, account).map_err(Failure::Host)?;
+            let here = only(accounts, number, decision.counted);
+            let again = decision.plan.charge(accounts, &here, decision.now).map_err(|_| Failure::Over)?;
+            for ((usage, again), due) in decision.usages.iter_mut().zip(again).zip(here) {
+                *usage = if due.is_some() { again } else { *usage };
+            }
+        }
+    }
+
+    /// Takes back what was written to the first so many accounts.
+    fn take_back(
+        &self,
+        host: &mut dyn Host,
+        accounts: &mut Accounts<'_>,
+        written: usize,
+        decision: &Decision<'_>,
+    ) {
+        let Decision { plan, now, .. } = *decision;
+        for number in 0..written {
+            let here = only(accounts, number, decision.counted);
+            let Some(account) = accounts.get_mut(number) else { continue };
+            let taken = self.update(host, account, now, |account| {
+                for (index, limit, cost) in plan.counting(&here) {
+                    let Some(Some(charged)) = decision.usages.get(index) else { continue };
+                    let usage = limit.rule.refund(limit.usage_in(account), *charged, cost, now);
+                    plan.set_in(account, index, usage);
+                }
+            });
+            if let Err(error) = taken {
+                log::error!("a request that was refused stays counted: {error}");
+            }
+        }
+    }
+
+    /// The answer to a request that is over a limit. Limits that count such requests too count it.
+    fn refuse(
+        &self,
+        host: &mut dyn Host,
+        identity: &Identity<'_>,
+        accounts: &mut Accounts<'_>,
+        counted: &Counted,
+        mut over: Over<'_>,
+        now: u64,
+    ) -> Result<Stop, HostError> {
+        let plan = identity.plan;
+        let mut rejected = *counted;
+        for (limit, cost) in plan.limits().zip(&mut rejected) {
+            *cost = cost.filter(|_| limit.count_rejected);
+        }
+        if rejected != NONE {
+            for number in 0..accounts.len() {
+                let here = only(accounts, number, &rejected);
+                let Some(account) = accounts.get_mut(number).filter(|_| here != NONE) else { continue };
+                self.update(host, account, now, |account| {
+                    for (index, limit, cost) in plan.counting(&here) {
+                        let usage = limit.rule.charge_late(limit.usage_in(account), now, cost);
+                        plan.set_in(account, index, usage);
+                    }
+                })?;
+            }
+            let after = plan.over(accounts, counted, now);
+            over.retry_after = later(over.retry_after, after.retry_after);
+            over.usages = after.usages;
+        }
+        self.tell_refused(host, identity, &over, &plan.told(counted, &over.usages, now))
+    }
+}
+
+const NONE: Counted = [None; MAX_LIMITS];
+
+/// Of the limits that count a request, those that are in one account.
+fn only(accounts: &Accounts<'_>, number: usize, counted: &Counted) -> Counted {
+    let mut here = *counted;
+    for (index, cost) in here.iter_mut().enumerate() {
+        *cost = cost.filter(|_| accounts.number(index) == number);
+    }
+    here
+}

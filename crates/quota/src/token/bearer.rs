@@ -1,0 +1,184 @@
+//! Who a token says sends a request.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::rc::Rc;
+
+use meshgate_jwt::{ClaimPath, Claims};
+use meshgate_policy::config::{ConfigError, Path};
+use meshgate_policy::headers::{HeaderName, HeaderValue};
+use sha2::{Digest as _, Sha256};
+
+use super::TokenProblem;
+use crate::config::TokenIdentityConfig;
+use crate::consumer::{self, Consumers, Credential, Groups, Identity, Metadata, UsageAt};
+use crate::plan::Plan;
+
+/// Who sends requests with a token, and what else it says.
+pub struct Bearer {
+    name: HeaderValue<'static>,
+    /// Of the consumers in the configuration, which.
+    configured: Option<usize>,
+    plan: Rc<Plan>,
+    groups: Groups,
+    metadata: Metadata,
+    claims: Claims,
+    fingerprint: [u8; 16],
+    /// Whether the upstream gets the token.
+    pub forward: bool,
+}
+
+/// How claims become a consumer.
+#[derive(Debug)]
+pub struct Mapping {
+    consumer: ClaimPath,
+    prefix: Box<str>,
+    plan: Option<Rc<Plan>>,
+    plan_claim: Option<ClaimPath>,
+    groups: Option<ClaimPath>,
+    metadata: Vec<(HeaderName, ClaimPath)>,
+    forward: bool,
+}
+
+/// All that claims may name.
+#[derive(Debug)]
+pub struct Directory {
+    plans: BTreeMap<String, Rc<Plan>>,
+    consumers: HashMap<Box<str>, usize>,
+}
+
+impl Directory {
+    /// Of a configuration.
+    pub fn new(plans: &BTreeMap<String, Rc<Plan>>, consumers: &Consumers) -> Self {
+        let name = |name: &HeaderValue<'_>| String::from_utf8_lossy(name.as_bytes()).into();
+        let consumers = consumers.iter().enumerate().map(|(index, consumer)| (name(&consumer.name), index));
+        Self { plans: plans.clone(), consumers: consumers.collect() }
+    }
+}
+
+impl Mapping {
+    /// Checks what is configured.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] for a plan that there is not, or a name that can't be.
+    pub fn compile(
+        config: TokenIdentityConfig,
+        forward: bool,
+        directory: &Directory,
+        path: &Path,
+    ) -> Result<Self, ConfigError> {
+        let plan = config.plan.map(|name| {
+            let known = directory.plans.keys().map(String::as_str);
+            let unknown = || ConfigError::unknown(path.key("plan"), &name, known);
+            directory.plans.get(&name).map(Rc::clone).ok_or_else(unknown)
+        });
+        let claim = |field: &str, claim: &str| {
+            let error =
+                || ConfigError::at(path.key(field)).found("an empty name").expected("the name of a claim");
+            if claim.is_empty() { Err(error()) } else { Ok(ClaimPath::new(claim)) }
+        };
+        if !config.consumer_prefix.is_empty() {
+            consumer::check_name(&config.consumer_prefix, &path.key("consumer_prefix"))?;
+        }
+        let metadata = config.metadata.iter().map(|(name, from)| {
+            let here = path.key("metadata");
+            Ok((consumer::metadata_header(name, &here)?, claim("metadata", from)?))
+        });
+        Ok(Self {
+            consumer: claim("consumer_claim", &config.consumer_claim)?,
+            prefix: config.consumer_prefix.into(),
+            plan: plan.transpose()?,
+            plan_claim: config.plan_claim.as_deref().map(|name| claim("plan_claim", name)).transpose()?,
+            groups: config.groups_claim.as_deref().map(|name| claim("groups_claim", name)).transpose()?,
+            metadata: metadata.collect::<Result<_, _>>()?,
+            forward,
+        })
+    }
+
+    /// Who these claims say it is.
+    ///
+    /// # Errors
+    /// [`TokenProblem::Consumer`] if they name nobody that can be.
+    pub fn bearer(
+        &self,
+        claims: Claims,
+        directory: &Directory,
+        consumers: &Consumers,
+    ) -> Result<Bearer, TokenProblem> {
+        let name = self
+            .consumer
+            .text(&claims)
+            .filter(|name| !name.is_empty())
+            .map(|name| format!("{}{name}", self.prefix));
+        let name = name.ok_or(TokenProblem::Consumer)?;
+        let checked = consumer::check_name(&name, &Path::root()).map_err(|_| TokenProblem::Consumer)?;
+        let configured = directory.consumers.get(&*name).copied();
+        let consumer = configured.and_then(|index| consumers.get(index));
+        // Those who send no credential have a name as well, which is not for tokens to take.
+        if configured.is_some_and(|index| consumers.is_anonymous(index)) {
+            return Err(TokenProblem::Consumer);
+        }
+        let plan = match consumer {
+            Some(consumer) => &consumer.plan,
+            None => self.plan_of(&claims, directory).ok_or(TokenProblem::Consumer)?,
+        };
+
+        let texts = self.groups.iter().flat_map(|groups| groups.texts(&claims));
+        let mut groups = consumer.map(|consumer| consumer.groups.clone()).unwrap_or_default();
+        groups.extend(texts);
+        let mut metadata = consumer.map(|consumer| consumer.metadata.clone()).unwrap_or_default();
+        for (header, claim) in &self.metadata {
+            let value =
+                claim.text(&claims).and_then(|text| HeaderValue::new(text.into_owned().into_bytes()).ok());
+            // What a token says of itself stands before what the configuration says of its consumer, or nothing does.
+            metadata.extend(value.map(|value| (header.clone(), value)));
+        }
+        let digest = Sha256::digest(name.as_bytes());
+        Ok(Bearer {
+            name: checked,
+            configured: consumer.and(configured),
+            plan: Rc::clone(plan),
+            groups,
+            metadata,
+            fingerprint: digest.first_chunk().copied().unwrap_or_default(),
+            claims,
+            forward: self.forward,
+        })
+    }
+
+    /// Whether consumers may have it that are in no configuration.
+    pub const fn names_others(&self) -> bool {
+        self.plan.is_some() || self.plan_claim.is_some()
+    }
+
+    fn plan_of<'a>(&'a self, claims: &Claims, directory: &'a Directory) -> Option<&'a Rc<Plan>> {
+        let named = self.plan_claim.as_ref().and_then(|claim| claim.text(claims));
+        named.and_then(|name| directory.plans.get(&*name)).or(self.plan.as_ref())
+    }
+}
+
+impl Bearer {
+    /// Who sends the request.
+    pub fn identity<'a>(&'a self, consumers: &'a Consumers) -> Identity<'a> {
+        let consumer = self.configured.and_then(|index| consumers.get(index));
+        Identity {
+            name: &self.name,
+            plan: &self.plan,
+            groups: &self.groups,
+            metadata: &self.metadata,
+            refusal: consumer.and_then(|consumer| consumer.refusal()),
+            credential: Credential::Token { claims: &self.claims },
+            usage: match consumer {
+                Some(consumer) => UsageAt::Value(&consumer.usage_key),
+                None => UsageAt::Table(self.fingerprint),
+            },
+        }
+    }
+}
+
+/// Without what the token says.
+impl fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bearer").field("plan", &self.plan.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,222 @@
+//! Tokens in the place of keys: JSON Web Tokens of issuers whose keys are known, and tokens that an authorization server is
+//! asked about.
+//!
+//! A token that was good is remembered by its digest, with the consumer that it names, until it ends: the next request with
+//! it costs a digest and a look-up. What is remembered is forgotten when the keys of the issuer change, because one of them
+//! may have been taken back.
+
+mod bearer;
+mod cache;
+mod endpoint;
+mod introspection;
+mod issuer;
+mod problem;
+mod remote;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use meshgate_jwt::{MAX_TOKEN, Unverified};
+use meshgate_policy::config::{ConfigError, Path};
+use meshgate_policy::host::{Host, HostError, Setup, Timestamp};
+use serde_json::Value;
+
+pub use self::bearer::Bearer;
+use self::bearer::Directory;
+use self::cache::Cache;
+use self::introspection::{Introspection, Verdict};
+use self::issuer::Issuer;
+pub use self::problem::TokenProblem;
+use crate::config::{IntrospectionConfig, TokenConfig};
+use crate::consumer::Consumers;
+use crate::metrics::{Event, Metrics};
+use crate::plan::Plan;
+
+/// The tokens that a worker remembers, and how many bytes they have together. What they claim takes a few times that.
+const MAX_REMEMBERED: usize = 4_096;
+const MAX_REMEMBERED_BYTES: usize = 2 << 20;
+
+/// Whose tokens are taken.
+#[derive(Debug)]
+pub struct Tokens {
+    issuers: Vec<Issuer>,
+    introspection: Option<Rc<Introspection>>,
+    directory: Directory,
+    metrics: Rc<Metrics>,
+    good: RefCell<Cache<Remembered>>,
+}
+
+/// A token that was good.
+#[derive(Clone, Debug)]
+struct Remembered {
+    bearer: Rc<Bearer>,
+    /// Whose keys it was checked with, and how often they had changed by then.
+    issuer: Option<(usize, u64)>,
+}
+
+/// Why a request with a token does not go on.
+#[derive(Debug)]
+pub enum Stopped {
+    /// The token is not good.
+    Problem(TokenProblem),
+    /// Something has to be fetched first.
+    Wait,
+    /// The host refused something.
+    Failed(HostError),
+}
+
+impl From<TokenProblem> for Stopped {
+    fn from(problem: TokenProblem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<HostError> for Stopped {
+    fn from(error: HostError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Tokens {
+    /// Checks what is configured; `None`: no tokens are taken. `prefix` is what names of shared values begin with.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] for the first thing that is wrong.
+    pub fn compile(
+        tokens: Vec<TokenConfig>,
+        introspection: Option<IntrospectionConfig>,
+        plans: &BTreeMap<String, Rc<Plan>>,
+        consumers: &Consumers,
+        prefix: &str,
+        metrics: &Rc<Metrics>,
+        setup: &mut dyn Setup,
+    ) -> Result<Option<Self>, ConfigError> {
+        if tokens.is_empty() && introspection.is_none() {
+            return Ok(None);
+        }
+        let directory = Directory::new(plans, consumers);
+        let mut issuers: Vec<Issuer> = Vec::with_capacity(tokens.len());
+        for (index, config) in tokens.into_iter().enumerate() {
+            let path = Path::root().key("tokens").index(index);
+            if let Some(first) = issuers.iter().position(|issuer| *issuer.name == *config.issuer) {
+                return Err(ConfigError::at(path.key("issuer"))
+                    .value(&config.issuer)
+                    .expected("an issuer of its own")
+                    .hint(format!("tokens[{first}] has this one already")));
+            }
+            issuers.push(Issuer::compile(config, &directory, prefix, metrics, setup, &path)?);
+        }
+        let introspection =
+            introspection.map(|config| Introspection::compile(config, &directory, metrics, setup));
+        Ok(Some(Self {
+            issuers,
+            introspection: introspection.transpose()?.map(Rc::new),
+            directory,
+            metrics: Rc::clone(metrics),
+            good: RefCell::new(Cache::new(MAX_REMEMBERED, MAX_REMEMBERED_BYTES)),
+        }))
+    }
+
+    /// Whether consumers may have tokens that are in no configuration: their usage is in the table.
+    pub fn names_others(&self) -> bool {
+        let introspection = self.introspection.iter().map(|introspection| &introspection.mapping);
+        self.issuers
+            .iter()
+            .map(|issuer| &issuer.mapping)
+            .chain(introspection)
+            .any(bearer::Mapping::names_others)
+    }
+
+    /// Finds out whose token it is; `None`: that can't be known, and it is to count as none. `wait`: the exchange may wait
+    /// until something is fetched.
+    ///
+    /// # Errors
+    /// Why the request does not go on.
+    pub fn authenticate(
+        &self,
+        host: &mut dyn Host,
+        token: &[u8],
+        consumers: &Consumers,
+        wait: bool,
+    ) -> Result<Option<Rc<Bearer>>, Stopped> {
+        if token.len() > MAX_TOKEN {
+            return Err(TokenProblem::Malformed.into());
+        }
+        let digest = cache::digest(token);
+        let time = host.now();
+        let now = time.as_secs();
+        let known = self.good.borrow_mut().get(&digest, now);
+        if let Some(Remembered { bearer, issuer }) = known
+            && self.is_present(issuer, host, time)?
+        {
+            self.metrics.count(host, Event::TokenCached);
+            return Ok(Some(bearer));
+        }
+
+        // RFC 6750 section 2.1: `b64token`.
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+        if token.is_empty() || !token.iter().all(plain) {
+            return Err(TokenProblem::Malformed.into());
+        }
+        let (bearer, issuer, until) = match self.issued(token)? {
+            Some((index, issuer, token)) => {
+                // Before the check: it may bring other keys.
+                let generation = issuer.generation();
+                issuer.check(host, &token, wait)?;
+                let validity = issuer.rules.check(&token.claims, now).map_err(TokenProblem::from)?;
+                let bearer = issuer.mapping.bearer(token.claims, &self.directory, consumers)?;
+                (bearer, Some((index, generation)), validity.until)
+            }
+            None => {
+                let introspection = self.introspection.as_ref().ok_or(TokenProblem::KeyUnknown)?;
+                let Verdict::Good(claims, until) = introspection.ask(host, token, digest, wait)? else {
+                    return Ok(None);
+                };
+                let claims = claims.as_ref().clone();
+                (introspection.mapping.bearer(claims, &self.directory, consumers)?, None, until)
+            }
+        };
+        let bearer = Rc::new(bearer);
+        let remembered = Remembered { bearer: Rc::clone(&bearer), issuer };
+        self.good.borrow_mut().insert(digest, remembered, until, token.len());
+        Ok(Some(bearer))
+    }
+
+    /// The scopes that a token needs, for the challenge to one that has others.
+    pub fn scopes(&self, token: &[u8]) -> String {
+        let rules = match self.issued(token) {
+            Ok(Some((_, issuer, _))) => Some(&issuer.rules),
+            _ => self.introspection.as_ref().map(|introspection| &introspection.rules),
+        };
+        rules.map(|rules| rules.scopes.join(" ")).unwrap_or_default()
+    }
+
+    /// The issuer that a token names, if it is one of ours. What is no JSON Web Token is for introspection, where there is
+    /// one.
+    fn issued<'a>(
+        &'a self,
+        token: &'a [u8],
+    ) -> Result<Option<(usize, &'a Issuer, Unverified<'a>)>, TokenProblem> {
+        let token = match Unverified::parse(token) {
+            Ok(token) => token,
+            Err(_) if self.introspection.is_some() => return Ok(None),
+            Err(_) => return Err(TokenProblem::Malformed),
+        };
+        let name = token.claims.get("iss").and_then(Value::as_str);
+        let issuer = self.issuers.iter().enumerate().find(|(_, issuer)| Some(&*issuer.name) == name);
+        Ok(issuer.map(|(index, issuer)| (index, issuer, token)))
+    }
+
+    /// Whether an issuer still has the keys that a token was checked with.
+    fn is_present(
+        &self,
+        issuer: Option<(usize, u64)>,
+        host: &mut dyn Host,
+        now: Timestamp,
+    ) -> Result<bool, HostError> {
+        let Some((index, generation)) = issuer else { return Ok(true) };
+        let Some(issuer) = self.issuers.get(index) else { return Ok(false) };
+        issuer.has_keys_of(generation, host, now)
+    }
+}

@@ -1,0 +1,305 @@
+//! Keys behind a URL: fetched when they are first needed, and again before they are old.
+//!
+//! All that happens here happens because a request needs a key, but no request decides how often. A worker has one request
+//! under way at most; those that can't go on without it wait for it, and all others go on with the keys that there are. What
+//! one worker has fetched, the others take from a shared value. Keys that are there stay until others take their place: an
+//! issuer that does not answer makes no token worse. A key id that is not known may be that of a new key, so it makes for
+//! one more request, but not for more than one in some time: key ids are the clients' to choose.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use meshgate_jwt::{KeySet, MAX_KEY_SET, Take};
+use meshgate_policy::config::{self, ConfigError, Path};
+use meshgate_policy::host::{Answer, CalloutId, Host, HostError, Listener, Setup, Timestamp};
+
+use super::endpoint::{self, Endpoint};
+use crate::config::JwksFromConfig;
+use crate::metrics::{Event, Metrics};
+
+/// How long after a fetch a key id that is not known makes for another one.
+const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(30);
+/// The first wait after a fetch that failed; it doubles each time.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(60);
+const MIN_REFRESH: Duration = Duration::from_secs(10);
+const DEFAULT_REFRESH: config::Duration = config::Duration::from_secs(600);
+const DEFAULT_TIMEOUT: config::Duration = config::Duration::from_secs(2);
+
+/// The keys of an issuer, as far as they are known.
+pub struct Remote {
+    endpoint: Endpoint,
+    take: Take,
+    refresh: Duration,
+    /// The shared value: when it was fetched (nanoseconds, `u64` LE), and the key set.
+    shared: Box<str>,
+    metrics: Rc<Metrics>,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    keys: Option<Rc<KeySet>>,
+    /// Grows with each change of the keys.
+    generation: u64,
+    fetched: Timestamp,
+    /// When new ones are asked for.
+    due: Timestamp,
+    under_way: Option<CalloutId>,
+    failures: u32,
+    /// Before then nothing is asked for: a fetch has failed.
+    retry: Timestamp,
+    /// Before then a key id that is not known is no reason to ask.
+    next_unknown: Timestamp,
+}
+
+/// What there is for a token.
+pub enum Found {
+    /// These keys.
+    Keys(Rc<KeySet>),
+    /// They come with the answer to a fetch, which the exchange waits for.
+    Wait,
+    /// None, for at least so many seconds.
+    Nothing {
+        /// Seconds.
+        retry_after: u64,
+    },
+}
+
+impl Remote {
+    /// Checks what is configured.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] for what no request can be made of, or if nothing can be shared.
+    pub fn compile(
+        config: JwksFromConfig,
+        take: Take,
+        prefix: &str,
+        metrics: &Rc<Metrics>,
+        setup: &mut dyn Setup,
+        path: &Path,
+    ) -> Result<Self, ConfigError> {
+        let refresh = config.refresh.unwrap_or(DEFAULT_REFRESH);
+        if Duration::from(refresh) < MIN_REFRESH {
+            let error = ConfigError::at(path.key("refresh")).value(&refresh.to_string());
+            return Err(error.expected("at least 10s"));
+        }
+        let target = config.path.unwrap_or_default();
+        let endpoint = Endpoint::compile(
+            "GET",
+            (config.cluster.unwrap_or_default(), &target, config.authority),
+            config.timeout.unwrap_or(DEFAULT_TIMEOUT),
+            &[("accept", "application/json")],
+            MAX_KEY_SET,
+            path,
+        )?;
+        // The names of consumers have no slash in them, so no usage is called that.
+        let shared = format!("{prefix}jwks/{}/{}", endpoint.cluster(), endpoint.url());
+        let failed = |error| ConfigError::at(path).problem(format!("keys can't be shared: {error}"));
+        if setup.shared(&shared).map_err(failed)?.is_none() {
+            setup.set_shared(&shared, &[]).map_err(failed)?;
+        }
+        Ok(Self {
+            endpoint,
+            take,
+            refresh: refresh.into(),
+            shared: shared.into(),
+            metrics: Rc::clone(metrics),
+            state: RefCell::default(),
+        })
+    }
+
+    /// The keys for a token with this key id. `wait`: the exchange may wait for them.
+    ///
+    /// # Errors
+    /// What the host refused.
+    pub fn keys(
+        self: &Rc<Self>,
+        host: &mut dyn Host,
+        key_id: Option<&str>,
+        wait: bool,
+    ) -> Result<Found, HostError> {
+        let now = host.now();
+        self.renew(host, now)?;
+        let Some(keys) = self.present() else {
+            return Ok(if wait && self.join(host) { Found::Wait } else { self.nothing(now) });
+        };
+        if wait && self.is_overdue(now) && self.join(host) {
+            return Ok(Found::Wait);
+        }
+        if !wait || key_id.is_none_or(|key_id| keys.knows(key_id)) {
+            return Ok(Found::Keys(keys));
+        }
+        if self.state.borrow().under_way.is_none() && self.may_ask_for_unknown(now) {
+            // Another worker may have seen it first.
+            self.take_shared(host)?;
+            if let Some(keys) = self.present()
+                && key_id.is_some_and(|key_id| keys.knows(key_id))
+            {
+                return Ok(Found::Keys(keys));
+            }
+            self.ask(host, now);
+        }
+        Ok(if self.join(host) { Found::Wait } else { Found::Keys(keys) })
+    }
+
+    /// Asks for new keys if it is time to.
+    ///
+    /// # Errors
+    /// What the host refused.
+    pub fn renew(self: &Rc<Self>, host: &mut dyn Host, now: Timestamp) -> Result<(), HostError> {
+        if self.is_due(now) {
+            self.take_shared(host)?;
+        }
+        if self.is_due(now) {
+            self.ask(host, now);
+        }
+        Ok(())
+    }
+
+    /// How often the keys have changed.
+    pub fn generation(&self) -> u64 {
+        self.state.borrow().generation
+    }
+
+    fn present(&self) -> Option<Rc<KeySet>> {
+        self.state.borrow().keys.as_ref().map(Rc::clone)
+    }
+
+    fn nothing(&self, now: Timestamp) -> Found {
+        let wait = self.state.borrow().retry.since(now).as_secs();
+        Found::Nothing { retry_after: wait.saturating_add(1) }
+    }
+
+    /// Whether new keys are to be asked for now.
+    fn is_due(&self, now: Timestamp) -> bool {
+        let state = self.state.borrow();
+        now >= state.due && now >= state.retry && state.under_way.is_none()
+    }
+
+    /// Whether the keys are older than they are to become, because no request came when it was time, and the issuer has not
+    /// failed yet to send new ones.
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        let state = self.state.borrow();
+        state.failures == 0 && now >= state.fetched.after(self.refresh)
+    }
+
+    fn may_ask_for_unknown(&self, now: Timestamp) -> bool {
+        let mut state = self.state.borrow_mut();
+        // Those that came a moment ago are as new as any.
+        let may = now >= state.next_unknown && now >= state.fetched.after(FIRST_RETRY);
+        if may {
+            state.next_unknown = now.after(UNKNOWN_KEY_INTERVAL);
+        }
+        may
+    }
+
+    /// Asks for the keys, if nothing keeps from it.
+    fn ask(self: &Rc<Self>, host: &mut dyn Host, now: Timestamp) {
+        {
+            let state = self.state.borrow();
+            if state.under_way.is_some() || now < state.retry {
+                return;
+            }
+        }
+        let listener: Rc<dyn Listener> = Rc::clone(self) as _;
+        match host.fetch(&self.endpoint.call(b""), listener) {
+            Ok(id) => self.state.borrow_mut().under_way = Some(id),
+            Err(error) => self.failed(host, now, &error),
+        }
+    }
+
+    /// Lets the exchange wait for what is under way.
+    fn join(&self, host: &mut dyn Host) -> bool {
+        let under_way = self.state.borrow().under_way;
+        let joined = under_way.is_some_and(|id| host.join(id).is_ok());
+        if !joined {
+            // Nobody will tell.
+            self.state.borrow_mut().under_way = None;
+        }
+        joined
+    }
+
+    /// Takes what another worker has fetched, if it is newer.
+    fn take_shared(&self, host: &mut dyn Host) -> Result<(), HostError> {
+        let Some(shared) = host.shared(&self.shared)? else { return Ok(()) };
+        let Some((fetched, text)) = shared.value.split_first_chunk() else { return Ok(()) };
+        let fetched = Timestamp::from_nanos(u64::from_le_bytes(*fetched));
+        if fetched > self.state.borrow().fetched
+            && let Ok(keys) = KeySet::parse(text, self.take)
+        {
+            self.adopt(host, keys, fetched);
+        }
+        Ok(())
+    }
+
+    fn adopt(&self, host: &mut dyn Host, keys: KeySet, fetched: Timestamp) {
+        let due = fetched.after(self.jittered(host));
+        let mut state = self.state.borrow_mut();
+        state.generation = state.generation.saturating_add(1);
+        (state.keys, state.fetched, state.due) = (Some(Rc::new(keys)), fetched, due);
+        (state.failures, state.retry) = (0, Timestamp::default());
+    }
+
+    /// Between 15/20 and 19/20 of the time that keys may take to get old: workers and proxies ask one after the other.
+    fn jittered(&self, host: &mut dyn Host) -> Duration {
+        let mut bytes = [0; 4];
+        // Without chance all ask in the middle.
+        let share = host.random(&mut bytes).map_or(0x8000, |()| u32::from_le_bytes(bytes) >> 16);
+        let refresh = u64::try_from(self.refresh.as_millis()).unwrap_or(u64::MAX);
+        let by_chance = (refresh / 5).saturating_mul(share.into()) / 0x1_0000;
+        Duration::from_millis((refresh / 4).saturating_mul(3).saturating_add(by_chance))
+    }
+
+    fn failed(&self, host: &mut dyn Host, now: Timestamp, why: &dyn fmt::Display) {
+        let mut state = self.state.borrow_mut();
+        let cluster = self.endpoint.cluster();
+        let fallback = if state.keys.is_some() { "the last good ones stay" } else { "there are none" };
+        log::warn!("keys from the cluster {cluster}: {why}; {fallback}");
+        self.metrics.count(host, Event::JwksFailed);
+        let wait =
+            FIRST_RETRY.saturating_mul(1_u32.checked_shl(state.failures).unwrap_or(u32::MAX)).min(LAST_RETRY);
+        state.failures = state.failures.saturating_add(1).min(16);
+        state.retry = now.after(wait);
+    }
+}
+
+impl Listener for Remote {
+    fn answered(&self, host: &mut dyn Host, id: CalloutId, answer: &Answer) {
+        {
+            let mut state = self.state.borrow_mut();
+            if state.under_way == Some(id) {
+                state.under_way = None;
+            }
+        }
+        let now = host.now();
+        let age = now.since(self.state.borrow().fetched).as_secs();
+        if self.present().is_some() {
+            self.metrics.record_jwks_age(host, age);
+        }
+        let body = endpoint::body(answer);
+        let parsed = body.and_then(|text| match KeySet::parse(text, self.take) {
+            Ok(keys) => Ok((text, keys)),
+            Err(problem) => Err(problem.to_string()),
+        });
+        match parsed {
+            Ok((text, keys)) => {
+                self.adopt(host, keys, now);
+                self.metrics.count(host, Event::JwksFetched);
+                let shared = [now.as_nanos().to_le_bytes().as_slice(), text].concat();
+                if let Err(error) = host.set_shared(&self.shared, &shared, None) {
+                    log::warn!("keys can't be shared with other workers: {error}");
+                }
+            }
+            Err(why) => self.failed(host, now, &why),
+        }
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
