@@ -8,8 +8,7 @@ use crate::support::*;
 const SECRET: &str = "hunter2-the-key-itself";
 
 const NAME: &str = "expected 1 to 128 printable ASCII characters without spaces around them";
-const FIELDS: &str =
-    r#"one of "match", "keys_from", "hide_credentials", "realm", "filter_state", "plans", "consumers""#;
+const FIELDS: &str = r#"one of "match", "keys_from", "hide_credentials", "realm", "filter_state", "headers", "over_limit", "near_limit", "usage_endpoint", "limits", "routes", "plans", "consumers", "anonymous", "access", "preflight", "key_format", "client_ip", "failed_auth", "table" and 3 more"#;
 const PARTS: &str =
     r#""method", "host", "path", "query", "header", "cookie", "status", "content_type", "percent""#;
 const RATE: &str = "expected a rate such as 5/s, 100/m, 10000/month or 1000/30s";
@@ -88,19 +87,19 @@ async fn fields_of_the_document() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn places_for_keys() {
-    let object = r#"an object with "header", "scheme", "query""#;
+    let object = r#"an object with "header", "scheme", "query", "cookie""#;
     refused(&[
         ("/keys_from", json!([]), "keys_from: found an empty list, expected at least one element"),
         ("/keys_from", json!("x-api-key"), &format!(r#"keys_from: found "x-api-key", expected {object}"#)),
         ("/keys_from", json!([5]), &format!("keys_from[0]: found 5, expected {object}")),
-        ("/keys_from", json!([{}]), "keys_from[0]: found neither header nor query, expected one of them, such as header: x-api-key"),
-        ("/keys_from", json!([{ "heder": "a" }]), r#"keys_from[0]: found unknown field "heder", expected one of "header", "scheme", "query": did you mean "header"?"#),
+        ("/keys_from", json!([{}]), "keys_from[0]: found neither header nor query nor cookie, expected one of them, such as header: x-api-key"),
+        ("/keys_from", json!([{ "heder": "a" }]), r#"keys_from[0]: found unknown field "heder", expected one of "header", "scheme", "query", "cookie": did you mean "header"?"#),
         ("/keys_from", json!([{ "header": "x api key" }]), r#"keys_from[0].header: found "x api key", expected the name of a header field, such as x-api-key"#),
         ("/keys_from", json!([{ "header": "x-consumer-key" }]), r#"keys_from[0].header: found "x-consumer-key", expected a name that does not start with x-consumer-: such headers tell the upstream who the consumer is, and are removed from every request"#),
         ("/keys_from", json!([{ "header": "a", "scheme": "Api Key" }]), r#"keys_from[0].scheme: found "Api Key", expected an authentication scheme without spaces, such as ApiKey"#),
-        ("/keys_from", json!([{ "query": "a", "scheme": "ApiKey" }]), "keys_from[0].scheme: found a scheme for a query parameter, expected one only for a header: remove scheme"),
+        ("/keys_from", json!([{ "query": "a", "scheme": "ApiKey" }]), "keys_from[0].scheme: found a scheme without a header, expected one only for a header: remove scheme"),
         ("/keys_from", json!([{ "query": "k" }, { "query": "k" }]), "keys_from[1]: found the place of keys_from[0], expected a place of its own: a key would be found twice and refused: remove one of the two"),
-        ("/keys_from", json!([{ "header": "a", "query": "k" }]), "keys_from[0]: found header and query, expected one of them: write two entries to look in both"),
+        ("/keys_from", json!([{ "header": "a", "query": "k" }]), "keys_from[0]: found header and query, expected one of them: write an entry for each to look in all"),
     ])
     .await;
 }
@@ -117,11 +116,11 @@ async fn plans_and_limits() {
         ("/plans/free/allow", json!({ "methods": "GET" }), &format!(r#"plans.free.allow: found unknown field "methods", expected one of {PARTS}: did you mean "method"?"#)),
         ("/plans/free/limits", json!({}), "plans.free.limits: found an empty object, expected a list"),
         ("/plans/free/limits", json!(many), "plans.free.limits: found 17 limits, expected at most 16"),
-        ("/plans/free/limits", twice, r#"plans.free.limits[1].name: found "burst", expected a name of its own: limits[0] of this plan has this one already"#),
+        ("/plans/free/limits", twice, r#"plans.free.limits[1].name: found "burst", expected a name of its own: limits[0] has this one already"#),
         ("/plans/free/limits/0/name", Value::Null, r#"plans.free.limits[0]: missing field "name", expected one such as name: my-name"#),
         ("/plans/free/limits/0/name", json!(""), &format!(r#"plans.free.limits[0].name: found "", {NAME}"#)),
-        ("/plans/free/limits/0/rate", Value::Null, "plans.free.limits[0]: found neither rate nor quota, expected one of them, such as rate: 5/s or quota: 10000/month"),
-        ("/plans/free/limits/0/quota", json!("10/d"), "plans.free.limits[0]: found rate and quota, expected one of them: write two limits to have both"),
+        ("/plans/free/limits/0/rate", Value::Null, "plans.free.limits[0]: found no rate, quota or concurrency, expected one of them, such as rate: 5/s or quota: 10000/month"),
+        ("/plans/free/limits/0/quota", json!("10/d"), "plans.free.limits[0]: found rate and quota, expected one of them: write a limit for each to have them together"),
         ("/plans/free/limits/0/rate", json!("5"), &format!(r#"plans.free.limits[0].rate: found "5", {RATE}"#)),
         ("/plans/free/limits/0/rate", json!(5), &format!("plans.free.limits[0].rate: found 5, {RATE}")),
         ("/plans/free/limits/0/rate", json!("0/s"), r#"plans.free.limits[0].rate: found "0/s", expected a rate above zero, such as 5/s"#),
@@ -147,7 +146,7 @@ async fn consumers_and_keys() {
         with(consumer.clone(), "/name", json!("other")),
         with(with(consumer.clone(), "/name", json!("other")), "/keys/0/id", json!("other-1")),
     );
-    let key = r#"expected one of "id", "sha256""#;
+    let key = r#"expected one of "id", "sha256", "hmac_sha256", "not_before", "expires_at", "disabled", "plan", "limits", "metadata""#;
     let digest = |length: usize| {
         format!("consumers[0].keys[0].sha256: found a string of {length} characters (not shown), {DIGEST}")
     };
@@ -161,16 +160,16 @@ async fn consumers_and_keys() {
         ("/consumers/0/plan", Value::Null, r#"consumers[0]: missing field "plan", expected one such as plan: free"#),
         ("/consumers/0/plan", json!("fre"), r#"consumers[0].plan: found "fre", expected "free": did you mean "free"?"#),
         ("/consumers/0/disabled", json!("no"), r#"consumers[0].disabled: found "no", expected true or false"#),
-        ("/consumers/0/key", json!(SECRET), r#"consumers[0]: found unknown field "key", expected one of "name", "plan", "disabled", "keys": did you mean "keys"?"#),
+        ("/consumers/0/key", json!(SECRET), r#"consumers[0]: found unknown field "key", expected one of "name", "plan", "groups", "metadata", "limits", "disabled", "keys": did you mean "keys"?"#),
         ("/consumers/0/keys", Value::Null, r#"consumers[0]: missing field "keys", expected one such as keys: [{id: acme-1, sha256: ...}]"#),
         ("/consumers/0/keys", json!(SECRET), "consumers[0].keys: found a string of 22 characters (not shown), expected a list"),
-        ("/consumers/0/keys", json!([SECRET]), r#"consumers[0].keys[0]: found a string of 22 characters (not shown), expected an object with "id", "sha256""#),
+        ("/consumers/0/keys", json!([SECRET]), r#"consumers[0].keys[0]: found a string of 22 characters (not shown), expected an object with "id", "sha256", "hmac_sha256", "not_before", "expires_at", "disabled", "plan", "limits", "metadata""#),
         ("/consumers/0/keys/0/key", json!(SECRET), &format!("consumers[0].keys[0]: found an unknown field of 3 characters (not shown), {key}")),
         ("/consumers/0/keys/0/hunter2-the-key-itself", json!(1), &format!("consumers[0].keys[0]: found an unknown field of 22 characters (not shown), {key}")),
         ("/consumers/0/keys/0/id", Value::Null, r#"consumers[0].keys[0]: missing field "id", expected one such as id: acme-1"#),
         ("/consumers/0/keys/0/id", json!(7), "consumers[0].keys[0].id: found a number (not shown), expected a string: quote it"),
         ("/consumers/0/keys/0/id", json!(format!(" {SECRET}")), &format!("consumers[0].keys[0].id: found a string of 23 characters, {NAME}")),
-        ("/consumers/0/keys/0/sha256", Value::Null, r#"consumers[0].keys[0]: missing field "sha256", expected one such as sha256: the output of printf %s "$KEY" | sha256sum"#),
+        ("/consumers/0/keys/0/sha256", Value::Null, r#"consumers[0].keys[0]: found neither sha256 nor hmac_sha256, expected the digest of the key: printf %s "$KEY" | sha256sum"#),
         ("/consumers/0/keys/0/sha256", json!(SECRET), &digest(22)),
         ("/consumers/0/keys/0/sha256", json!(sha256("a")[1..]), &digest(63)),
     ])

@@ -1,6 +1,6 @@
 //! Who sends a request: where keys are found, what is refused, and that no upstream sees a key.
 
-use meshgate_e2e::{Client, Envoy, Request, Value, json, raw};
+use meshgate_e2e::{Client, Envoy, Listener, Request, Value, json, raw};
 
 use crate::support::*;
 
@@ -296,4 +296,121 @@ async fn grpc_clients_get_a_status_of_their_own() {
         );
         assert_eq!(response.header("grpc-message").is_some(), !status.is_empty());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_in_a_cookie_is_hidden_among_the_others() {
+    let places = json!([{ "cookie": "api_key" }, { "header": "x-api-key" }]);
+    let envoy = Envoy::start(listener(with(everywhere(), "/keys_from", places))).await.unwrap();
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["api_key=acme-key"], &[]),
+        (&["api_key=\"acme-key\""], &[]),
+        (&["a=1; api_key=acme-key; b=\"x,y\"; c=%3B=="], &["a=1; b=\"x,y\"; c=%3B=="]),
+        (&["api_key=acme-key; API_KEY=other; flag"], &["API_KEY=other; flag"]),
+    ];
+    for client in [envoy.http1(), envoy.http2()] {
+        for (cookies, expected) in cases {
+            let request =
+                cookies.iter().fold(client.get("/"), |request, cookie| request.header("cookie", cookie));
+            let response = request.send().await.unwrap();
+            assert_eq!(response.status, 200, "{cookies:?}");
+            let echo = response.echo();
+            assert_eq!(
+                (echo.headers.all("cookie"), echo.header("x-consumer-name")),
+                (expected.to_vec(), Some("acme"))
+            );
+            assert!(!format!("{echo:?}").contains("acme-key"));
+        }
+        // Envoy joins what HTTP/2 may take apart.
+        let request = client.get("/").header("cookie", "a=1").header("cookie", "api_key=acme-key");
+        let echo = request.header("cookie", "b=2").send().await.unwrap().echo();
+        assert_eq!(echo.headers.all("cookie").join("; "), "a=1; b=2");
+        for twice in [
+            client.get("/").header("cookie", "api_key=acme-key; api_key=acme-key"),
+            client.get("/").header("cookie", "api_key=acme-key").header("cookie", "api_key=x"),
+            client.get("/").header("cookie", "api_key=acme-key").header("x-api-key", "acme-key"),
+        ] {
+            assert_eq!(twice.send().await.unwrap().status, 400);
+        }
+    }
+}
+
+/// The times of these keys are long past or far away, so that it does not count when this runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_good_for_their_time() {
+    let keys = json!([
+        { "id": "old", "sha256": sha256("old-key"), "expires_at": "2020-01-01T00:00:00Z" },
+        { "id": "now", "sha256": sha256("now-key"), "not_before": "2020-01-01T00:00:00+01:00", "expires_at": "2499-12-31T00:00:00Z" },
+        { "id": "new", "sha256": sha256("new-key"), "not_before": "2499-01-01T00:00:00Z" },
+        { "id": "lost", "sha256": sha256("lost-key"), "disabled": true },
+    ]);
+    let config = with(everywhere(), "/consumers/0/keys", keys);
+    for (key, detail, details) in [
+        (
+            "old-key",
+            "This API key has expired. Use a newer one, or ask the provider of this API for one.",
+            "meshgate_key_expired",
+        ),
+        (
+            "new-key",
+            "This API key is not valid yet. Use the present one until then.",
+            "meshgate_key_not_yet_valid",
+        ),
+        (
+            "lost-key",
+            "This API key is disabled. Use another one, or ask the provider of this API to enable it.",
+            "meshgate_key_disabled",
+        ),
+    ] {
+        refused(config.clone(), &[("/", &[("x-api-key", key)])], 401, detail, details).await;
+    }
+    let envoy = Envoy::start(listener(config)).await.unwrap();
+    let echo = envoy.get("/").header("x-api-key", "now-key").send().await.unwrap().echo();
+    assert_eq!(echo.header("x-consumer-key-id"), Some("now"));
+}
+
+/// As the README makes one.
+const CHECKED: &str = "mg_0123456789abcdefABCDEF_6d356cba";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_with_a_wrong_checksum_is_refused_as_such() {
+    let config = with(everywhere(), "/key_format", json!({ "prefix": "mg" }));
+    let config = with(config, "/consumers/0/keys/0/sha256", json!(sha256(CHECKED)));
+    let cut = CHECKED.split_at(33).0;
+    let cases: &[Case<'_>] = &[
+        ("/", &[("x-api-key", "acme-key")]),
+        ("/", &[("x-api-key", cut)]),
+        ("/", &[("authorization", "ApiKey mg_0123456789abcdefABCDEF_6d356cbb")]),
+        ("/?api_key=mg_0123456789abcdefABCDEG_6d356cba", &[]),
+    ];
+    let detail = "The API key is cut off or mistyped: its checksum is wrong. Copy all of it again.";
+    refused(config.clone(), cases, 401, detail, "meshgate_key_malformed").await;
+    let envoy = Envoy::start(listener(config)).await.unwrap();
+    assert_eq!(envoy.get("/").header("x-api-key", CHECKED).send().await.unwrap().status, 200);
+}
+
+/// The pepper comes from the environment of the VM, and nowhere else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pepper_comes_from_the_environment_of_the_vm() {
+    // printf %s acme-key | openssl dgst -sha256 -hmac "a pepper of 20 bytes"
+    let digest = "d7d4ae7dc2fb74b129c3b503514944e90d68c7ec7a38a8ce732e59698a727daf";
+    let config = with(everywhere(), "/consumers/0/keys/0", json!({ "id": "acme-1", "hmac_sha256": digest }));
+    let config = with(config, "/pepper", json!({ "env": "MESHGATE_PEPPER" }));
+    let filter = |pepper: &str| {
+        let variables = json!({ "key_values": { "MESHGATE_PEPPER": pepper } });
+        quota(config.clone()).plugin(json!({ "vm_config": { "environment_variables": variables } }))
+    };
+    let listener = |pepper: &str| Listener::new().filter(filter(pepper));
+    let envoy = Envoy::start(listener("a pepper of 20 bytes")).await.unwrap();
+    let key = |envoy: &Envoy, key: &str| envoy.get("/").header("x-api-key", key).send();
+    assert_eq!(key(&envoy, "acme-key").await.unwrap().echo().header("x-consumer-key-id"), Some("acme-1"));
+    assert_eq!(key(&envoy, digest).await.unwrap().status, 401);
+
+    let other = Envoy::start(listener("another of 20 bytes!")).await.unwrap();
+    assert_eq!(key(&other, "acme-key").await.unwrap().status, 401);
+
+    let short = Envoy::refused(listener("hunter2")).await.unwrap();
+    assert!(short.contains("pepper.env: found a secret of 7 bytes, expected at least 16 bytes"), "{short}");
+    let missing = Envoy::refused(Listener::new().filter(quota(config.clone()))).await.unwrap();
+    assert!(missing.contains("expected the name of an environment variable of the VM"), "{missing}");
 }

@@ -1,6 +1,10 @@
 //! The `api_key_quota` filter on a real Envoy, as its README specifies it: what clients, upstreams and logs see.
 
+mod algorithms;
+mod answers;
+mod charging;
 mod config;
+mod consumers;
 mod exact;
 mod hostile;
 mod identity;
@@ -8,4 +12,5 @@ mod keys;
 mod limits;
 mod observed;
 mod support;
+mod tokens;
 mod updates;

@@ -27,18 +27,49 @@ async fn every_decision_moves_its_counter() {
     let names = [
         "allowed",
         "cas_conflicts",
+        "cost_unknown",
+        "denied.access_denied",
         "denied.consumer_disabled",
+        "denied.cost_invalid",
+        "denied.failed_auth_limited",
         "denied.header_invalid",
+        "denied.key_disabled",
+        "denied.key_expired",
         "denied.key_invalid",
+        "denied.key_malformed",
         "denied.key_missing",
+        "denied.key_not_yet_valid",
         "denied.key_repeated",
         "denied.limit",
         "denied.path_ambiguous",
         "denied.plan_forbids",
+        "denied.token_claims",
+        "denied.token_consumer",
+        "denied.token_expired",
+        "denied.token_inactive",
+        "denied.token_key_unknown",
+        "denied.token_malformed",
+        "denied.token_not_yet_valid",
+        "denied.token_scope",
+        "denied.token_signature",
+        "denied.token_unchecked",
         "errors",
+        "introspection.asked",
+        "introspection.failed",
+        "jwks.failed",
+        "jwks.fetched",
+        "limit.l.denied",
+        "limit.l.near",
+        "limit.l.shadow_denied",
+        "preflight",
+        "table.entries",
+        "table.evictions",
+        "tokens.cached",
         "unguarded",
+        "usage_requests",
     ];
-    assert!(expected.keys().eq(names.iter()) && expected.values().all(|value| *value == 0), "{expected:?}");
+    assert_eq!(expected.keys().collect::<Vec<_>>(), names);
+    assert!(expected.values().all(|value| *value == 0), "{expected:?}");
     let long = format!("x-consumer-{}", "a".repeat(300));
     let get = |path: &str| envoy.get(path);
     for (request, moved) in [
@@ -56,6 +87,7 @@ async fn every_decision_moves_its_counter() {
     ] {
         request.send().await.unwrap();
         *expected.get_mut(moved).unwrap() += 1;
+        *expected.get_mut("limit.l.denied").unwrap() += u64::from(moved == "denied.limit");
         assert_eq!(counters(&envoy).await, expected, "{moved}");
     }
 }
