@@ -5,8 +5,8 @@ FILTERS := $(patsubst %/Cargo.toml,%,$(wildcard filters/*/Cargo.toml))
 MODULES := $(FILTERS) $(patsubst %/Cargo.toml,%,$(wildcard tests/modules/*/Cargo.toml))
 
 # The crates that know nothing of Envoy: their unit tests run a second time on wasm32, in Node.
-PURE := meshgate-policy meshgate-json meshgate-coding meshgate-detect meshgate-quota meshgate-transform meshgate-errors \
-	meshgate-dlp
+PURE := meshgate-policy meshgate-json meshgate-coding meshgate-detect meshgate-jwt meshgate-quota meshgate-transform \
+	meshgate-errors meshgate-dlp
 
 # `make run` shows this one, or another with DEMO=...; it needs these ports of 127.0.0.1: for the listener, the demo upstream
 # and Envoy's admin page.
