@@ -5,13 +5,13 @@
 //! The timer that watches the deadlines also brings what a [`Drive`](meshgate_policy::drive::Drive) defers.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
 use meshgate_policy::headers::Headers;
-use meshgate_policy::host::{Answer, CalloutError, HostError, Listener, Side, Timestamp};
+use meshgate_policy::host::{Answer, CalloutError, CalloutId, HostError, Listener, Side, Timestamp};
 
 use crate::abi::{self, Buffer, HeaderMap};
 
@@ -42,18 +42,11 @@ pub(crate) struct Pending {
 pub(crate) struct Callouts {
     pending: RefCell<HashMap<(Kind, u32), Pending>>,
     /// Contexts whose message goes on with the next tick.
-    deferred: RefCell<Vec<(u32, Side)>>,
+    deferred: RefCell<VecDeque<(u32, Side)>>,
+    /// Answers that the next ticks bring, and the contexts that wait for them.
+    answers: RefCell<VecDeque<(u32, CalloutId, Rc<Answer>)>>,
     /// Of the timer, in milliseconds; 0: it is off.
     period: Cell<u32>,
-}
-
-/// What a tick brings.
-#[derive(Debug)]
-pub(crate) struct Due {
-    /// Contexts whose message goes on.
-    pub(crate) deferred: Vec<(u32, Side)>,
-    /// Callouts without an answer, and the contexts that wait for them.
-    pub(crate) overdue: Vec<(Kind, u32)>,
 }
 
 impl Callouts {
@@ -72,7 +65,10 @@ impl Callouts {
 
     /// How many an exchange waits for.
     pub(crate) fn of(&self, context: u32) -> usize {
-        self.pending.borrow().values().filter(|pending| pending.contexts.contains(&context)).count()
+        let pending =
+            self.pending.borrow().values().filter(|pending| pending.contexts.contains(&context)).count();
+        let kept = self.answers.borrow().iter().filter(|(waiting, ..)| *waiting == context).count();
+        pending.saturating_add(kept)
     }
 
     /// Lets one more exchange wait for what others wait for; `false`: it has been answered.
@@ -84,8 +80,27 @@ impl Callouts {
 
     /// Keeps a context for the next tick.
     pub(crate) fn defer(&self, context: u32, side: Side) {
-        self.deferred.borrow_mut().push((context, side));
+        self.deferred.borrow_mut().push_back((context, side));
         self.set_timer();
+    }
+
+    /// Takes the contexts whose message goes on, at most so many.
+    pub(crate) fn deferred(&self, most: usize) -> Vec<(u32, Side)> {
+        let mut all = self.deferred.borrow_mut();
+        let number = all.len().min(most);
+        all.drain(..number).collect()
+    }
+
+    /// Keeps an answer for those who wait for it, until the next ticks.
+    pub(crate) fn keep(&self, id: CalloutId, answer: &Rc<Answer>, contexts: &[u32]) {
+        self.answers.borrow_mut().extend(contexts.iter().map(|context| (*context, id, Rc::clone(answer))));
+        self.set_timer();
+    }
+
+    /// Takes the next answer that was kept. The others still count as under way: an exchange that has two of them waits for the
+    /// second.
+    pub(crate) fn next_kept(&self) -> Option<(u32, CalloutId, Rc<Answer>)> {
+        self.answers.borrow_mut().pop_front()
     }
 
     /// An exchange has ended: its answers are of no use any more.
@@ -98,24 +113,25 @@ impl Callouts {
             pending.listener.is_some() || !pending.contexts.is_empty()
         });
         self.deferred.borrow_mut().retain(|(deferred, _)| *deferred != context);
+        self.answers.borrow_mut().retain(|(waiting, ..)| *waiting != context);
         self.set_timer();
     }
 
-    /// Takes what the tick of a root brings. Deadlines must have passed by more than a tick, so that Envoy's own timeout
-    /// had its chance.
-    pub(crate) fn due(&self, now: Timestamp) -> Due {
-        let deferred = std::mem::take(&mut *self.deferred.borrow_mut());
+    /// The callouts whose answer never came. Deadlines must have passed by more than a tick, so that Envoy's own timeout had
+    /// its chance.
+    pub(crate) fn overdue(&self, now: Timestamp) -> Vec<(Kind, u32)> {
         let grace = Duration::from_millis(TICK.into());
-        // They stay until each is answered: an exchange that has two of them still waits for the second.
         let late = |pending: &Pending| now > pending.deadline.after(grace);
-        let overdue =
-            self.pending.borrow().iter().filter(|(_, pending)| late(pending)).map(|(id, _)| *id).collect();
+        self.pending.borrow().iter().filter(|(_, pending)| late(pending)).map(|(id, _)| *id).collect()
+    }
+
+    /// A tick of a root is over.
+    pub(crate) fn ticked(&self) {
         self.set_timer();
         if self.period.get() == 0 {
             // This root may not be the one whose timer was set last.
             tick_each(0);
         }
-        Due { deferred, overdue }
     }
 
     /// A root has ended, perhaps the one whose timer was running: `other` sets its own.
@@ -129,7 +145,7 @@ impl Callouts {
     /// Sets the timer of the root whose context is the present one, if what there is to wait for needs another than runs.
     /// Its tick is for all roots of the VM.
     fn set_timer(&self) {
-        let period = if !self.deferred.borrow().is_empty() {
+        let period = if !self.deferred.borrow().is_empty() || !self.answers.borrow().is_empty() {
             MOMENT
         } else if !self.pending.borrow().is_empty() {
             TICK

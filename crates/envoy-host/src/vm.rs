@@ -13,9 +13,14 @@ use meshgate_policy::host::{Answer, CalloutError, CalloutId, Side, Timestamp};
 use meshgate_policy::policy::Policy;
 
 use crate::abi::{self, Buffer, Stream};
-use crate::callouts::{self, Callouts, Due, Kind, Pending};
+use crate::callouts::{self, Callouts, Kind, Pending};
 use crate::host::EnvoyHost;
 use crate::{logger, setup};
+
+/// To how many exchanges something is brought in one call of the proxy. What it does for one of them, such as to send a reply,
+/// it does when the VM returns, and calls the VM again for that, one call inside the other: 305 of them were more than V8's
+/// stack takes (Envoy 1.40).
+const AT_ONCE: usize = 32;
 
 /// What a header, body or trailer callback returns: pass on what is at hand, or keep it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +146,7 @@ impl<P: Policy> Vm<P> {
         let id = (Kind::Http, token);
         if let Some(pending) = self.callouts.take(id) {
             let answer = callouts::http_answer(&pending, fields, body);
-            self.answer(pending, id, &answer);
+            self.answer(pending, id, answer, AT_ONCE);
         }
     }
 
@@ -150,7 +155,7 @@ impl<P: Policy> Vm<P> {
         let id = (Kind::Grpc, token);
         if let Some(pending) = self.callouts.take(id) {
             let answer = callouts::grpc_answer(&pending, size);
-            self.answer(pending, id, &answer);
+            self.answer(pending, id, answer, AT_ONCE);
         }
     }
 
@@ -159,20 +164,24 @@ impl<P: Policy> Vm<P> {
         let id = (Kind::Grpc, token);
         if let Some(pending) = self.callouts.take(id) {
             let answer = callouts::grpc_status(&pending, status);
-            self.answer(pending, id, &answer);
+            self.answer(pending, id, answer, AT_ONCE);
         }
     }
 
-    /// Time has passed: brings what was deferred, and ends the callouts whose answer never came.
+    /// Time has passed: brings what was deferred and kept, and ends the callouts whose answer never came.
     pub fn tick(&self) {
-        let Due { deferred, overdue } = self.callouts.due(Timestamp::from_nanos(abi::now()));
+        for id in self.callouts.overdue(Timestamp::from_nanos(abi::now())) {
+            if let Some(pending) = self.callouts.take(id) {
+                self.answer(pending, id, Answer::Failed(CalloutError::TimedOut), 0);
+            }
+        }
+        let deferred = self.callouts.deferred(AT_ONCE);
+        self.callouts.ticked();
         for (context, side) in deferred {
             self.reach(context, |running| running.drive.wake(&mut running.host, side));
         }
-        for id in overdue {
-            if let Some(pending) = self.callouts.take(id) {
-                self.answer(pending, id, &Answer::Failed(CalloutError::TimedOut));
-            }
+        for (context, id, answer) in std::iter::from_fn(|| self.callouts.next_kept()).take(AT_ONCE) {
+            self.bring(context, id, &answer);
         }
     }
 
@@ -199,15 +208,25 @@ impl<P: Policy> Vm<P> {
         }
     }
 
-    fn answer(&self, pending: Pending, (_, token): (Kind, u32), answer: &Answer) {
+    /// Brings an answer to those who wait for it: to so many of them at once, and to the others with the next ticks.
+    fn answer(&self, pending: Pending, (_, token): (Kind, u32), answer: Answer, at_once: usize) {
         let id = CalloutId(token);
         if let Some(listener) = pending.listener {
-            listener.answered(&mut EnvoyHost::outside(Rc::clone(&self.callouts)), id, answer);
+            listener.answered(&mut EnvoyHost::outside(Rc::clone(&self.callouts)), id, &answer);
         }
-        for context in pending.contexts {
-            let answer = answer.clone();
-            self.reach(context, |running| running.drive.callout(&mut running.host, id, answer));
+        let answer = Rc::new(answer);
+        let (now, later) = pending.contexts.split_at_checked(at_once).unwrap_or((&pending.contexts, &[]));
+        if !later.is_empty() {
+            self.callouts.keep(id, &answer, later);
         }
+        for context in now {
+            self.bring(*context, id, &answer);
+        }
+    }
+
+    fn bring(&self, context: u32, id: CalloutId, answer: &Answer) {
+        let answer = answer.clone();
+        self.reach(context, |running| running.drive.callout(&mut running.host, id, answer));
     }
 
     /// Reports something to an exchange from a callback of its root, and does what follows.

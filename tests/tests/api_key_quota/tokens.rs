@@ -313,3 +313,24 @@ async fn opaque_tokens_are_asked_about() {
     assert!(!envoy.log().contains("s3cret"));
     vms.assert_alive().await;
 }
+
+/// What the proxy does for each of them it does one call inside the other: 305 at once were more than V8's stack takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_of_requests_may_wait_for_one_answer() {
+    let idp = Upstream::start().await.unwrap();
+    let signer = Signer::new("EdDSA");
+    let slow = |reply: Reply| reply.delay(Duration::from_millis(500));
+    for (reply, expected) in [(slow(keys(&[&signer])), 200), (slow(Reply::status(500)), 503)] {
+        idp.respond(reply);
+        let envoy = start(remote(), &idp, 1).await;
+        let vms = Vms::of(&envoy).await;
+        let token = signer.sign(&claims());
+        let client = envoy.http2();
+        let requests = (0..700).map(|_| client.get("/").header("authorization", format!("Bearer {token}")));
+        let sent: Vec<_> = requests.map(|request| tokio::spawn(request.send())).collect();
+        for response in sent {
+            assert_eq!(response.await.unwrap().unwrap().status, expected);
+        }
+        vms.assert_alive().await;
+    }
+}
