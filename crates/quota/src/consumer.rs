@@ -19,6 +19,8 @@ use crate::state::MAX_ENTRIES;
 
 /// The longest name of a consumer, a plan, a limit or a key.
 pub const MAX_NAME: usize = 128;
+/// Of how many groups of a token is taken note. Whoever signs it says how many there are, and all of them go into one header.
+const MAX_TOKEN_GROUPS: usize = 64;
 /// What such a name is made of.
 pub const NAME_FORM: &str = "1 to 128 printable ASCII characters without spaces around them";
 /// What the names of headers with metadata begin with.
@@ -330,9 +332,10 @@ impl Groups {
         self.0.as_ref()
     }
 
-    /// Adds groups that a token names. Those that no group can be called are left out: no rule can be about them.
+    /// Adds groups that a token names, the first [`MAX_TOKEN_GROUPS`] of them. Those that no group can be called are left out:
+    /// no rule can be about them.
     pub fn extend<N: AsRef<str>>(&mut self, names: impl Iterator<Item = N>) {
-        for name in names {
+        for name in names.take(MAX_TOKEN_GROUPS) {
             let name = name.as_ref();
             if name.contains(',') || self.contains(name) {
                 continue;

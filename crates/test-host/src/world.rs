@@ -151,6 +151,13 @@ impl World {
         self.advance_to(self.now().after(by));
     }
 
+    /// Sets the clock back, as it may happen to a machine. Nothing that is due comes by that.
+    pub fn turn_back(&self, by: Duration) {
+        let mut state = self.state();
+        let nanos = state.now.as_nanos().saturating_sub(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX));
+        state.now = Timestamp::from_nanos(nanos);
+    }
+
     /// Moves the clock to a time, never back.
     pub fn advance_to(&self, time: Timestamp) {
         {

@@ -244,6 +244,25 @@ fn without_any_keys_the_answer_is_503_and_the_issuer_is_not_stormed() {
     ok(&worker, &token(&signer));
 }
 
+/// They were fetched at a time that is still to come, so nobody knows how old they are.
+#[test]
+fn keys_are_fetched_anew_when_the_clock_has_gone_back() {
+    let old = Signer::ed25519(1);
+    let new = Signer::ed25519(2);
+    let idp = Idp::new(&old);
+    idp.world.advance(SECOND * 50_000);
+    let worker = idp.worker();
+    ok(&worker, &token(&old));
+
+    idp.world.turn_back(SECOND * 50_000);
+    idp.says(keys(&new));
+    for worker in [worker, idp.worker()] {
+        ok(&worker, &token(&new));
+        refused(&send(&worker, &bearer(&token(&old))), 401, "meshgate_token_key_unknown");
+    }
+    assert_eq!(idp.asked(), 2);
+}
+
 #[test]
 fn a_hanging_issuer_holds_a_request_no_longer_than_its_timeout() {
     let signer = Signer::new("ES256");

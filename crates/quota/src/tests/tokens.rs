@@ -163,6 +163,19 @@ fn who_has_no_plan_may_not() {
 }
 
 #[test]
+fn only_so_many_groups_of_a_token_count() {
+    let signer = Signer::new("EdDSA");
+    let document =
+        issuer(issued_by([&signer]), [("identity", json!({"plan": "endless", "groups_claim": "groups"}))]);
+    let worker = Worker::<Quota>::new(&World::new(), &document);
+    let groups: Vec<_> = (0..500).map(|number| format!("g{number}")).collect();
+    let token = signer.sign(&claiming([("sub", json!("alice")), ("groups", json!(groups))]));
+    let outcome = send(&worker, &bearer(&token));
+    let told = outcome.forwarded().head.get("x-consumer-groups").unwrap().to_owned();
+    assert_eq!(told, groups[..64].join(", "));
+}
+
+#[test]
 fn groups_of_tokens_and_of_the_configuration_decide_alike() {
     let signer = Signer::new("EdDSA");
     let mut document =

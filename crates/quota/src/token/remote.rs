@@ -55,6 +55,13 @@ struct State {
     next_unknown: Timestamp,
 }
 
+impl State {
+    /// The clock has gone back since the keys were fetched: nobody knows how old they are.
+    fn is_from_later(&self, now: Timestamp) -> bool {
+        self.fetched > now
+    }
+}
+
 /// What there is for a token.
 pub enum Found {
     /// These keys.
@@ -134,7 +141,7 @@ impl Remote {
         }
         if self.state.borrow().under_way.is_none() && self.may_ask_for_unknown(now) {
             // Another worker may have seen it first.
-            self.take_shared(host)?;
+            self.take_shared(host, now)?;
             if let Some(keys) = self.present()
                 && key_id.is_some_and(|key_id| keys.knows(key_id))
             {
@@ -151,7 +158,7 @@ impl Remote {
     /// What the host refused.
     pub fn renew(self: &Rc<Self>, host: &mut dyn Host, now: Timestamp) -> Result<(), HostError> {
         if self.is_due(now) {
-            self.take_shared(host)?;
+            self.take_shared(host, now)?;
         }
         if self.is_due(now) {
             self.ask(host, now);
@@ -176,14 +183,14 @@ impl Remote {
     /// Whether new keys are to be asked for now.
     fn is_due(&self, now: Timestamp) -> bool {
         let state = self.state.borrow();
-        now >= state.due && now >= state.retry && state.under_way.is_none()
+        (now >= state.due || state.is_from_later(now)) && now >= state.retry && state.under_way.is_none()
     }
 
     /// Whether the keys are older than they are to become, because no request came when it was time, and the issuer has not
     /// failed yet to send new ones.
     pub fn is_overdue(&self, now: Timestamp) -> bool {
         let state = self.state.borrow();
-        state.failures == 0 && now >= state.fetched.after(self.refresh)
+        state.failures == 0 && (now >= state.fetched.after(self.refresh) || state.is_from_later(now))
     }
 
     fn may_ask_for_unknown(&self, now: Timestamp) -> bool {
@@ -222,12 +229,14 @@ impl Remote {
         joined
     }
 
-    /// Takes what another worker has fetched, if it is newer.
-    fn take_shared(&self, host: &mut dyn Host) -> Result<(), HostError> {
+    /// Takes what another worker has fetched, if it is newer, and not of a time that is still to come.
+    fn take_shared(&self, host: &mut dyn Host, now: Timestamp) -> Result<(), HostError> {
         let Some(shared) = host.shared(&self.shared)? else { return Ok(()) };
         let Some((fetched, text)) = shared.value.split_first_chunk() else { return Ok(()) };
         let fetched = Timestamp::from_nanos(u64::from_le_bytes(*fetched));
-        if fetched > self.state.borrow().fetched
+        let newer = fetched > self.state.borrow().fetched || self.state.borrow().is_from_later(now);
+        if newer
+            && fetched <= now
             && let Ok(keys) = KeySet::parse(text, self.take)
         {
             self.adopt(host, keys, fetched);
@@ -275,10 +284,6 @@ impl Listener for Remote {
             }
         }
         let now = host.now();
-        let age = now.since(self.state.borrow().fetched).as_secs();
-        if self.present().is_some() {
-            self.metrics.record_jwks_age(host, age);
-        }
         let body = endpoint::body(answer);
         let parsed = body.and_then(|text| match KeySet::parse(text, self.take) {
             Ok(keys) => Ok((text, keys)),
@@ -286,6 +291,10 @@ impl Listener for Remote {
         });
         match parsed {
             Ok((text, keys)) => {
+                if self.present().is_some() {
+                    let age = now.since(self.state.borrow().fetched).as_secs();
+                    self.metrics.record_jwks_age(host, age);
+                }
                 self.adopt(host, keys, now);
                 self.metrics.count(host, Event::JwksFetched);
                 let shared = [now.as_nanos().to_le_bytes().as_slice(), text].concat();
