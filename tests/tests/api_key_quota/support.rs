@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use meshgate_e2e::{Envoy, Listener, Response, Value, Wasm, json};
+use meshgate_e2e::{Client, Envoy, Listener, Response, Value, Wasm, burst, json};
 use sha2::{Digest as _, Sha256};
 
 /// The name of the library, of the plugin, and so of what it counts.
@@ -161,3 +161,17 @@ impl<'a> Vms<'a> {
 
 const ACTIVE: &str = "wasm.envoy.wasm.runtime.v8.active";
 const CREATED: &str = "wasm.envoy.wasm.runtime.v8.created";
+
+/// How many of so many requests of this consumer, sent by 64 clients, pass; all others must get 429.
+pub async fn passing(client: &Client, consumer: &str, requests: usize) -> usize {
+    let key = format!("{consumer}-key");
+    let statuses = burst(client, 64, requests, move |client, _| {
+        let request = client.get("/").header("x-api-key", &key);
+        async move { anyhow::Ok(request.send().await?.status) }
+    });
+    let statuses = statuses.await.unwrap();
+    let passed = statuses.iter().filter(|&&status| status == 200).count();
+    let refused = statuses.iter().filter(|&&status| status == 429).count();
+    assert_eq!((statuses.len(), passed + refused), (requests, requests));
+    passed
+}
