@@ -215,7 +215,7 @@ impl QuotaExchange {
 impl Quota {
     /// Why a request passes whoever sends it, if it does.
     fn passes_anyway(&self, host: &mut dyn Host, head: &RequestHead<'_>) -> Option<Event> {
-        if !Request::new(head, host, None).matches(&self.guards) {
+        if !Request::new(head, host, None).may_match(&self.guards) {
             Some(Event::Unguarded)
         } else if self.preflight == Preflight::Pass && is_preflight(head) {
             Some(Event::Preflight)

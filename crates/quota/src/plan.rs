@@ -185,7 +185,7 @@ impl Plan {
     pub fn counted(&self, request: &Request<'_>) -> Result<Option<Counted>, Unclear> {
         let mut counted = [None; MAX_LIMITS];
         for (limit, due) in self.limits.iter().zip(&mut counted) {
-            let counts = request.matches(&limit.counts)
+            let counts = request.may_match(&limit.counts)
                 && limit.when.as_ref().is_none_or(|when| request.holds(when, &limit.counts));
             if counts {
                 let enforced = !limit.shadow && request.is_in(limit.enforce);

@@ -36,6 +36,11 @@ impl<'a> Request<'a> {
         entry.holds(&Input { request: self.head, response: None, roll: &|| self.roll() })
     }
 
+    /// Whether it is one of these, or may be one for the upstream: what guards and counts goes by this.
+    pub fn may_match(&self, entry: &Match) -> bool {
+        self.matches(entry) || self.is_unclear(entry)
+    }
+
     /// Whether it is one of these, whichever of several values the upstream takes.
     pub fn is_permitted(&self, entry: &Match) -> bool {
         self.matches(entry) && !entry.sees_several(self.head)

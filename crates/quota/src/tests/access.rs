@@ -105,6 +105,29 @@ fn a_rule_is_not_evaded_by_several_values() {
     assert_eq!(send(&worker, &twice).status(), 200);
 }
 
+/// An upstream may take the first of two values, or the last.
+#[test]
+fn a_guard_and_a_limit_are_not_evaded_by_several_values() {
+    let mut document = rules(json!([]));
+    document.as_object_mut().unwrap().remove("access");
+    document["match"] = json!({"query": {"public": {"not": "1"}}});
+    document["limits"] = json!([
+        {"name": "real", "quota": "2/d", "match": {"header": {"x-dry-run": {"not": "1"}}}},
+    ]);
+    let worker = load(&document).unwrap();
+    let guest = |target: &str| send(&worker, &Message::get(target)).status();
+    assert_eq!(["/", "/?public=1", "/?public=0"].map(guest), [401, 200, 401]);
+    assert_eq!(["/?public=1&public=0", "/?public=0&public=1"].map(guest), [401, 401]);
+
+    let run = |values: &[&str]| {
+        let request = get("/", ACME);
+        send(&worker, &values.iter().fold(request, |request, value| request.with("x-dry-run", *value)))
+            .status()
+    };
+    assert_eq!([run(&["1"]), run(&["1"]), run(&["1"])], [200, 200, 200]);
+    assert_eq!([run(&["1", "0"]), run(&["0", "1"]), run(&["1", "0"]), run(&["1"])], [200, 200, 429, 200]);
+}
+
 #[test]
 fn rules_that_mean_nobody_are_refused() {
     for (rule, expected) in [
