@@ -257,7 +257,8 @@ impl DlpExchange {
         let roll = || self.roll(&host);
         for (index, rule) in dlp.rules.rules.iter().enumerate().filter(|(_, rule)| rule.places.on(side)) {
             let input = Input { request: &head, response, roll: &roll };
-            if !rule.matches.as_ref().is_none_or(|matches| matches.holds(&input)) {
+            // A request that an upstream may read as one of these is looked at.
+            if !rule.matches.as_ref().is_none_or(|matches| matches.truth(&input).may_be()) {
                 continue;
             }
             if let Some(when) = &rule.when {

@@ -2,7 +2,7 @@
 
 use meshgate_policy::config::{ConfigError, Path};
 use meshgate_policy::exchange::Reply;
-use meshgate_policy::matching::Match;
+use meshgate_policy::matching::{Match, Truth};
 
 use crate::answer::{Answer, Base};
 use crate::catalogue::MAINTENANCE;
@@ -74,9 +74,8 @@ impl Maintenance {
     }
 
     fn allows(&self, occasion: &mut Occasion<'_>) -> bool {
-        // What lets a request through holds for it whichever of several values an upstream would take.
-        let named = |entry: &Match| occasion.matches(entry) && !entry.sees_several(occasion.request);
-        if self.allow.iter().any(named) {
+        // What lets a request through holds for it however an upstream would read it.
+        if self.allow.iter().any(|entry| occasion.truth(entry) == Truth::Yes) {
             return true;
         }
         if self.allow_sources.is_empty() {

@@ -10,7 +10,7 @@ use meshgate_policy::expression::template::Template;
 use meshgate_policy::head::RequestHead;
 use meshgate_policy::headers::Headers;
 use meshgate_policy::host::{Host, Timestamp};
-use meshgate_policy::matching::{Input, Match};
+use meshgate_policy::matching::{Input, Match, Truth};
 use serde_json::Value;
 
 use crate::Errors;
@@ -113,7 +113,12 @@ impl<'a> Occasion<'a> {
 
     /// Whether a `match` block for requests holds.
     pub fn matches(&self, entry: &Match) -> bool {
-        entry.holds(&Input { request: self.request, response: self.response, roll: &|| self.roll() })
+        entry.holds(&self.input(&|| self.roll()))
+    }
+
+    /// Whether it holds however the request is read.
+    pub fn truth(&self, entry: &Match) -> Truth {
+        entry.truth(&self.input(&|| self.roll()))
     }
 
     /// Whether a condition holds; one that has no answer does not. `entry` is the `match` block beside it, whose path template
@@ -194,6 +199,10 @@ impl<'a> Occasion<'a> {
             }
             scope
         })
+    }
+
+    fn input<'b>(&'b self, roll: &'b dyn Fn() -> u16) -> Input<'b> {
+        Input { request: self.request, response: self.response, roll }
     }
 
     /// A number from 0 to 9,999, by chance. Without chance it is 0: as if all were meant.

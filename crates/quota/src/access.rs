@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use meshgate_policy::config::{ConfigError, OneOrMany, Path};
-use meshgate_policy::matching::Match;
+use meshgate_policy::matching::{Match, Truth};
 
 use crate::config::{AccessConfig, WhoConfig};
 use crate::consumer::{Consumers, Identity};
@@ -65,18 +65,14 @@ impl Access {
 
     /// Whether somebody may send this request. Where no rule is for it, everybody may.
     ///
-    /// A request with several values where a rule looks at one may be this one for the proxy and another for the upstream:
-    /// it has to be permitted by that rule and by those that follow.
+    /// A request that a rule is for only as some upstreams read it has to be permitted by that rule and by those that follow.
     pub fn allows(&self, request: &Request<'_>, identity: &Identity<'_>) -> bool {
         for rule in &self.0 {
-            let unclear = request.is_unclear(&rule.applies);
-            if unclear || request.matches(&rule.applies) {
-                if !rule.permits(identity) {
-                    return false;
-                }
-                if !unclear {
-                    return true;
-                }
+            match request.truth(&rule.applies) {
+                Truth::No => {}
+                Truth::Yes => return rule.permits(identity),
+                Truth::Unclear if rule.permits(identity) => {}
+                Truth::Unclear => return false,
             }
         }
         true

@@ -44,6 +44,8 @@ pub enum Refusal {
     HeaderInvalid,
     /// The path, which the configuration decides by, may be another one for the upstream.
     PathAmbiguous,
+    /// What the configuration decides by may be something else for the upstream.
+    RequestAmbiguous,
     /// What the request says of its cost can't be understood.
     CostInvalid,
     /// The client has failed to authenticate too often.
@@ -73,6 +75,7 @@ impl Refusal {
             Self::PlanForbids => Event::PlanForbids,
             Self::HeaderInvalid => Event::HeaderInvalid,
             Self::PathAmbiguous => Event::PathAmbiguous,
+            Self::RequestAmbiguous => Event::RequestAmbiguous,
             Self::CostInvalid => Event::CostInvalid,
             Self::FailedAuthLimited { .. } => Event::FailedAuthLimited,
             Self::Token(problem) => problem.event(),
@@ -149,6 +152,11 @@ impl Answers {
             Refusal::PathAmbiguous => bad_request(
                 "The path has a segment . or .. or a backslash. Send it resolved, with / only.",
                 "meshgate_path_ambiguous",
+            ),
+            Refusal::RequestAmbiguous => bad_request(
+                "Which limits count the request depends on how it is read: its path has ; or an encoded slash, its host is none, \
+                 its method is in lower case, or a header, cookie or query parameter is there more than once.",
+                "meshgate_request_ambiguous",
             ),
             Refusal::KeyMalformed => self.unauthorized(
                 "The API key is cut off or mistyped: its checksum is wrong. Copy all of it again.",

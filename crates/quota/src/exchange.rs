@@ -16,6 +16,7 @@ use crate::cost::Unclear;
 use crate::credential::{Found, Hidden};
 use crate::identity;
 use crate::metrics::Event;
+use crate::plan::Ambiguous;
 use crate::rate_limit::Fields;
 use crate::request::Request;
 use crate::scope::Facts;
@@ -191,7 +192,7 @@ impl QuotaExchange {
         if !identity.plan.allows(&request) {
             return Err(Refusal::PlanForbids.into());
         }
-        if let Some(plan) = identity.plan.on_route(&request) {
+        if let Some(plan) = identity.plan.on_route(&request).map_err(|Ambiguous| Refusal::RequestAmbiguous)? {
             identity.plan = plan;
         }
         if let Some(counted) = identity.plan.counted(&request).map_err(|Unclear| Refusal::CostInvalid)? {

@@ -43,6 +43,8 @@ pub enum Event {
     HeaderInvalid,
     /// A path that the upstream may resolve to another one.
     PathAmbiguous,
+    /// What may be on another route for the upstream.
+    RequestAmbiguous,
     /// What a request says of its cost can't be understood.
     CostInvalid,
     /// A client has failed to authenticate too often.
@@ -107,6 +109,7 @@ impl Counted for Event {
         "meshgate.quota.denied.limit",
         "meshgate.quota.denied.header_invalid",
         "meshgate.quota.denied.path_ambiguous",
+        "meshgate.quota.denied.request_ambiguous",
         "meshgate.quota.denied.cost_invalid",
         "meshgate.quota.denied.failed_auth_limited",
         "meshgate.quota.denied.token_malformed",

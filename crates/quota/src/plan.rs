@@ -7,7 +7,7 @@ use std::rc::Rc;
 use meshgate_policy::condition::Condition;
 use meshgate_policy::config::{ConfigError, Path, Percent};
 use meshgate_policy::headers::HeaderValue;
-use meshgate_policy::matching::Match;
+use meshgate_policy::matching::{Match, Truth};
 
 use crate::accounts::{Account, Accounts};
 use crate::config::{LimitConfig, PlanConfig};
@@ -91,6 +91,10 @@ pub struct Over<'a> {
     pub usages: Usages,
 }
 
+/// The request is on a route as some upstreams read it, and not as others do: which limits are its own can't be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ambiguous;
+
 impl Plan {
     /// Checks a plan.
     ///
@@ -141,10 +145,18 @@ impl Plan {
     }
 
     /// The plan as it is for a request: with the limits of its route. `None`: as it is.
-    pub fn on_route(&self, request: &Request<'_>) -> Option<&Rc<Self>> {
+    ///
+    /// # Errors
+    /// [`Ambiguous`]
+    pub fn on_route(&self, request: &Request<'_>) -> Result<Option<&Rc<Self>>, Ambiguous> {
         let mut routes = self.routes.iter().zip(&self.routed);
-        let (route, plan) = routes.find(|(route, _)| request.matches(&route.requests))?;
-        Some(plan.get_or_init(|| {
+        let found = routes.find_map(|(route, plan)| match request.truth(&route.requests) {
+            Truth::No => None,
+            Truth::Unclear => Some(Err(Ambiguous)),
+            Truth::Yes => Some(Ok((route, plan))),
+        });
+        let Some((route, plan)) = found.transpose()? else { return Ok(None) };
+        Ok(Some(plan.get_or_init(|| {
             Rc::new(Self {
                 name: self.name.clone(),
                 allow: self.allow.clone(),
@@ -152,7 +164,7 @@ impl Plan {
                 routes: Rc::new([]),
                 routed: Box::default(),
             })
-        }))
+        })))
     }
 
     fn check_routes(&self, path: &Path) -> Result<(), ConfigError> {

@@ -10,7 +10,7 @@ use meshgate_policy::expression::template::Template;
 use meshgate_policy::head::RequestHead;
 use meshgate_policy::headers::HeaderName;
 use meshgate_policy::host::Host;
-use meshgate_policy::matching::{Input, Match};
+use meshgate_policy::matching::{Input, Match, Truth};
 use minijinja::Value;
 use minijinja::value::Serde;
 
@@ -31,24 +31,19 @@ impl<'a> Request<'a> {
         Self { head, host: RefCell::new(host), identity, scope: OnceCell::new() }
     }
 
-    /// Whether it is one of these.
-    pub fn matches(&self, entry: &Match) -> bool {
-        entry.holds(&Input { request: self.head, response: None, roll: &|| self.roll() })
+    /// Whether it is one of these for every upstream, or only for some.
+    pub fn truth(&self, entry: &Match) -> Truth {
+        entry.truth(&Input { request: self.head, response: None, roll: &|| self.roll() })
     }
 
     /// Whether it is one of these, or may be one for the upstream: what guards and counts goes by this.
     pub fn may_match(&self, entry: &Match) -> bool {
-        self.matches(entry) || self.is_unclear(entry)
+        self.truth(entry).may_be()
     }
 
-    /// Whether it is one of these, whichever of several values the upstream takes.
+    /// Whether it is one of these, however the upstream reads it.
     pub fn is_permitted(&self, entry: &Match) -> bool {
-        self.matches(entry) && !entry.sees_several(self.head)
-    }
-
-    /// Whether it is one of these for the upstream is not known, since it has several values where one is looked at.
-    pub fn is_unclear(&self, entry: &Match) -> bool {
-        entry.is_unclear(self.head)
+        self.truth(entry) == Truth::Yes
     }
 
     /// Whether a condition holds, or has no answer; `entry` is the `match` block beside it, whose path template gives the

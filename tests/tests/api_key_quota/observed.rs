@@ -43,6 +43,7 @@ async fn every_decision_moves_its_counter() {
         "denied.limit",
         "denied.path_ambiguous",
         "denied.plan_forbids",
+        "denied.request_ambiguous",
         "denied.token_claims",
         "denied.token_consumer",
         "denied.token_expired",

@@ -108,6 +108,28 @@ fn a_rule_is_not_evaded_by_a_condition_without_an_answer() {
 }
 
 #[test]
+fn a_rule_is_not_evaded_by_what_some_upstreams_read_differently() {
+    let rule = json!({"match": {"method": "GET", "path": {"prefix": "/v1"}, "query": {"raw": {"not": "1"}}}});
+    let mut document = cards("response.body", json!("mask"));
+    document["rules"][0].as_object_mut().unwrap().extend(rule.as_object().unwrap().clone());
+    let worker = worker(&document);
+    for (method, target, masked) in [
+        ("GET", "/v1/a", true),
+        ("GET", "/v2/a", false),
+        ("GET", "/v1;x/a", true),
+        ("GET", "/v1%2fa", true),
+        ("get", "/v1", true),
+        ("POST", "/v1", false),
+        ("GET", "/v1?raw=1", false),
+        ("GET", "/v1?raw=1&raw=0", true),
+    ] {
+        let request = Message::request(method, target);
+        let outcome = run(&worker, &request, &json_response(format!("{{\"card\":\"{CARD}\"}}")));
+        assert_eq!(!outcome.answer().text().contains(CARD), masked, "{method} {target}");
+    }
+}
+
+#[test]
 fn what_is_allowed_is_no_finding() {
     let body = r#"["4111-1111-1111-1111","378282246310005","5555555555554444"]"#;
     let hidden = |text: &str| text.matches('*').count();

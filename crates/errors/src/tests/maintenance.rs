@@ -67,6 +67,8 @@ fn who_is_allowed_passes() {
         (get("/").with("x-tester", "yes-please").with("x-tester", "other"), "", 503),
         (get("/").with("cookie", "a=b; preview=1"), "", 200),
         (get("/health"), "", 200),
+        (get("/health;x"), "", 503),
+        (get("/%2fhealth"), "", 503),
         (get("/"), "10.1.2.3:5", 200),
         (get("/"), "10.2.2.3:5", 503),
         (get("/"), "[2001:db8::1]:5", 200),

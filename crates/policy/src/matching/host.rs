@@ -9,6 +9,8 @@ use std::net::Ipv6Addr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
+use super::truth::Truth;
+
 /// A pattern for hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPattern {
@@ -64,6 +66,12 @@ impl HostPattern {
         self.matches_name(host) && self.port.is_none_or(|wanted| port_of(port, scheme) == Some(wanted))
     }
 
+    /// As [`HostPattern::matches`], where servers may see another host in what is none: in `user@host`, in two hosts with a
+    /// comma between them, in `api%2Eexample.com`.
+    pub fn truth<'a>(&self, authority: &[u8], scheme: impl FnOnce() -> Option<&'a [u8]>) -> Truth {
+        if is_host(authority) { self.matches(authority, scheme).into() } else { Truth::Unclear }
+    }
+
     fn matches_name(&self, host: &[u8]) -> bool {
         match &self.name {
             Name::Any => true,
@@ -108,6 +116,15 @@ impl JsonSchema for HostPattern {
             "examples": ["api.example.com", "*.example.com", "[::1]:8443"],
         })
     }
+}
+
+/// Whether an authority is a host, with a port or without, and nothing else. It may be empty.
+fn is_host(authority: &[u8]) -> bool {
+    let (host, port) = split_port(authority);
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    port.is_none_or(|port| port.iter().all(u8::is_ascii_digit))
+        && (host.iter().all(is_name)
+            || unbracketed(host).is_some_and(|address| parse_ipv6(address).is_some()))
 }
 
 /// Splits an authority at the colon of its port. A colon with nothing behind it names no port.

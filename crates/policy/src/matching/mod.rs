@@ -27,6 +27,7 @@ mod path_match;
 mod pattern;
 mod status;
 mod template;
+mod truth;
 mod value;
 
 use std::borrow::Cow;
@@ -42,6 +43,7 @@ pub use self::path_match::PathMatch;
 pub use self::pattern::Pattern;
 pub use self::status::{StatusPattern, number_of};
 pub use self::template::Template;
+pub use self::truth::Truth;
 pub use self::value::ValueMatch;
 use crate::config::{OneOrMany, Percent};
 use crate::cookie;
@@ -143,17 +145,7 @@ impl Match {
     ///
     /// `status` does not hold as long as there is no response.
     pub fn holds(&self, input: &Input<'_>) -> bool {
-        let Input { request, response, roll } = *input;
-        let content = response.unwrap_or(request.headers);
-        self.request_holds(request)
-            && self.status.as_ref().is_none_or(|_| {
-                let status = response.and_then(|response| response.first(":status")).and_then(number_of);
-                status.is_some_and(|status| self.allows_status(status))
-            })
-            && holds(self.content_type.as_ref(), |pattern| {
-                content.all("content-type").any(|value| pattern.matches(value))
-            })
-            && self.chance_holds(roll)
+        self.request_holds(input.request) && self.response_holds(input) && self.chance_holds(input.roll)
     }
 
     /// Whether this holds for a request and some response to it: `status` and `content_type` are taken for granted. `roll` is
@@ -167,22 +159,37 @@ impl Match {
         holds(self.status.as_ref(), |pattern| pattern.matches(status))
     }
 
+    /// The parts that are about the response, or the request where there is none.
+    fn response_holds(&self, input: &Input<'_>) -> bool {
+        let Input { request, response, .. } = *input;
+        let content = response.unwrap_or(request.headers);
+        self.status.as_ref().is_none_or(|_| {
+            let status = response.and_then(|response| response.first(":status")).and_then(number_of);
+            status.is_some_and(|status| self.allows_status(status))
+        }) && holds(self.content_type.as_ref(), |pattern| {
+            content.all("content-type").any(|value| pattern.matches(value))
+        })
+    }
+
     fn chance_holds(&self, roll: &dyn Fn() -> u16) -> bool {
         self.percent.as_ref().is_none_or(|percent| roll() < percent.hundredths())
     }
 
     /// The parts that are about the request alone.
     fn request_holds(&self, request: &RequestHead<'_>) -> bool {
-        self.target_holds(request)
-            && self.query.as_ref().is_none_or(|query| {
-                query.hold(|name: &[u8], test| {
-                    query::values(request.query.unwrap_or_default(), name).any(|value| test(&value))
-                })
+        self.target_holds(request) && self.named_hold(request)
+    }
+
+    /// The parts of which a request may have several values: one of them is enough.
+    fn named_hold(&self, request: &RequestHead<'_>) -> bool {
+        self.query.as_ref().is_none_or(|query| {
+            query.hold(|name: &[u8], test| {
+                query::values(request.query.unwrap_or_default(), name).any(|value| test(&value))
             })
-            && self
-                .header
-                .as_ref()
-                .is_none_or(|header| header.hold(|name: &str, test| request.headers.all(name).any(test)))
+        }) && self
+            .header
+            .as_ref()
+            .is_none_or(|header| header.hold(|name: &str, test| request.headers.all(name).any(test)))
             && self.cookie.as_ref().is_none_or(|cookie| {
                 cookie.hold(|name: &[u8], test| cookie::values(request.headers, name).any(test))
             })
@@ -235,9 +242,28 @@ impl Match {
         self.path.is_some()
     }
 
+    /// Whether all parts hold however the upstream reads the request.
+    ///
+    /// A request may say two things: a path with `;` or `%2F` (see [`path::readings`]), a host that is none, a method in
+    /// lower case, several values where one is looked at. This tells what [`Match::holds`] can't: whether such a request
+    /// is one of these for every upstream, for some, or for none. What guards, counts or masks goes by [`Truth::may_be`];
+    /// what permits needs [`Truth::Yes`].
+    pub fn truth(&self, input: &Input<'_>) -> Truth {
+        let target = self.target_truth(input.request);
+        if target == Truth::No || !self.response_holds(input) || !self.chance_holds(input.roll) {
+            Truth::No
+        } else if self.sees_several(input.request) {
+            Truth::Unclear
+        } else if self.named_hold(input.request) {
+            target
+        } else {
+            Truth::No
+        }
+    }
+
     /// Whether a request has several values where this looks at one: of a query parameter, a header field or a cookie. This
-    /// holds if one of them is right; an upstream may take another. What permits by this refuses such requests.
-    pub fn sees_several(&self, request: &RequestHead<'_>) -> bool {
+    /// holds if one of them is right; an upstream may take another, or all of them.
+    fn sees_several(&self, request: &RequestHead<'_>) -> bool {
         let query = request.query.unwrap_or_default();
         let several = |count: usize| count > 1;
         self.query
@@ -256,10 +282,21 @@ impl Match {
                 .any(|name| several(cookie::values(request.headers, name.as_bytes()).count()))
     }
 
-    /// Whether a request is one of these or not depending on which of several values the upstream takes: see
-    /// [`Match::sees_several`].
-    pub fn is_unclear(&self, request: &RequestHead<'_>) -> bool {
-        self.target_holds(request) && self.sees_several(request)
+    /// The parts of which a request has one value each, however that is read.
+    fn target_truth(&self, request: &RequestHead<'_>) -> Truth {
+        let method = truth(self.method.as_ref(), |method| method.truth(request.method));
+        let host = truth(self.host.as_ref(), |host| {
+            host.truth(request.authority, || request.headers.first(":scheme"))
+        });
+        let path = self.path.as_ref().map_or(Truth::Yes, |patterns| {
+            let holds = |path: &[u8]| patterns.iter().any(|pattern| pattern.matches(path));
+            if path::has_readings(request.path) {
+                Truth::of_all(path::readings(request.path).iter().map(|path| holds(path)))
+            } else {
+                holds(&normalize(request.path)).into()
+            }
+        });
+        method.min(host).min(path)
     }
 
     fn path_holds(&self, request: &RequestHead<'_>) -> bool {
@@ -275,6 +312,11 @@ fn holds<T>(part: Option<&OneOrMany<T>>, one: impl FnMut(&T) -> bool) -> bool {
     part.is_none_or(|entries| entries.iter().any(one))
 }
 
+/// As [`holds`], of what one entry says.
+fn truth<T>(part: Option<&OneOrMany<T>>, one: impl FnMut(&T) -> Truth) -> Truth {
+    part.map_or(Truth::Yes, |entries| entries.iter().map(one).max().unwrap_or(Truth::No))
+}
+
 /// A part that is there says something.
 fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
@@ -283,6 +325,19 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
 /// A method, as it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Method(Box<[u8]>);
+
+impl Method {
+    /// Whether a request has this method. Methods are case-sensitive, but there are servers that make `get` a GET.
+    fn truth(&self, method: &[u8]) -> Truth {
+        if *self.0 == *method {
+            Truth::Yes
+        } else if self.0.eq_ignore_ascii_case(method) {
+            Truth::Unclear
+        } else {
+            Truth::No
+        }
+    }
+}
 
 impl<'de> Deserialize<'de> for Method {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

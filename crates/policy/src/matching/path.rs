@@ -10,8 +10,8 @@
 //! 3. `.` and `..` are resolved (RFC 3986 section 5.2.4), after decoding, so `%2e%2E` is one of them; `..` stops at the root.
 //! 4. Empty segments are dropped: `//` is `/`. A slash at the end stays.
 //!
-//! Parameters of segments (`/users;v=1`, RFC 3986 section 3.3) are part of them. Servers that cut them off, as Java servlet
-//! containers do, need rules that say so: `{regex: "/users(;[^/]*)?"}`.
+//! Parameters of segments (`/users;v=1`, RFC 3986 section 3.3) are part of them. Java servlet containers cut them off, and
+//! some servers split at `%2F`: [`readings`] are the paths that such a path may be for one of them.
 
 use std::borrow::Cow;
 
@@ -43,6 +43,57 @@ pub fn is_ambiguous(path: &[u8]) -> bool {
         matches!(name, b"." | b"..")
     };
     path.contains(&b'\\') || decoded.split(|byte| matches!(byte, b'/' | b'\\')).any(is_dots)
+}
+
+/// Whether a path may be another one for servers that cut off parameters, or that split at encoded slashes or backslashes.
+pub(super) fn has_readings(path: &[u8]) -> bool {
+    memchr::memchr(b';', path).is_some()
+        || path.windows(3).any(|escape| matches!(unescaped(escape), Some(b'/' | b'\\' | b';')))
+}
+
+/// The normal forms of all paths that a path may be, first that of [`normalize`]: with parameters cut off, before escapes are
+/// decoded or after, and split at `%2F` and `%5C`.
+pub(super) fn readings(path: &[u8]) -> [Cow<'_, [u8]>; 5] {
+    let split = |path: &[u8]| decode_only(path, b"/\\");
+    let cut = without_parameters(path);
+    let owned = |path: Vec<u8>| Cow::Owned(normalize(&path).into_owned());
+    [
+        normalize(path),
+        owned(split(path)),
+        owned(split(&cut)),
+        owned(without_parameters(&decode_only(path, b"/\\;"))),
+        owned(cut),
+    ]
+}
+
+/// Decodes the escapes of some bytes, once.
+fn decode_only(path: &[u8], which: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = rest.get(..3).and_then(unescaped).filter(|byte| which.contains(byte));
+        let (byte, after) = match escaped {
+            Some(byte) => (byte, rest.get(3..).unwrap_or_default()),
+            None => (*first, after),
+        };
+        decoded.push(byte);
+        rest = after;
+    }
+    decoded
+}
+
+/// Cuts each segment at its first `;`.
+fn without_parameters(path: &[u8]) -> Vec<u8> {
+    let names = path
+        .split(|byte| *byte == b'/')
+        .map(|segment| segment.split(|byte| *byte == b';').next().unwrap_or_default());
+    names.collect::<Vec<_>>().join(&b'/')
+}
+
+/// The byte that `%XX` stands for.
+fn unescaped(escape: &[u8]) -> Option<u8> {
+    let [b'%', _, _] = escape else { return None };
+    percent_decode(escape).next().filter(|byte| *byte != b'%')
 }
 
 /// A segment in normal form.
@@ -221,6 +272,35 @@ mod tests {
                     prop_assert_eq!(normalize(escaped.as_bytes()), normalize(path.as_bytes()));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_path_may_be_another_one_for_some_servers() {
+        for (path, expected) in [
+            ("/v1/a;x=1/b;y", &["/v1/a;x=1/b;y", "/v1/a/b"][..]),
+            ("/v1;x/a", &["/v1;x/a", "/v1/a"]),
+            ("/v1;/a", &["/v1;/a", "/v1/a"]),
+            ("/;x/v1/a", &["/;x/v1/a", "/v1/a"]),
+            ("/v1%2fa", &["/v1%2Fa", "/v1/a"]),
+            ("/v1%5Ca", &["/v1%5Ca", "/v1/a"]),
+            ("/%2Fv1/a", &["/%2Fv1/a", "/v1/a"]),
+            ("/v1%3bx/a", &["/v1;x/a", "/v1/a"]),
+            ("/v1;a%2fb/c", &["/v1;a%2Fb/c", "/v1;a/b/c", "/v1/b/c", "/v1/c"]),
+            ("/v1%252fa", &["/v1%252fa"]),
+            ("/v1/a", &["/v1/a"]),
+            ("/v1/%zz/%", &["/v1/%25zz/%25"]),
+            ("*", &["*"]),
+            ("", &[""]),
+        ] {
+            assert_eq!(has_readings(path.as_bytes()), expected.len() > 1, "{path}");
+            let mut readings = readings(path.as_bytes()).map(|path| path.escape_ascii().to_string()).to_vec();
+            assert_eq!(readings.first().map(String::as_str), expected.first().copied(), "{path}");
+            readings.sort();
+            readings.dedup();
+            let mut expected = expected.to_vec();
+            expected.sort_unstable();
+            assert_eq!(readings, expected, "{path}");
         }
     }
 

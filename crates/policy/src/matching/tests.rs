@@ -46,6 +46,77 @@ fn holds(block: &Value, request_fields: Pairs<'_>, response_fields: Option<Pairs
 }
 
 #[test]
+fn what_upstreams_read_differently_is_unclear() {
+    use Truth::{No, Unclear, Yes};
+    let v1 = json!({"path": {"prefix": "/v1"}});
+    let host = json!({"host": ["api.example.com", "*.example.org"]});
+    let once =
+        json!({"query": {"a": "1"}, "header": {"x-a": {"not": "1"}}, "cookie": {"a": {"present": false}}});
+    for (block, request, expected) in [
+        (&v1, &[(":path", "/v1/a")][..], Yes),
+        (&v1, &[(":path", "/v2/a")], No),
+        (&v1, &[(":path", "/v1/a;x/b%2Fc")], Yes),
+        (&v1, &[(":path", "/v2;x/a%2fb")], No),
+        (&v1, &[(":path", "/v1;x/a")], Unclear),
+        (&v1, &[(":path", "/v1%2fa")], Unclear),
+        (&v1, &[(":path", "/%5cv1")], Unclear),
+        (&v1, &[(":path", "/v1/..;x")], Unclear),
+        (&json!({"path": "/files/{name}"}), &[(":path", "/files/a%2Fb")], Unclear),
+        (&json!({"path": ["/files/{name}", "/files/{name...}"]}), &[(":path", "/files/a%2Fb")], Yes),
+        (&json!({"method": "GET"}), &[], Yes),
+        (&json!({"method": ["PUT", "GET"]}), &[(":method", "Get")], Unclear),
+        (&json!({"method": "PUT"}), &[(":method", "get")], No),
+        (&host, &[], Yes),
+        (&host, &[(":authority", "a.example.org.:8080")], Yes),
+        (&host, &[(":authority", "example.org")], No),
+        (&host, &[(":authority", "[::1]:80")], No),
+        (&host, &[(":authority", "")], No),
+        (&host, &[(":authority", "me@api.example.com")], Unclear),
+        (&host, &[(":authority", "a.b,api.example.com")], Unclear),
+        (&host, &[(":authority", "api%2eexample.com")], Unclear),
+        (&host, &[(":authority", "api.example.com:80:81")], Unclear),
+        (&host, &[(":authority", "api.example.com:http")], Unclear),
+        (&host, &[(":authority", "[api.example.com]")], Unclear),
+        (&once, &[(":path", "/?a=1")], Yes),
+        (&once, &[(":path", "/?a=2")], No),
+        (&once, &[(":path", "/?a=1&a=1")], Unclear),
+        (&once, &[(":path", "/?a=1"), ("x-a", "2"), ("x-a", "1")], Unclear),
+        (&once, &[(":path", "/?a=1"), ("cookie", "a=1; a=2")], Unclear),
+        (&once, &[(":path", "/?a=1"), ("x-b", "2"), ("x-b", "1")], Yes),
+        (&json!({"path": "/v1", "query": {"a": "1"}}), &[(":path", "/v2?a=1&a=2")], No),
+        (&json!({"path": "/v1", "query": {"a": "1"}}), &[(":path", "/v1;x?a=2")], No),
+        (&json!({"path": "/v1", "query": {"a": "1"}}), &[(":path", "/v1;x?a=1")], Unclear),
+        (&json!({"path": "/v1", "status": 200}), &[(":path", "/v1;x")], No),
+        (&json!({"path": "/v1", "content_type": "text/*"}), &[(":path", "/v1;x")], No),
+    ] {
+        let headers = self::request(request);
+        let head = RequestHead::new(&headers);
+        let input = Input { request: &head, response: None, roll: &|| panic!("nothing to draw for") };
+        let block = compiled(block);
+        assert_eq!(block.truth(&input), expected, "{block:?} {request:?}");
+        // What is clear is what holds.
+        if expected != Unclear {
+            assert_eq!(block.holds(&input), expected == Yes, "{block:?} {request:?}");
+        }
+    }
+}
+
+#[test]
+fn chance_is_asked_once_also_for_what_is_unclear() {
+    let headers = request(&[(":path", "/v1;x")]);
+    let block = compiled(&json!({"path": "/v1", "percent": 50}));
+    for (drawn, expected) in [(4_999, Truth::Unclear), (5_000, Truth::No)] {
+        let rolled = Cell::new(0);
+        let roll = || {
+            rolled.set(rolled.get() + 1);
+            drawn
+        };
+        let input = Input { request: &RequestHead::new(&headers), response: None, roll: &roll };
+        assert_eq!((block.truth(&input), rolled.get()), (expected, 1));
+    }
+}
+
+#[test]
 fn an_empty_block_always_holds() {
     assert!(holds(&json!({}), &[], None));
     let headers = Headers::default();

@@ -128,6 +128,56 @@ fn a_guard_and_a_limit_are_not_evaded_by_several_values() {
     assert_eq!([run(&["1", "0"]), run(&["0", "1"]), run(&["1", "0"]), run(&["1"])], [200, 200, 429, 200]);
 }
 
+/// Servlet containers cut `;x` off, others split at `%2F`, make `get` a GET or see a host in what is none.
+#[test]
+fn no_rule_is_evaded_by_what_some_upstreams_read_differently() {
+    let mut document = rules(json!([
+        {"match": {"path": {"prefix": "/admin"}}, "allow": {"groups": "staff"}},
+        {"match": {"method": "DELETE", "host": "files.example.com"}, "allow": {"groups": "staff"}},
+    ]));
+    document["match"] = json!({"path": [{"prefix": "/v1"}, {"prefix": "/admin"}, {"prefix": "/export"}]});
+    document["routes"] = json!([
+        {"match": {"path": "/export/{name}"}, "limits": [{"name": "l", "quota": "1/d"}]},
+        {"match": {"query": {"mode": "cheap"}}, "limits": [{"name": "l", "quota": "100/d"}]},
+    ]);
+    let world = World::new();
+    let worker = Worker::<Quota>::new(&world, document);
+    check(
+        &worker,
+        &[
+            // A rule for some is one for those who may be meant.
+            ("GET", "/admin;x/a", ACME, 403),
+            ("GET", "/admin%2fa", ACME, 403),
+            ("GET", "/v1/..%3b/admin", ACME, 400),
+            ("GET", "/v1;/admin", ACME, 200),
+            ("GET", "/admin;x/a", GUEST, 200),
+            // Nobody passes without a key.
+            ("GET", "/v1;x/a", "", 401),
+            ("GET", "/v1%2Fa", "", 401),
+            ("GET", "/%5cv1", "", 401),
+            ("GET", "/other;x/a%2fb", "", 200),
+        ],
+    );
+    let delete = |method: &str, host: &str| {
+        send(&worker, &Message::request(method, "/v1").with(":authority", host).with("x-api-key", ACME))
+            .status()
+    };
+    assert_eq!(delete("DELETE", "files.example.com"), 403);
+    assert_eq!(delete("DELETE", "other.example.com"), 200);
+    assert_eq!(delete("delete", "files.example.com"), 403);
+    assert_eq!(delete("DELETE", "other.example.com,files.example.com"), 403);
+    assert_eq!(delete("DELETE", "x@files.example.com"), 403);
+
+    // Which limits there are is decided for one of them, or the request is refused.
+    assert_eq!(["/export/a", "/export/a"].map(|path| send(&worker, &get(path, ACME)).status()), [200, 429]);
+    let outcome = send(&worker, &get("/export/a%2fb", ACME));
+    assert_eq!((outcome.status(), outcome.details), (400, Some("meshgate_request_ambiguous")));
+    let modes = ["/v1?mode=cheap", "/v1?mode=cheap&mode=dear", "/v1?mode=dear&mode=cheap"];
+    assert_eq!(modes.map(|target| send(&worker, &get(target, ACME)).status()), [200, 400, 400]);
+    assert_eq!(world.metric("meshgate.quota.denied.request_ambiguous"), 3);
+    assert_eq!(send(&worker, &get("/export/a/b%2fc", ACME)).status(), 200);
+}
+
 #[test]
 fn rules_that_mean_nobody_are_refused() {
     for (rule, expected) in [
