@@ -25,6 +25,7 @@ pub const ALL: &[(&str, Property)] = &[
     ("error_response", exchange::any_error_response),
     ("json", json::any_edits),
     ("json_path", json_path::any_path),
+    ("quota", exchange::any_quota),
     ("template", template::any_template),
     ("transform", exchange::any_transform),
 ];
