@@ -11,6 +11,7 @@ mod exchange;
 mod input;
 mod json;
 mod json_path;
+mod jwt;
 mod template;
 
 /// A property.
@@ -25,6 +26,7 @@ pub const ALL: &[(&str, Property)] = &[
     ("error_response", exchange::any_error_response),
     ("json", json::any_edits),
     ("json_path", json_path::any_path),
+    ("jwt", jwt::any_token),
     ("quota", exchange::any_quota),
     ("template", template::any_template),
     ("transform", exchange::any_transform),
