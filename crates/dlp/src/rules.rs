@@ -150,7 +150,7 @@ impl Rule {
         let mut places = Places::default();
         config.places.iter().for_each(|place| places.add(*place));
         let needs_response = config.matches.as_ref().is_some_and(Match::needs_response)
-            || config.when.as_ref().is_some_and(Condition::needs_response);
+            || config.when.as_ref().is_some_and(|when| when.needs().response);
         if needs_response
             && let Some(place) = config.places.iter().find(|place| place.side() == Side::Request)
         {
@@ -160,7 +160,7 @@ impl Rule {
                 .found(format!("a condition on the response for {}", place.name()))
                 .expected(expected));
         }
-        if config.when.as_ref().is_some_and(Condition::needs_body) {
+        if config.when.as_ref().is_some_and(|when| when.needs().body) {
             return Err(ConfigError::at(path.key("when"))
                 .found("a condition on the body")
                 .expected("conditions on heads only: bodies are looked into as they pass"));

@@ -95,7 +95,7 @@ impl Answer {
             let template = compile::template(source, sink, compile::Allowed { response, body }, path)?;
             let mut needs = needs.borrow_mut();
             needs.0 |= template.literal().is_none();
-            needs.1 |= template.needs_consumer();
+            needs.1 |= template.needs().consumer;
             Ok::<_, ConfigError>(template)
         };
         let text = |source: &Option<String>, name: &str| {

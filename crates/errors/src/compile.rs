@@ -24,12 +24,12 @@ pub struct Allowed {
 pub fn template(source: &str, sink: Sink, allowed: Allowed, path: Path) -> Result<Template, ConfigError> {
     let template =
         Template::new(source, sink).map_err(|error| ConfigError::at(&path).problem(error.to_string()))?;
-    if template.needs_response() && !allowed.response {
+    if template.needs().response && !allowed.response {
         return Err(ConfigError::at(path)
             .found("a template that asks for the response")
             .expected("one that asks only for the request: this is sent before there is a response"));
     }
-    if template.needs_body() && !allowed.body {
+    if template.needs().body && !allowed.body {
         return Err(ConfigError::at(path).found("a template that asks for the body").expected(
             "one that does not: bodies are never read here; in body templates, body is the problem",
         ));
@@ -47,12 +47,12 @@ pub fn condition(
     path: &Path,
 ) -> Result<Option<Condition>, ConfigError> {
     let Some(condition) = condition else { return Ok(None) };
-    if condition.needs_body() {
+    if condition.needs().body {
         return Err(ConfigError::at(path)
             .found("a condition on the body")
             .expected("one on heads only: bodies are never read here"));
     }
-    if condition.needs_response() && !response {
+    if condition.needs().response && !response {
         return Err(ConfigError::at(path)
             .found("a condition on the response")
             .expected("conditions on the request only: this is decided before there is a response"));

@@ -6,7 +6,6 @@ use meshgate_policy::exchange::Reply;
 use meshgate_policy::expression::template::{Sink, Template};
 use meshgate_policy::headers::{HeaderName, HeaderValue};
 use meshgate_policy::matching::Match;
-use meshgate_policy::media_type::MediaTypePattern;
 
 use crate::answer::{Answer, Base};
 use crate::compile::{self, Allowed};
@@ -102,7 +101,7 @@ impl Direct {
             Action::Static { status, body, content_type, headers } => {
                 let mut reply = Reply::new(*status, "meshgate_direct_response");
                 occasion.consumer(
-                    body.needs_consumer() || headers.iter().any(|(_, template)| template.needs_consumer()),
+                    body.needs().consumer || headers.iter().any(|(_, template)| template.needs().consumer),
                 );
                 let Some(body) = occasion.render(body, MAX_BODY) else {
                     let detail = "This request can't be answered with what it holds.";
@@ -163,21 +162,9 @@ fn written(config: StaticConfig, path: &Path) -> Result<Action, ConfigError> {
             .value(&config.content_type)
             .expected("a media type such as text/html")
     })?;
-    let is = |pattern: &str| {
-        MediaTypePattern::new(pattern).is_some_and(|pattern| pattern.matches(config.content_type.as_bytes()))
-    };
-    if !is("*/*") {
+    let Some(sink) = Sink::of_body(&config.content_type) else {
         let error = ConfigError::at(path.key("content_type")).value(&config.content_type);
         return Err(error.expected("a media type such as text/html"));
-    }
-    let sink = if is("application/json") || is("*/*+json") {
-        Sink::Json
-    } else if is("text/html") {
-        Sink::Html
-    } else if is("application/xml") || is("text/xml") || is("*/*+xml") {
-        Sink::Xml
-    } else {
-        Sink::Text
     };
     let headers = config.headers.into_iter().map(|(name, source)| {
         let path = path.key("headers").key(&name);
@@ -226,7 +213,7 @@ impl Redirect {
 
     /// The address, if scheme and host are those of the configuration: a value must not make it another's.
     fn location(&self, occasion: &mut Occasion<'_>) -> Option<HeaderValue<'static>> {
-        occasion.consumer(self.to.needs_consumer());
+        occasion.consumer(self.to.needs().consumer);
         let to = occasion.render(&self.to, MAX_VALUE)?;
         let request = occasion.request;
         // RFC 3986 section 3: behind the path comes the query, and behind both the fragment.

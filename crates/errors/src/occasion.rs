@@ -124,7 +124,7 @@ impl<'a> Occasion<'a> {
     /// Whether a condition holds; one that has no answer does not. `entry` is the `match` block beside it, whose path template
     /// gives it `path`.
     pub fn holds(&mut self, condition: &Condition, entry: &Match) -> bool {
-        self.consumer(condition.needs_consumer());
+        self.consumer(condition.needs().consumer);
         self.capture(entry);
         condition.holds(self.scope()).unwrap_or(false)
     }

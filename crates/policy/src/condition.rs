@@ -44,21 +44,6 @@ impl Condition {
         Ok(value.is_true())
     }
 
-    /// Whether it asks for something of the response, so that it has no answer before there is one.
-    pub fn needs_response(&self) -> bool {
-        self.needs.response
-    }
-
-    /// Whether it asks for something of the body.
-    pub fn needs_body(&self) -> bool {
-        self.needs.body
-    }
-
-    /// Whether it asks who was authenticated.
-    pub fn needs_consumer(&self) -> bool {
-        self.needs.consumer
-    }
-
     /// All that it asks for.
     pub fn needs(&self) -> Needs {
         self.needs
@@ -231,7 +216,7 @@ mod tests {
         ] {
             assert_eq!(holds(source, &scope), Some(expected), "{source}");
             assert_eq!(
-                Condition::new(source).unwrap().needs_response(),
+                Condition::new(source).unwrap().needs().response,
                 source.starts_with("response"),
                 "{source}"
             );
@@ -259,7 +244,7 @@ mod tests {
             assert_eq!(holds(source, &scope), expected, "{source}");
         }
         let needs = Condition::new("body.a or consumer.name or now.unix").unwrap();
-        assert!(needs.needs_body() && needs.needs_consumer() && !needs.needs_response() && needs.needs().now);
+        assert!(needs.needs().body && needs.needs().consumer && !needs.needs().response && needs.needs().now);
     }
 
     #[test]

@@ -131,7 +131,7 @@ fn by_expression(source: &str, path: &Path) -> Result<By, ConfigError> {
     // In parentheses, so that nothing in it ends the tag and what follows it becomes text.
     let template = Template::new(&format!("{{{{ ({source}\n) }}}}"), Sink::Json)
         .map_err(|error| ConfigError::at(path.clone()).problem(error.to_string()))?;
-    if template.literal().is_some() || template.needs_response() || template.needs_body() {
+    if template.literal().is_some() || template.needs().response || template.needs().body {
         return Err(ConfigError::at(path).value(source).expected(
             "an expression over the head of the request: limits count before there is a body or a response",
         ));

@@ -353,11 +353,11 @@ impl Limit {
     pub fn compile(config: LimitConfig, path: &Path) -> Result<Self, ConfigError> {
         check_limit_name(&config.name, &path.key("name"))?;
         needs_no_response(&config.counts, &path.key("match"))?;
-        if config.when.as_ref().is_some_and(Condition::needs_response) {
+        if config.when.as_ref().is_some_and(|when| when.needs().response) {
             let error = ConfigError::at(path.key("when")).found("a condition on the response");
             return Err(error.expected(REQUEST_ONLY).hint(NO_RESPONSE));
         }
-        if config.when.as_ref().is_some_and(Condition::needs_body) {
+        if config.when.as_ref().is_some_and(|when| when.needs().body) {
             let error = ConfigError::at(path.key("when")).found("a condition on the body");
             return Err(
                 error.expected("conditions on the head of the request: limits count before there is a body")

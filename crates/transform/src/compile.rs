@@ -27,7 +27,7 @@ impl Rule {
                 let here = ConfigError::at(at.key("match").key("status"));
                 return Err(here.found("a status beside operations on the request").expected(only));
             }
-            if when.as_ref().is_some_and(Condition::needs_response) {
+            if when.as_ref().is_some_and(|when| when.needs().response) {
                 let here = ConfigError::at(at.key("when"));
                 return Err(here
                     .found("a condition on the response beside operations on the request")

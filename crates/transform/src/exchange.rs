@@ -260,7 +260,7 @@ impl TransformExchange {
                 continue;
             }
             // A condition on the body is asked when the body is there.
-            if let Some(when) = rule.when.as_ref().filter(|when| !when.needs_body()) {
+            if let Some(when) = rule.when.as_ref().filter(|when| !when.needs().body) {
                 learn(known, host, Needs::expression(when.needs()))?;
                 match known.holds(rule).map_err(|trouble| (trouble, rule.on_error.remedy(trouble))) {
                     Ok(true) => {}

@@ -108,7 +108,7 @@ impl<'a> Known<'a> {
     /// [`Trouble::Template`] if it has no answer.
     pub fn holds(&self, rule: &Rule) -> Result<bool, Trouble> {
         let Some(condition) = &rule.when else { return Ok(true) };
-        condition.holds(&self.scope(rule, condition.needs_body())).map_err(|error| {
+        condition.holds(&self.scope(rule, condition.needs().body)).map_err(|error| {
             log::debug!("{error}");
             Trouble::Template
         })

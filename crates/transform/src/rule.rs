@@ -167,9 +167,9 @@ impl Op {
     pub fn sees_body(&self) -> bool {
         match self {
             Self::Write { value, .. } | Self::WriteBody { value, .. } => {
-                value.template().is_some_and(|template| template.needs_body())
+                value.template().is_some_and(|template| template.needs().body)
             }
-            Self::WritePath(path) => path.templates().any(|template| template.needs_body()),
+            Self::WritePath(path) => path.templates().any(|template| template.needs().body),
             _ => false,
         }
     }
@@ -229,7 +229,7 @@ impl Rule {
     /// wait, and what is wrong otherwise. A head that is gone can't be as it was where an operation turns out to be left out.
     fn waits(&self, side: Side) -> Option<(&'static str, &'static str)> {
         let ops = &self.plan(side).ops;
-        if self.when.as_ref().is_some_and(Condition::needs_body) && ops.iter().any(Op::touches_head) {
+        if self.when.as_ref().is_some_and(|when| when.needs().body) && ops.iter().any(Op::touches_head) {
             Some(("when", "operations on the head depend on the body"))
         } else if self.on_error.leaves_out() && ops.iter().any(|op| op.is_in_body() && op.touches_head()) {
             Some(("on_error", "an operation that is left out would have changed the head already"))

@@ -183,7 +183,7 @@ impl<'a> Run<'a> {
 
     /// Whether the condition of a rule holds that asks for the body; all others are answered already.
     fn rule_holds(&mut self, rule: &Rule) -> Result<bool, Stop> {
-        if !rule.when.as_ref().is_some_and(|when| when.needs_body()) {
+        if !rule.when.as_ref().is_some_and(|when| when.needs().body) {
             return Ok(true);
         }
         let answer = match &self.body {
@@ -237,7 +237,7 @@ impl<'a> Run<'a> {
                 }
             }
             Op::WritePath(path) => {
-                let with_body = path.templates().any(|template| template.needs_body());
+                let with_body = path.templates().any(|template| template.needs().body);
                 self.check_body(with_body)?;
                 let known = self.known;
                 let path =
@@ -360,7 +360,7 @@ impl<'a> Run<'a> {
     }
 
     pub(crate) fn render(&self, rule: &'a Rule, value: &'a Text) -> Result<Cow<'a, [u8]>, Trouble> {
-        let with_body = value.template().is_some_and(|template| template.needs_body());
+        let with_body = value.template().is_some_and(|template| template.needs().body);
         self.check_body(with_body)?;
         let scope = || -> Scope { self.known.scope(rule, with_body) };
         value.render(&scope, self.limit)

@@ -4,7 +4,6 @@ use meshgate_policy::config::{ConfigError, Path};
 use meshgate_policy::expression::template::{Sink, Template};
 use meshgate_policy::headers::HeaderValue;
 use meshgate_policy::host::Side;
-use meshgate_policy::media_type::MediaTypePattern;
 
 use crate::compile::{Compiler, given, one_of};
 use crate::config::WriteConfig;
@@ -144,21 +143,7 @@ impl Compiler<'_> {
             let error = ConfigError::at(&here).value(content_type);
             error.expected("a media type, such as text/html; charset=utf-8")
         };
-        let is = |pattern: &str| {
-            MediaTypePattern::new(pattern).is_some_and(|pattern| pattern.matches(content_type.as_bytes()))
-        };
-        if !is("*/*") {
-            return Err(wrong());
-        }
-        let sink = if is("application/json") || is("*/*+json") {
-            Sink::Json
-        } else if is("text/html") {
-            Sink::Html
-        } else if is("application/xml") || is("text/xml") || is("*/*+xml") {
-            Sink::Xml
-        } else {
-            Sink::Text
-        };
+        let sink = Sink::of_body(content_type).ok_or_else(wrong)?;
         let at = at.key("body");
         let source = match body {
             // The text of a body, not a JSON string.

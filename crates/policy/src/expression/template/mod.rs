@@ -114,21 +114,6 @@ impl Template {
         render::value(&self.pieces, scope, limit)
     }
 
-    /// Whether it asks for something of the response, so that there is no result before there is one.
-    pub fn needs_response(&self) -> bool {
-        self.needs.response
-    }
-
-    /// Whether it asks for something of the body.
-    pub fn needs_body(&self) -> bool {
-        self.needs.body
-    }
-
-    /// Whether it asks who was authenticated.
-    pub fn needs_consumer(&self) -> bool {
-        self.needs.consumer
-    }
-
     /// All that it asks for.
     pub fn needs(&self) -> Needs {
         self.needs

@@ -7,6 +7,7 @@ use super::Problem;
 use crate::expression::filters::RESERVED;
 use crate::expression::{print, text};
 use crate::headers::HeaderValue;
+use crate::media_type::MediaTypePattern;
 
 /// The place that a template's result goes to. It decides how values are escaped; the text of the template itself is the
 /// user's, and stays as it is.
@@ -25,6 +26,27 @@ pub enum Sink {
     Xml,
     /// HTML: text or an attribute in quotes. Not for scripts, styles or attributes that hold code.
     Html,
+}
+
+impl Sink {
+    /// That of a body of this media type (the value of a `content-type` field): where nothing is known of a type, [`Sink::Text`].
+    /// `None`: it is no media type.
+    pub fn of_body(content_type: &str) -> Option<Self> {
+        let is = |pattern: &str| {
+            MediaTypePattern::new(pattern).is_some_and(|pattern| pattern.matches(content_type.as_bytes()))
+        };
+        if !is("*/*") {
+            None
+        } else if is("application/json") || is("*/*+json") {
+            Some(Self::Json)
+        } else if is("text/html") {
+            Some(Self::Html)
+        } else if is("application/xml") || is("text/xml") || is("*/*+xml") {
+            Some(Self::Xml)
+        } else {
+            Some(Self::Text)
+        }
+    }
 }
 
 /// Appends a value as it has to be in that place.

@@ -136,7 +136,7 @@ fn literals_and_needs_are_known_beforehand() {
         let template = compile(source, Sink::Text);
         let Needs { request, now, .. } = template.needs();
         assert_eq!(
-            [request, template.needs_response(), template.needs_body(), template.needs_consumer(), now],
+            [request, template.needs().response, template.needs().body, template.needs().consumer, now],
             expected,
             "{source}"
         );
