@@ -1,7 +1,6 @@
 //! Rules of a document, compiled.
 
 use meshgate_json::Path as JsonPath;
-use meshgate_policy::condition::Condition;
 use meshgate_policy::config::{ConfigError, OneOrMany, Path};
 use meshgate_policy::host::Side;
 use meshgate_policy::matching::Match;
