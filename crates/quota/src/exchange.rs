@@ -136,7 +136,7 @@ impl QuotaExchange {
             }
             Err(Stop::Refused(why)) => {
                 metrics.count(host, why.event());
-                Ok(Next::Reply(Box::new(self.quota.answers.refuse(why))))
+                Ok(Next::Reply(Box::new(self.quota.refused(host, why, None))))
             }
             Err(Stop::Replied(event, reply)) => {
                 metrics.count(host, event);
@@ -178,7 +178,7 @@ impl QuotaExchange {
             identity::tell_log(host, &identity)?;
         }
         if let Some(why) = identity.refusal {
-            return Err(why.into());
+            return Err(quota.refuse_known(host, why, &identity));
         }
         if let Some(endpoint) = usage_endpoint {
             let reply = quota.usage_reply(host, endpoint, head.method, &identity, &facts)?;
@@ -186,10 +186,10 @@ impl QuotaExchange {
         }
         let request = Request::new(&head, host, Some(identity));
         if !quota.access.allows(&request, &identity) {
-            return Err(Refusal::AccessDenied.into());
+            return Err(quota.refuse_known(host, Refusal::AccessDenied, &identity));
         }
         if !identity.plan.allows(&request) {
-            return Err(Refusal::PlanForbids.into());
+            return Err(quota.refuse_known(host, Refusal::PlanForbids, &identity));
         }
         if let Some(plan) = identity.plan.on_route(&request) {
             identity.plan = plan;
@@ -263,11 +263,16 @@ impl Quota {
             Err(Stopped::Wait) => Err(Stop::Wait),
             Err(Stopped::Failed(error)) => Err(error.into()),
             Err(Stopped::Problem(problem @ TokenProblem::Scope)) => {
-                let reply = self.answers.refuse_token(problem, &tokens.scopes(token));
+                let reply = self.refused_token(host, problem, &tokens.scopes(token));
                 Err(Stop::Replied(problem.event(), Box::new(reply)))
             }
             Err(Stopped::Problem(problem)) => Err(Refusal::Token(problem).into()),
         }
+    }
+
+    /// Refuses a request of somebody who is known.
+    fn refuse_known(&self, host: &mut dyn Host, why: Refusal, identity: &Identity<'_>) -> Stop {
+        Stop::Replied(why.event(), Box::new(self.refused(host, why, Some(identity))))
     }
 
     /// Finds out whose key it is.

@@ -28,6 +28,7 @@ mod config;
 mod consumer;
 mod cost;
 mod credential;
+mod custom_answer;
 mod exchange;
 mod failed_auth;
 mod identity;
@@ -138,7 +139,8 @@ impl Policy for Quota {
         plan::needs_no_response(&config.guards, &root.key("match"))?;
         let takes_tokens = !config.tokens.is_empty() || config.introspection.is_some();
         let locations = Locations::compile(config.keys_from, takes_tokens)?;
-        let answers = Answers::compile(locations.describe(), &config.realm, takes_tokens)?;
+        let answers = Answers::compile(locations.describe(), &config.realm, takes_tokens)?
+            .in_forms(config.unauthorized, config.forbidden)?;
         let usage_endpoint = config.usage_endpoint.as_ref().map(UsageEndpoint::compile).transpose()?;
         let over_limit = OverLimit::compile(config.over_limit)?;
         let telling = Telling::compile(config.headers, config.near_limit)?;

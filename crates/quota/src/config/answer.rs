@@ -66,6 +66,32 @@ pub struct OverLimitConfig {
     pub retry_after_jitter: Option<Duration>,
 }
 
+/// The form of an answer to a request that is refused. Without `body` it is a problem (RFC 9457).
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("dependentRequired" = {"content_type": ["body"]}))]
+pub struct AnswerConfig {
+    /// The status, 400 to 599. gRPC clients get the status of gRPC that they get without this.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(skip_serializing_if = "Option::is_none", with = "u16", range(min = 400, max = 599))]
+    pub status: Option<u16>,
+
+    /// The body: a template. It sees `request`, `consumer` where it is known, and `now`; the head of this answer as `response`;
+    /// and as `body` the problem in whose place it stands. Where it has no result, the problem stays.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(skip_serializing_if = "Option::is_none", with = "String")]
+    pub body: Option<String>,
+
+    /// The media type of the body, `text/plain` if this is left out. It decides how values of the template are escaped.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(skip_serializing_if = "Option::is_none", with = "String", example = &"application/json")]
+    pub content_type: Option<String>,
+
+    /// More header fields, by name: templates. `www-authenticate` stays as it is.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+}
+
 /// A path at which callers read what they have used.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
