@@ -63,14 +63,14 @@ impl From<Refusal> for Stop {
 }
 
 impl Exchange for QuotaExchange {
-    fn request_head(&mut self, host: &mut dyn Host, _end: bool) -> Result<Next, HostError> {
-        self.decide(host)
+    fn request_head(&mut self, host: &mut dyn Host, end: bool) -> Result<Next, HostError> {
+        self.decide(host, end)
     }
 
-    /// What the token needs has come, or can't.
+    /// What the token needs has come, or can't. What passes whoever sends it has not waited.
     fn callout(&mut self, host: &mut dyn Host, _: CalloutId, _: Answer) -> Result<Next, HostError> {
         self.waited = true;
-        self.decide(host)
+        self.decide(host, false)
     }
 
     /// What comes behind a body names nobody either: there are servers that put trailers among the headers.
@@ -126,10 +126,10 @@ impl QuotaExchange {
         Self { quota, limits: None, unsettled: None, waited: false }
     }
 
-    /// Decides on the request, now or once more after a wait.
-    fn decide(&mut self, host: &mut dyn Host) -> Result<Next, HostError> {
+    /// Decides on the request, now or once more after a wait. `end`: it is nothing but a head.
+    fn decide(&mut self, host: &mut dyn Host, end: bool) -> Result<Next, HostError> {
         let metrics = &Rc::clone(&self.quota).metrics;
-        match self.admit(host) {
+        match self.admit(host, end) {
             Ok(event) => {
                 metrics.count(host, event);
                 Ok(Next::Continue)
@@ -151,7 +151,7 @@ impl QuotaExchange {
     }
 
     /// Decides on the request, and makes it what the upstream is to see.
-    fn admit(&mut self, host: &mut dyn Host) -> Result<Event, Stop> {
+    fn admit(&mut self, host: &mut dyn Host, end: bool) -> Result<Event, Stop> {
         let quota = Rc::clone(&self.quota);
         let headers = host.headers(Map::RequestHeaders)?;
         let head = RequestHead::new(&headers);
@@ -161,9 +161,7 @@ impl QuotaExchange {
             return Err(Refusal::PathAmbiguous.into());
         }
         let usage_endpoint = quota.usage_endpoint.as_ref().filter(|usage| usage.is_at(head.path));
-        if usage_endpoint.is_none()
-            && let Some(event) = quota.passes_anyway(host, &head)
-        {
+        if let Some(event) = quota.passes_anyway(host, &head, end, usage_endpoint.is_some()) {
             remove_all(host, &forged)?;
             // A token is for whoever takes it here, and may be for the upstream.
             let hidden = Hidden { keys: quota.hide_credentials, tokens: false };
@@ -213,11 +211,18 @@ impl QuotaExchange {
 }
 
 impl Quota {
-    /// Why a request passes whoever sends it, if it does.
-    fn passes_anyway(&self, host: &mut dyn Host, head: &RequestHead<'_>) -> Option<Event> {
-        if !Request::new(head, host, None).may_match(&self.guards) {
+    /// Why a request passes whoever sends it, if it does. `end`: it is nothing but a head. `for_usage`: it is at the usage
+    /// endpoint.
+    fn passes_anyway(
+        &self,
+        host: &mut dyn Host,
+        head: &RequestHead<'_>,
+        end: bool,
+        for_usage: bool,
+    ) -> Option<Event> {
+        if !for_usage && !Request::new(head, host, None).may_match(&self.guards) {
             Some(Event::Unguarded)
-        } else if self.preflight == Preflight::Pass && is_preflight(head) {
+        } else if self.preflight == Preflight::Pass && end && is_preflight(head) {
             Some(Event::Preflight)
         } else {
             None
@@ -307,7 +312,7 @@ impl Caller<'_> {
     }
 }
 
-/// Whether browsers ask with it what they may send (Fetch standard, "CORS-preflight request").
+/// Whether browsers ask with it what they may send (Fetch standard, "CORS-preflight request"), if it is nothing but a head.
 fn is_preflight(head: &RequestHead<'_>) -> bool {
     let has = |name: &str| head.headers.first(name).is_some();
     head.method == b"OPTIONS" && has("origin") && has("access-control-request-method")
