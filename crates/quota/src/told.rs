@@ -45,7 +45,7 @@ impl Quota {
         }
         let fields = self.tell(host, limits)?;
         let scope = |host: &mut dyn Host| scope_of(host, Some(identity));
-        let violated = (over.violated.as_slice(), over.retry_after);
+        let violated = (over.violated.as_slice(), over.wait);
         let reply: Reply = self.over_limit.reply(host, violated, fields.into_pairs(), scope);
         Ok(Stop::Replied(Event::Limit, Box::new(reply)))
     }

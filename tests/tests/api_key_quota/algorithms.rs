@@ -133,7 +133,11 @@ async fn exactly_so_many_requests_are_in_flight() {
             let request = client.another().get("/").header("x-api-key", "acme-key");
             requests.spawn(request.upstream(json!({ "delay_ms": 3_000 })).send());
         }
-        let statuses = requests.join_all().await.into_iter().map(|response| response.unwrap().status);
+        let statuses = requests.join_all().await.into_iter().map(|response| {
+            let response = response.unwrap();
+            assert_eq!(response.header("retry-after"), None, "when requests end nobody knows");
+            response.status
+        });
         let statuses: Vec<_> = statuses.collect();
         let passed = statuses.iter().filter(|&&status| status == 200).count();
         let refused = statuses.iter().filter(|&&status| status == 429).count();

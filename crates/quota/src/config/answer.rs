@@ -60,6 +60,12 @@ pub struct OverLimitConfig {
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
 
+    /// What `Retry-After` says where nobody knows when there will be room: no limit but a `concurrency` has none. Without this,
+    /// `Retry-After` is left out then. Whole seconds.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(skip_serializing_if = "Option::is_none", with = "Duration")]
+    pub retry_after: Option<Duration>,
+
     /// At most so much is added to `Retry-After`, by chance, so that clients do not all come back at once. Whole seconds.
     #[serde(default, deserialize_with = "given")]
     #[schemars(skip_serializing_if = "Option::is_none", with = "Duration")]
@@ -108,6 +114,7 @@ impl Default for OverLimitConfig {
             body: None,
             content_type: None,
             headers: BTreeMap::new(),
+            retry_after: None,
             retry_after_jitter: None,
         }
     }

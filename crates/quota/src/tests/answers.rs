@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use meshgate_policy::host::Side;
+use meshgate_test_host::Chunking;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -315,6 +317,7 @@ fn an_answer_over_a_limit_that_cannot_be_is_refused() {
             json!({"retry_after_jitter": "1500ms"}),
             "over_limit.retry_after_jitter: found 1500 ms, expected whole",
         ),
+        (json!({"retry_after": "1500ms"}), "over_limit.retry_after: found 1500 ms, expected whole"),
         (json!({"retry_after_jitter": "0s"}), "over_limit.retry_after_jitter: found"),
     ] {
         let refused =
@@ -442,6 +445,45 @@ fn a_request_that_never_passes_is_not_told_to_wait() {
     assert_eq!(outcome.answer().head.get("retry-after"), None);
     let detail = "The limit \"l\" will never have room for what this request costs. Ask for less at once.";
     assert_eq!(problem(&outcome)["detail"], detail);
+}
+
+/// When requests in flight end nobody knows, so nothing is said of it, unless that is configured.
+#[test]
+fn who_waits_for_others_is_told_a_time_only_if_there_is_one() {
+    let limits = json!([
+        {"name": "parallel", "concurrency": 1, "match": {"path": {"prefix": "/a"}}},
+        {"name": "minute", "quota": "1/m", "match": {"path": "/a/minute"}},
+    ]);
+    for (over_limit, target, retry_after, detail) in [
+        (
+            json!({}),
+            "/a",
+            None,
+            "The limit \"parallel\" is used up by requests at the same time. Send this one again when some of them have ended.",
+        ),
+        (
+            json!({"retry_after": "5s"}),
+            "/a",
+            Some("5"),
+            "The limit \"parallel\" is used up. Send the request again in 5 seconds.",
+        ),
+        (
+            json!({"retry_after": "5s"}),
+            "/a/minute",
+            Some("60"),
+            "The limits \"parallel\", \"minute\" are used up. Send the request again in 60 seconds.",
+        ),
+    ] {
+        let worker = load(&limited(limits.clone(), [("over_limit", over_limit)])).unwrap();
+        let mut first = worker.begin();
+        first.send(Side::Request, &get("/a/minute", "key-1"), &Chunking::WHOLE);
+        let refused = send(&worker, &get(target, "key-1"));
+        assert_eq!((refused.status(), refused.answer().head.get("retry-after")), (429, retry_after));
+        assert_eq!(problem(&refused)["detail"], detail);
+        let told = refused.answer().head.get("ratelimit").unwrap();
+        assert!(told.starts_with("\"parallel\";r=0") && !told.starts_with("\"parallel\";r=0;t"), "{told}");
+        first.finish();
+    }
 }
 
 #[test]
