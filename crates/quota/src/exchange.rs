@@ -113,6 +113,14 @@ impl Exchange for QuotaExchange {
         Ok(Next::Continue)
     }
 
+    fn response_trailers(&mut self, host: &mut dyn Host) -> Result<Next, HostError> {
+        let quota = Rc::clone(&self.quota);
+        if let Some(unsettled) = &mut self.unsettled {
+            quota.settle_trailers(host, unsettled);
+        }
+        Ok(Next::Continue)
+    }
+
     fn log(&mut self, host: &mut dyn Host) {
         if let Some(mut unsettled) = self.unsettled.take() {
             self.quota.settle_end(host, &mut unsettled);

@@ -366,7 +366,7 @@ impl Limit {
         let scope = Scope::compile(per, &path.key("per"))?;
         let cost = Cost::compile(cost, &path.key("cost"))?;
         let policy = rate_limit::policy_member(&name, &rule, &cost);
-        let charged = Charged::new(charge);
+        let charged = Charged::compile(charge, &path.key("charge"))?;
         Ok(Self {
             name: name.into(),
             rule,

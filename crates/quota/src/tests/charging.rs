@@ -291,6 +291,69 @@ fn a_cost_that_cannot_be_understood_is_refused() {
     assert_eq!(world.metric("meshgate.quota.denied.cost_invalid"), 15);
 }
 
+/// gRPC says whether a call succeeded in the trailers behind a response with 200, or in the head of one without messages.
+#[test]
+fn calls_of_grpc_are_charged_by_the_status_of_grpc() {
+    let world = World::new();
+    let limits = json!([
+        {"name": "done", "quota": "100/d", "cost": 5, "charge": {"grpc_status": "OK"}},
+        {"name": "both", "quota": "100/d", "charge": {"status": "2xx", "grpc_status": ["OK", 5, "UNKNOWN"]}},
+        {"name": "tokens", "quota": "100/d", "cost": {"response_json": "/n", "reserve": 9}, "charge": {"grpc_status": 0}},
+        {"name": "parallel", "concurrency": 100},
+    ]);
+    let worker = told(&world, limits);
+    let call = || get("/s.S/M", "key-1").with("content-type", "application/grpc");
+    let response = |http: u16| Message::response(http).with("content-type", "application/grpc");
+    let behind = |status: &str| response(200).with_body("message").with_trailer("grpc-status", status);
+    let mut expected = [100, 100, 100];
+    for (response, costs) in [
+        (behind("0"), [5, 1, 9]),
+        (behind("14"), [0, 0, 0]),
+        (behind("5"), [0, 1, 0]),
+        (behind("99"), [0, 1, 0]),
+        (response(200).with("grpc-status", "0"), [5, 1, 9]),
+        (response(200).with("grpc-status", "16"), [0, 0, 0]),
+        (response(200).with("grpc-status", "5"), [0, 1, 0]),
+        // Nothing is said of gRPC.
+        (response(200), [5, 1, 9]),
+        (response(200).with_body("message").with_trailer("x-a", "14"), [5, 1, 9]),
+        (response(503), [5, 0, 9]),
+    ] {
+        assert_eq!(worker.run(&call(), &response).status(), response.status());
+        for (left, cost) in expected.iter_mut().zip(costs) {
+            *left -= cost;
+        }
+        let [done, both, tokens] = expected;
+        assert_eq!(left(&worker), [done, both, tokens, 100], "{response:?}");
+    }
+    // Who goes away before the trailers pays.
+    let mut conversation = worker.begin();
+    conversation.send(Side::Request, &call(), &Chunking::WHOLE);
+    conversation.finish();
+    let [done, both, tokens] = expected;
+    assert_eq!(left(&worker), [done - 5, both - 1, tokens - 9, 100]);
+    assert_eq!(world.metric("meshgate.quota.errors"), 0);
+}
+
+#[test]
+fn a_charge_says_by_what() {
+    for (charge, message) in [
+        (json!({}), "charge: found neither status nor grpc_status, expected one of them"),
+        (
+            json!({"grpc_status": "ok"}),
+            "charge.grpc_status: found \"ok\", expected a gRPC status by name or number",
+        ),
+        (json!({"grpc_status": ["OK", 17]}), "charge.grpc_status[1]: found 17"),
+        (json!({"grpc_status": []}), "charge.grpc_status: "),
+        (json!({"status": null}), "charge.status: found null"),
+    ] {
+        let limits = json!([{"name": "l", "quota": "1/d", "charge": charge}]);
+        let refused = load(&with([("/plans/free/limits", limits)])).unwrap_err().to_string();
+        let expected = format!("plans.free.limits[0].{message}");
+        assert!(refused.starts_with(&expected), "{refused}");
+    }
+}
+
 #[test]
 fn bytes_are_counted_when_the_stream_has_ended() {
     let world = World::new();
