@@ -102,9 +102,12 @@ impl NumberAt {
         }
     }
 
-    /// The number, if there was one: rounded up, 0 if it is below that. Ends the text.
+    /// The number, if there was one: rounded up, 0 if it is below that. Ends the text. Of one that breaks off within a number
+    /// nobody knows how that goes on: it is none.
     pub fn finish(&mut self) -> Option<u64> {
-        self.end_number();
+        if self.depth == 0 {
+            self.end_number();
+        }
         self.path.clear();
         (self.depth, self.token) = (0, Token::None);
         self.text.clear();
@@ -280,6 +283,8 @@ pub struct Events {
 /// Where in a line the reader is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
+    /// So many bytes of the byte order mark that a stream may begin with have come, and nothing else.
+    Mark(usize),
     /// So many bytes of `data:` have come, and nothing else.
     Field(usize),
     /// Behind that, where one space is not part of the data.
@@ -290,16 +295,30 @@ enum Line {
 }
 
 const DATA: &[u8] = b"data:";
+const MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Events {
     /// Begins.
     pub const fn new(pointer: Pointer) -> Self {
-        Self { number: NumberAt::new(pointer), line: Line::Field(0), after_return: false, found: None }
+        Self { number: NumberAt::new(pointer), line: Line::Mark(0), after_return: false, found: None }
     }
 
     /// Reads on.
     pub fn read(&mut self, mut bytes: &[u8]) {
         while let Some((&byte, rest)) = bytes.split_first() {
+            if let Line::Mark(read) = self.line {
+                let is_mark = MARK.get(read) == Some(&byte);
+                let read = read.saturating_add(1);
+                self.line = match (is_mark, read) {
+                    (true, read) if read < MARK.len() => Line::Mark(read),
+                    (true, _) | (false, 1) => Line::Field(0),
+                    (false, _) => Line::Other,
+                };
+                if is_mark {
+                    bytes = rest;
+                    continue;
+                }
+            }
             if byte == b'\n' && std::mem::take(&mut self.after_return) {
                 bytes = rest;
                 continue;
@@ -324,7 +343,8 @@ impl Events {
                     self.line = Line::Data;
                     if byte == b' ' { rest } else { bytes }
                 }
-                Line::Data | Line::Other => {
+                // A mark is behind us here.
+                Line::Data | Line::Other | Line::Mark(_) => {
                     let end = memchr::memchr2(b'\n', b'\r', bytes).unwrap_or(bytes.len());
                     let (text, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
                     if self.line == Line::Data {
@@ -347,7 +367,7 @@ impl Events {
             Line::Field(0) => self.end_event(),
             // The lines of an event are one text.
             Line::Data | Line::Space => self.number.read(b"\n"),
-            Line::Field(_) | Line::Other => {}
+            Line::Field(_) | Line::Other | Line::Mark(_) => {}
         }
         self.line = Line::Field(0);
     }
@@ -411,7 +431,12 @@ mod tests {
             ("/n", r#"{"n":1e300}"#, Some(u64::MAX)),
             ("/n", r#"{"n":18446744073709551615}"#, Some(u64::MAX)),
             ("/n", r#"{"n":18446744073709551616}"#, Some(u64::MAX)),
-            ("/n", r#"{"n":1"#, Some(1)),
+            // Where it breaks off, what was complete counts.
+            ("/n", r#"{"n":1"#, None),
+            ("/n", r#"{"n":1,"m"#, Some(1)),
+            ("/n", r#"{"n":1}{"n":20"#, Some(1)),
+            ("/n", r#"{"n":1}{"n":2,"#, Some(2)),
+            ("/1", "[5,6", None),
             ("/n", r#"{"n":-}"#, None),
             ("/n", r#"{"n":}"#, None),
             ("/1/n", r#"[{"n":1},{"n":2},{"n":3}]"#, Some(2)),
@@ -456,7 +481,14 @@ mod tests {
                 (&[], None),
             ] {
                 assert_eq!(last(&stream(lines)), expected, "{lines:?}");
+                // One byte order mark is no part of the stream, a second one is.
+                let marked = format!("\u{feff}{}", stream(lines));
+                assert_eq!(last(&marked), expected, "{lines:?}");
             }
+            let cut_off = format!("{}data: {{\"usage\":{{\"total_tokens\":2", stream(&[&one, ""]));
+            assert_eq!(last(&cut_off), Some(1));
+            let twice = format!("\u{feff}\u{feff}{}", stream(&[&one, "", "data: {}", ""]));
+            assert_eq!(last(&twice), None);
         }
     }
 
