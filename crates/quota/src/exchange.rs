@@ -35,6 +35,8 @@ pub struct QuotaExchange {
     unsettled: Option<Box<Unsettled>>,
     /// It has waited for what its token needs: it does so once.
     waited: bool,
+    /// What the upstream does not see.
+    hidden: Hidden,
 }
 
 /// Why a request does not go on.
@@ -79,6 +81,7 @@ impl Exchange for QuotaExchange {
         match identity::forged(&trailers) {
             Ok(names) => {
                 names.iter().try_for_each(|name| host.remove_header(Map::RequestTrailers, name))?;
+                self.quota.locations.hide_in_trailers(host, &trailers, self.hidden)?;
                 Ok(Next::Continue)
             }
             Err(identity::Unremovable) => {
@@ -131,7 +134,7 @@ impl Exchange for QuotaExchange {
 impl QuotaExchange {
     /// Begins.
     pub const fn new(quota: Rc<Quota>) -> Self {
-        Self { quota, limits: None, unsettled: None, waited: false }
+        Self { quota, limits: None, unsettled: None, waited: false, hidden: Hidden::NOTHING }
     }
 
     /// Decides on the request, now or once more after a wait. `end`: it is nothing but a head.
@@ -172,8 +175,8 @@ impl QuotaExchange {
         if let Some(event) = quota.passes_anyway(host, &head, end, usage_endpoint.is_some()) {
             remove_all(host, &forged)?;
             // A token is for whoever takes it here, and may be for the upstream.
-            let hidden = Hidden { keys: quota.hide_credentials, tokens: false };
-            quota.locations.hide(host, &head, hidden)?;
+            self.hidden = Hidden { keys: quota.hide_credentials, tokens: false };
+            quota.locations.hide(host, &head, self.hidden)?;
             return Ok(event);
         }
         let facts = Facts::new(&head, quota.client_ip);
@@ -211,8 +214,8 @@ impl QuotaExchange {
         }
 
         remove_all(host, &forged)?;
-        let hidden = Hidden { keys: quota.hide_credentials, tokens: !caller.forwards_token() };
-        quota.locations.hide(host, &head, hidden)?;
+        self.hidden = Hidden { keys: quota.hide_credentials, tokens: !caller.forwards_token() };
+        quota.locations.hide(host, &head, self.hidden)?;
         identity::tell_upstream(host, &identity)?;
         Ok(Event::Allowed)
     }

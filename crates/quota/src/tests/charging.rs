@@ -283,12 +283,22 @@ fn a_cost_that_cannot_be_understood_is_refused() {
     }
     let twice = get("/", "key-1").with("x-cost", "1").with("x-cost", "1");
     assert_eq!(status(&worker, &twice), 400);
-    for target in ["/?n=-1", "/?n=x", "/?n=1&n=1", "/?n=99999999999999999"] {
+    for target in [
+        "/?n=-1",
+        "/?n=x",
+        "/?n=1&n=1",
+        "/?n=99999999999999999",
+        "/?n=nan",
+        "/?n=-NaN",
+        "/?n=%20nan",
+        "/?n=inf",
+        "/?n=-inf",
+    ] {
         assert_eq!(status(&worker, &get(target, "key-1")), 400, "{target}");
     }
     assert_eq!(status(&worker, &get("/?n=0", "key-1")), 200);
     assert_eq!(left(&worker), [99, 100]);
-    assert_eq!(world.metric("meshgate.quota.denied.cost_invalid"), 15);
+    assert_eq!(world.metric("meshgate.quota.denied.cost_invalid"), 20);
 }
 
 /// gRPC says whether a call succeeded in the trailers behind a response with 200, or in the head of one without messages.
