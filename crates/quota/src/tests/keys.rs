@@ -347,7 +347,8 @@ fn a_key_in_trailers_does_not_reach_the_upstream() {
                 })
                 .collect();
             let mut left = left.to_vec();
-            (trailers.sort_unstable(), left.sort_unstable());
+            trailers.sort_unstable();
+            left.sort_unstable();
             assert_eq!(trailers, left);
         }
     }
