@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use meshgate_policy::config::{ConfigError, Path};
 use meshgate_policy::exchange::Reply;
 use meshgate_policy::expression::template::{Sink, Template};
+use meshgate_policy::grpc::GrpcStatus;
 use meshgate_policy::headers::{HeaderName, HeaderValue};
 use serde_json::Value;
 
@@ -14,7 +15,6 @@ use crate::compile;
 use crate::config::RespondConfig;
 use crate::fields;
 use crate::format::{Document, Format, Representation, is_member_name, negotiates, offered};
-use crate::grpc::GrpcStatus;
 use crate::occasion::Occasion;
 
 const CONTENT_TYPE: HeaderName = HeaderName::constant("content-type");

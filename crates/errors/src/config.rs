@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use meshgate_policy::condition::Condition;
 use meshgate_policy::config::{Duration, OneOrMany};
+use meshgate_policy::grpc::GrpcStatus;
 use meshgate_policy::matching::Match;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -12,7 +13,6 @@ use serde_json::Value;
 
 use crate::error_match::ErrorMatch;
 use crate::format::Format;
-use crate::grpc::GrpcStatus;
 use crate::schedule::{Day, Instant, TimeOfDay};
 
 /// What clients get instead of an error as the proxy or the upstream words it, and answers that need no upstream at all.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use meshgate_policy::config::OneOrMany;
+use meshgate_policy::grpc::GrpcStatus;
 use meshgate_policy::head::RequestHead;
 use meshgate_policy::headers::Headers;
 use meshgate_policy::matching::{Input, Match, StatusPattern};
@@ -14,7 +15,6 @@ use serde::{Deserialize, Deserializer};
 
 use crate::cause::{Cause, Origin};
 use crate::flag::Flag;
-use crate::grpc::GrpcStatus;
 
 /// Which responses a rule is for. All parts that are there must hold.
 #[derive(Clone, Debug, Default)]

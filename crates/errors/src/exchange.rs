@@ -4,6 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use meshgate_policy::exchange::{Exchange, Next, Reply};
+use meshgate_policy::grpc::GrpcStatus;
 use meshgate_policy::head::RequestHead;
 use meshgate_policy::headers::{HeaderName, Headers};
 use meshgate_policy::host::{Host, HostError, Map, Part, Side};
@@ -17,7 +18,6 @@ use crate::config::{GatewayErrors, UpstreamErrors};
 use crate::error_match::Subject;
 use crate::fields;
 use crate::format::Document;
-use crate::grpc::GrpcStatus;
 use crate::metrics::Event;
 use crate::occasion::{Occasion, is_grpc};
 use crate::reason;

@@ -21,6 +21,7 @@ pub mod document;
 pub mod drive;
 pub mod exchange;
 pub mod expression;
+pub mod grpc;
 pub mod head;
 pub mod headers;
 pub mod host;

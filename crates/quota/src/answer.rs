@@ -5,10 +5,16 @@
 use meshgate_policy::config::{ConfigError, Path};
 use meshgate_policy::exchange::Reply;
 use meshgate_policy::headers::{HeaderName, HeaderValue};
+use meshgate_policy::host::Host;
 use meshgate_policy::problem::Problem;
 
+use crate::Quota;
+use crate::config::AnswerConfig;
+use crate::consumer::Identity;
+use crate::custom_answer::CustomAnswer;
 use crate::metrics::Event;
 use crate::over_limit::RESOURCE_EXHAUSTED;
+use crate::request;
 use crate::token::TokenProblem;
 
 const RETRY_AFTER: HeaderName = HeaderName::constant("retry-after");
@@ -16,6 +22,9 @@ const CHALLENGE: HeaderName = HeaderName::constant("www-authenticate");
 
 /// gRPC's status code for what the proxy would not derive so from the HTTP status.
 const INVALID_ARGUMENT: u32 = 3;
+/// Its codes for 403 and 401, which stay whatever status is configured for these.
+const PERMISSION_DENIED: u32 = 7;
+const UNAUTHENTICATED: u32 = 16;
 
 /// Why a request does not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +110,8 @@ pub struct Answers {
     challenge: HeaderValue<'static>,
     /// Where tokens are taken: `Bearer realm="..."`.
     bearer: Option<HeaderValue<'static>>,
+    unauthorized: CustomAnswer,
+    forbidden: CustomAnswer,
 }
 
 impl Answers {
@@ -123,7 +134,27 @@ impl Answers {
             HeaderValue::new(challenge).map_err(|_| wrong())
         };
         let bearer = tokens.then(|| challenge("Bearer")).transpose()?;
-        Ok(Self { places, challenge: challenge("ApiKey")?, bearer })
+        Ok(Self {
+            places,
+            challenge: challenge("ApiKey")?,
+            bearer,
+            unauthorized: CustomAnswer::default(),
+            forbidden: CustomAnswer::default(),
+        })
+    }
+
+    /// Gives those with 401 and those with 403 their forms.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] for the first thing that is wrong.
+    pub fn in_forms(
+        mut self,
+        unauthorized: AnswerConfig,
+        forbidden: AnswerConfig,
+    ) -> Result<Self, ConfigError> {
+        self.unauthorized = CustomAnswer::compile(unauthorized, &Path::root().key("unauthorized"))?;
+        self.forbidden = CustomAnswer::compile(forbidden, &Path::root().key("forbidden"))?;
+        Ok(self)
     }
 
     /// The answer to a request that is refused, but for its limits.
@@ -221,6 +252,35 @@ impl Answers {
     pub fn refuse_token(&self, problem: TokenProblem, scopes: &str) -> Reply {
         let bearer = self.bearer.as_ref().unwrap_or(&self.challenge);
         problem.reply(&String::from_utf8_lossy(bearer.as_bytes()), scopes)
+    }
+}
+
+impl Quota {
+    /// The answer to a request that is refused, in the form that is configured. `identity` is of who sends it, if that is
+    /// known.
+    pub(crate) fn refused(
+        &self,
+        host: &mut dyn Host,
+        why: Refusal,
+        identity: Option<&Identity<'_>>,
+    ) -> Reply {
+        self.in_form(host, self.answers.refuse(why), identity)
+    }
+
+    /// As [`Quota::refused`], for a token that does not reach as far as these scopes.
+    pub(crate) fn refused_token(&self, host: &mut dyn Host, problem: TokenProblem, scopes: &str) -> Reply {
+        self.in_form(host, self.answers.refuse_token(problem, scopes), None)
+    }
+
+    fn in_form(&self, host: &mut dyn Host, mut reply: Reply, identity: Option<&Identity<'_>>) -> Reply {
+        let (form, grpc_status) = match reply.status {
+            401 => (&self.answers.unauthorized, UNAUTHENTICATED),
+            403 => (&self.answers.forbidden, PERMISSION_DENIED),
+            _ => return reply,
+        };
+        reply.grpc_status = Some(grpc_status);
+        form.apply(&mut reply, host, |host| request::scope_of(host, identity));
+        reply
     }
 }
 

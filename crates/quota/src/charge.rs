@@ -13,7 +13,7 @@ use crate::answer::Refusal;
 use crate::consumer::Identity;
 use crate::exchange::Stop;
 use crate::metrics::LimitEvent;
-use crate::plan::{Counted, MAX_LIMITS, Over, Plan, Usages, later};
+use crate::plan::{Counted, MAX_LIMITS, Over, Plan, Usages};
 use crate::rate_limit::Fields;
 use crate::scope::Facts;
 use crate::settle::Unsettled;
@@ -207,7 +207,7 @@ impl Quota {
                 })?;
             }
             let after = plan.over(accounts, counted, now);
-            over.retry_after = later(over.retry_after, after.retry_after);
+            over.wait = over.wait.max(after.wait);
             over.usages = after.usages;
         }
         self.tell_refused(host, identity, &over, &plan.told(counted, &over.usages, now))

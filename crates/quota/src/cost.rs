@@ -2,6 +2,7 @@
 
 use meshgate_policy::config::{ConfigError, Path};
 use meshgate_policy::expression::template::{Sink, Template};
+use meshgate_policy::grpc::GrpcStatus;
 use meshgate_policy::headers::HeaderName;
 use meshgate_policy::matching::{Match, StatusPattern};
 
@@ -166,21 +167,43 @@ fn number(json: &[u8]) -> Option<u64> {
 
 /// Which requests stay counted, by the status of their response.
 #[derive(Debug, Default)]
-pub struct Charged(Option<Box<[StatusPattern]>>);
+pub struct Charged {
+    status: Option<Box<[StatusPattern]>>,
+    grpc_status: Option<Box<[GrpcStatus]>>,
+}
 
 impl Charged {
-    /// As configured. Nothing is: all.
-    pub fn new(config: Option<ChargeConfig>) -> Self {
-        Self(config.map(|config| config.status.into_vec().into()))
+    /// Checks what is configured. Nothing is: all.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] where nothing is said.
+    pub fn compile(config: Option<ChargeConfig>, path: &Path) -> Result<Self, ConfigError> {
+        let Some(ChargeConfig { status, grpc_status }) = config else { return Ok(Self::default()) };
+        if status.is_none() && grpc_status.is_none() {
+            let error = ConfigError::at(path).found("neither status nor grpc_status");
+            return Err(error.expected("one of them or both, such as status: 2xx"));
+        }
+        Ok(Self {
+            status: status.map(|status| status.into_vec().into()),
+            grpc_status: grpc_status.map(|status| status.into_vec().into()),
+        })
     }
 
-    /// Whether it depends on the status.
+    /// Whether it depends on the response.
     pub const fn asks_for_status(&self) -> bool {
-        self.0.is_some()
+        self.status.is_some() || self.asks_for_grpc_status()
     }
 
-    /// Whether a request stays counted whose response has this status.
-    pub fn stays(&self, status: u16) -> bool {
-        self.0.as_ref().is_none_or(|statuses| statuses.iter().any(|pattern| pattern.matches(status)))
+    /// Whether it depends on what may come in the trailers of the response.
+    pub const fn asks_for_grpc_status(&self) -> bool {
+        self.grpc_status.is_some()
+    }
+
+    /// Whether a request stays counted whose response has these.
+    pub fn stays(&self, status: Option<u16>, grpc_status: Option<GrpcStatus>) -> bool {
+        let by_status = self.status.as_ref().zip(status);
+        let by_grpc = self.grpc_status.as_ref().zip(grpc_status);
+        by_status.is_none_or(|(statuses, status)| statuses.iter().any(|pattern| pattern.matches(status)))
+            && by_grpc.is_none_or(|(statuses, status)| statuses.contains(&status))
     }
 }

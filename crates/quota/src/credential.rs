@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use meshgate_policy::config::{ConfigError, OneOrMany, Path};
 use meshgate_policy::cookie;
 use meshgate_policy::head::RequestHead;
-use meshgate_policy::headers::{HeaderName, HeaderValue, is_token};
+use meshgate_policy::headers::{HeaderName, HeaderValue, Headers, is_token};
 use meshgate_policy::host::{Host, HostError, Map};
 use meshgate_policy::query;
 
@@ -16,6 +16,20 @@ static COOKIE: HeaderName = HeaderName::constant("cookie");
 static AUTHORIZATION: HeaderName = HeaderName::constant("authorization");
 /// RFC 6750 section 2.1.
 const BEARER: &str = "Bearer";
+/// Fields that clients and proxies write to have requests delivered: none is free for a key.
+const NO_CREDENTIALS: &[&str] = &[
+    "connection",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
 /// Where requests may carry a key or a token.
 #[derive(Debug)]
@@ -50,6 +64,11 @@ pub struct Hidden {
     pub keys: bool,
     /// Tokens.
     pub tokens: bool,
+}
+
+impl Hidden {
+    /// The request is as it came.
+    pub const NOTHING: Self = Self { keys: false, tokens: false };
 }
 
 impl Locations {
@@ -121,35 +140,72 @@ impl Locations {
     /// # Errors
     /// What the host refused.
     pub fn hide(&self, host: &mut dyn Host, head: &RequestHead<'_>, hidden: Hidden) -> Result<(), HostError> {
-        if hidden.tokens && self.tokens {
-            self.hide_in(&AUTHORIZATION, host, head, hidden)?;
-        }
+        let map = Map::RequestHeaders;
+        self.hide_in_fields(host, map, head.headers, hidden)?;
         if !hidden.keys {
             return Ok(());
         }
-        let (mut parameters, mut cookies): (Vec<&[u8]>, Vec<&[u8]>) = (Vec::new(), Vec::new());
-        for location in &self.keys {
-            match location {
-                Location::Header { name, .. } => self.hide_in(name, host, head, hidden)?,
-                Location::Query { name } => parameters.push(name.as_bytes()),
-                Location::Cookie { name } => cookies.push(name.as_bytes()),
-            }
-        }
-        hide_cookies(&cookies, host, head)?;
+        let parameters: Vec<&[u8]> = self
+            .keys
+            .iter()
+            .filter_map(|location| match location {
+                Location::Query { name } => Some(name.as_bytes()),
+                Location::Header { .. } | Location::Cookie { .. } => None,
+            })
+            .collect();
         let target = head.headers.first(":path").unwrap_or_default();
         let hidden = query::target_without(target, &parameters);
         if hidden.len() < target.len() {
             let hidden = HeaderValue::new(hidden).map_err(|_| HostError::Malformed)?;
-            host.set_header(Map::RequestHeaders, &HeaderName::PATH, &hidden)?;
+            host.set_header(map, &HeaderName::PATH, &hidden)?;
         }
         Ok(())
+    }
+
+    /// As [`Locations::hide`], in the trailers of a request. Nobody is found by what stands there, but there are servers that
+    /// put it among the headers.
+    ///
+    /// # Errors
+    /// What the host refused.
+    pub fn hide_in_trailers(
+        &self,
+        host: &mut dyn Host,
+        trailers: &Headers,
+        hidden: Hidden,
+    ) -> Result<(), HostError> {
+        self.hide_in_fields(host, Map::RequestTrailers, trailers, hidden)
+    }
+
+    fn hide_in_fields(
+        &self,
+        host: &mut dyn Host,
+        map: Map,
+        headers: &Headers,
+        hidden: Hidden,
+    ) -> Result<(), HostError> {
+        if hidden.tokens && self.tokens {
+            self.hide_in(&AUTHORIZATION, host, map, headers, hidden)?;
+        }
+        if !hidden.keys {
+            return Ok(());
+        }
+        let mut cookies: Vec<&[u8]> = Vec::new();
+        for location in &self.keys {
+            match location {
+                Location::Header { name, .. } => self.hide_in(name, host, map, headers, hidden)?,
+                Location::Cookie { name } => cookies.push(name.as_bytes()),
+                Location::Query { .. } => {}
+            }
+        }
+        hide_cookies(&cookies, host, map, headers)
     }
 
     fn hide_in(
         &self,
         field: &HeaderName,
         host: &mut dyn Host,
-        head: &RequestHead<'_>,
+        map: Map,
+        headers: &Headers,
         hidden: Hidden,
     ) -> Result<(), HostError> {
         let tokens = hidden.tokens && self.tokens && *field == AUTHORIZATION;
@@ -157,14 +213,14 @@ impl Locations {
             (hidden.keys && self.keys.iter().any(|location| location.has_key(field, value)))
                 || (tokens && keys_in(value, Some(BEARER)).next().is_some())
         };
-        if !head.headers.all(field.as_str()).any(is_key) {
+        if !headers.all(field.as_str()).any(is_key) {
             return Ok(());
         }
-        host.remove_header(Map::RequestHeaders, field)?;
+        host.remove_header(map, field)?;
         // Values of other schemes are not keys: they go back.
-        for value in head.headers.all(field.as_str()).filter(|value| !is_key(value)) {
+        for value in headers.all(field.as_str()).filter(|value| !is_key(value)) {
             let value = HeaderValue::new(value).map_err(|_| HostError::Malformed)?;
-            host.add_header(Map::RequestHeaders, field, &value)?;
+            host.add_header(map, field, &value)?;
         }
         Ok(())
     }
@@ -242,6 +298,12 @@ impl Location {
                     "such headers tell the upstream who the consumer is, and are removed from every request",
                 ));
         }
+        if NO_CREDENTIALS.contains(&name.as_str()) {
+            let error = ConfigError::at(here).value(header);
+            return Err(error.expected("a field for credentials, such as x-api-key").hint(
+                "this one says something else in every request, and can't be hidden from the upstream",
+            ));
+        }
         match scheme {
             Some(scheme) if !is_token(scheme.as_bytes()) => Err(ConfigError::at(path.key("scheme"))
                 .value(&scheme)
@@ -272,15 +334,15 @@ impl Location {
 }
 
 /// Removes cookies from the fields that have them; what is left of a field stays in its place among the others.
-fn hide_cookies(names: &[&[u8]], host: &mut dyn Host, head: &RequestHead<'_>) -> Result<(), HostError> {
-    let fields = || head.headers.all(COOKIE.as_str()).map(|field| cookie::without(field, names));
+fn hide_cookies(names: &[&[u8]], host: &mut dyn Host, map: Map, headers: &Headers) -> Result<(), HostError> {
+    let fields = || headers.all(COOKIE.as_str()).map(|field| cookie::without(field, names));
     if fields().all(|field| matches!(field, Cow::Borrowed(_))) {
         return Ok(());
     }
-    host.remove_header(Map::RequestHeaders, &COOKIE)?;
+    host.remove_header(map, &COOKIE)?;
     for field in fields().filter(|field| !field.is_empty()) {
         let field = HeaderValue::new(field).map_err(|_| HostError::Malformed)?;
-        host.add_header(Map::RequestHeaders, &COOKIE, &field)?;
+        host.add_header(map, &COOKIE, &field)?;
     }
     Ok(())
 }
@@ -314,7 +376,6 @@ fn key_in<'a>(value: &'a [u8], scheme: Option<&str>) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use meshgate_policy::headers::Headers;
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 

@@ -36,6 +36,8 @@ pub struct QuotaExchange {
     unsettled: Option<Box<Unsettled>>,
     /// It has waited for what its token needs: it does so once.
     waited: bool,
+    /// What the upstream does not see.
+    hidden: Hidden,
 }
 
 /// Why a request does not go on.
@@ -64,14 +66,14 @@ impl From<Refusal> for Stop {
 }
 
 impl Exchange for QuotaExchange {
-    fn request_head(&mut self, host: &mut dyn Host, _end: bool) -> Result<Next, HostError> {
-        self.decide(host)
+    fn request_head(&mut self, host: &mut dyn Host, end: bool) -> Result<Next, HostError> {
+        self.decide(host, end)
     }
 
-    /// What the token needs has come, or can't.
+    /// What the token needs has come, or can't. What passes whoever sends it has not waited.
     fn callout(&mut self, host: &mut dyn Host, _: CalloutId, _: Answer) -> Result<Next, HostError> {
         self.waited = true;
-        self.decide(host)
+        self.decide(host, false)
     }
 
     /// What comes behind a body names nobody either: there are servers that put trailers among the headers.
@@ -80,6 +82,7 @@ impl Exchange for QuotaExchange {
         match identity::forged(&trailers) {
             Ok(names) => {
                 names.iter().try_for_each(|name| host.remove_header(Map::RequestTrailers, name))?;
+                self.quota.locations.hide_in_trailers(host, &trailers, self.hidden)?;
                 Ok(Next::Continue)
             }
             Err(identity::Unremovable) => {
@@ -114,6 +117,14 @@ impl Exchange for QuotaExchange {
         Ok(Next::Continue)
     }
 
+    fn response_trailers(&mut self, host: &mut dyn Host) -> Result<Next, HostError> {
+        let quota = Rc::clone(&self.quota);
+        if let Some(unsettled) = &mut self.unsettled {
+            quota.settle_trailers(host, unsettled);
+        }
+        Ok(Next::Continue)
+    }
+
     fn log(&mut self, host: &mut dyn Host) {
         if let Some(mut unsettled) = self.unsettled.take() {
             self.quota.settle_end(host, &mut unsettled);
@@ -124,20 +135,20 @@ impl Exchange for QuotaExchange {
 impl QuotaExchange {
     /// Begins.
     pub const fn new(quota: Rc<Quota>) -> Self {
-        Self { quota, limits: None, unsettled: None, waited: false }
+        Self { quota, limits: None, unsettled: None, waited: false, hidden: Hidden::NOTHING }
     }
 
-    /// Decides on the request, now or once more after a wait.
-    fn decide(&mut self, host: &mut dyn Host) -> Result<Next, HostError> {
+    /// Decides on the request, now or once more after a wait. `end`: it is nothing but a head.
+    fn decide(&mut self, host: &mut dyn Host, end: bool) -> Result<Next, HostError> {
         let metrics = &Rc::clone(&self.quota).metrics;
-        match self.admit(host) {
+        match self.admit(host, end) {
             Ok(event) => {
                 metrics.count(host, event);
                 Ok(Next::Continue)
             }
             Err(Stop::Refused(why)) => {
                 metrics.count(host, why.event());
-                Ok(Next::Reply(Box::new(self.quota.answers.refuse(why))))
+                Ok(Next::Reply(Box::new(self.quota.refused(host, why, None))))
             }
             Err(Stop::Replied(event, reply)) => {
                 metrics.count(host, event);
@@ -152,7 +163,7 @@ impl QuotaExchange {
     }
 
     /// Decides on the request, and makes it what the upstream is to see.
-    fn admit(&mut self, host: &mut dyn Host) -> Result<Event, Stop> {
+    fn admit(&mut self, host: &mut dyn Host, end: bool) -> Result<Event, Stop> {
         let quota = Rc::clone(&self.quota);
         let headers = host.headers(Map::RequestHeaders)?;
         let head = RequestHead::new(&headers);
@@ -162,13 +173,11 @@ impl QuotaExchange {
             return Err(Refusal::PathAmbiguous.into());
         }
         let usage_endpoint = quota.usage_endpoint.as_ref().filter(|usage| usage.is_at(head.path));
-        if usage_endpoint.is_none()
-            && let Some(event) = quota.passes_anyway(host, &head)
-        {
+        if let Some(event) = quota.passes_anyway(host, &head, end, usage_endpoint.is_some()) {
             remove_all(host, &forged)?;
             // A token is for whoever takes it here, and may be for the upstream.
-            let hidden = Hidden { keys: quota.hide_credentials, tokens: false };
-            quota.locations.hide(host, &head, hidden)?;
+            self.hidden = Hidden { keys: quota.hide_credentials, tokens: false };
+            quota.locations.hide(host, &head, self.hidden)?;
             return Ok(event);
         }
         let facts = Facts::new(&head, quota.client_ip);
@@ -179,7 +188,7 @@ impl QuotaExchange {
             identity::tell_log(host, &identity)?;
         }
         if let Some(why) = identity.refusal {
-            return Err(why.into());
+            return Err(quota.refuse_known(host, why, &identity));
         }
         if let Some(endpoint) = usage_endpoint {
             let reply = quota.usage_reply(host, endpoint, head.method, &identity, &facts)?;
@@ -187,10 +196,10 @@ impl QuotaExchange {
         }
         let request = Request::new(&head, host, Some(identity));
         if !quota.access.allows(&request, &identity) {
-            return Err(Refusal::AccessDenied.into());
+            return Err(quota.refuse_known(host, Refusal::AccessDenied, &identity));
         }
         if !identity.plan.allows(&request) {
-            return Err(Refusal::PlanForbids.into());
+            return Err(quota.refuse_known(host, Refusal::PlanForbids, &identity));
         }
         if let Some(plan) = identity.plan.on_route(&request).map_err(|Ambiguous| Refusal::RequestAmbiguous)? {
             identity.plan = plan;
@@ -206,19 +215,26 @@ impl QuotaExchange {
         }
 
         remove_all(host, &forged)?;
-        let hidden = Hidden { keys: quota.hide_credentials, tokens: !caller.forwards_token() };
-        quota.locations.hide(host, &head, hidden)?;
+        self.hidden = Hidden { keys: quota.hide_credentials, tokens: !caller.forwards_token() };
+        quota.locations.hide(host, &head, self.hidden)?;
         identity::tell_upstream(host, &identity)?;
         Ok(Event::Allowed)
     }
 }
 
 impl Quota {
-    /// Why a request passes whoever sends it, if it does.
-    fn passes_anyway(&self, host: &mut dyn Host, head: &RequestHead<'_>) -> Option<Event> {
-        if !Request::new(head, host, None).may_match(&self.guards) {
+    /// Why a request passes whoever sends it, if it does. `end`: it is nothing but a head. `for_usage`: it is at the usage
+    /// endpoint.
+    fn passes_anyway(
+        &self,
+        host: &mut dyn Host,
+        head: &RequestHead<'_>,
+        end: bool,
+        for_usage: bool,
+    ) -> Option<Event> {
+        if !for_usage && !Request::new(head, host, None).may_match(&self.guards) {
             Some(Event::Unguarded)
-        } else if self.preflight == Preflight::Pass && is_preflight(head) {
+        } else if self.preflight == Preflight::Pass && end && is_preflight(head) {
             Some(Event::Preflight)
         } else {
             None
@@ -264,11 +280,16 @@ impl Quota {
             Err(Stopped::Wait) => Err(Stop::Wait),
             Err(Stopped::Failed(error)) => Err(error.into()),
             Err(Stopped::Problem(problem @ TokenProblem::Scope)) => {
-                let reply = self.answers.refuse_token(problem, &tokens.scopes(token));
+                let reply = self.refused_token(host, problem, &tokens.scopes(token));
                 Err(Stop::Replied(problem.event(), Box::new(reply)))
             }
             Err(Stopped::Problem(problem)) => Err(Refusal::Token(problem).into()),
         }
+    }
+
+    /// Refuses a request of somebody who is known.
+    fn refuse_known(&self, host: &mut dyn Host, why: Refusal, identity: &Identity<'_>) -> Stop {
+        Stop::Replied(why.event(), Box::new(self.refused(host, why, Some(identity))))
     }
 
     /// Finds out whose key it is.
@@ -303,7 +324,7 @@ impl Caller<'_> {
     }
 }
 
-/// Whether browsers ask with it what they may send (Fetch standard, "CORS-preflight request").
+/// Whether browsers ask with it what they may send (Fetch standard, "CORS-preflight request"), if it is nothing but a head.
 fn is_preflight(head: &RequestHead<'_>) -> bool {
     let has = |name: &str| head.headers.first(name).is_some();
     head.method == b"OPTIONS" && has("origin") && has("access-control-request-method")

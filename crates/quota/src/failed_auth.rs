@@ -13,7 +13,7 @@ use crate::accounts::{Account, Place};
 use crate::answer::Refusal;
 use crate::config::{FailedAuthConfig, MAX_COST};
 use crate::exchange::Stop;
-use crate::limit::{Gcra, Rule, Usage};
+use crate::limit::{Gcra, Rule, Usage, Wait};
 use crate::rate_limit::seconds;
 use crate::rule;
 use crate::scope::Facts;
@@ -52,8 +52,9 @@ impl FailedAuth {
     /// Refuses a client that has no failure left.
     fn check(&self, account: &Account<'_>, now: u64) -> Result<(), Refusal> {
         match self.rule.wait(self.used(account), now, 1) {
-            Some(0) => Ok(()),
-            wait => Err(Refusal::FailedAuthLimited { retry_after: seconds(wait.unwrap_or(u64::MAX)) }),
+            Wait::Nothing | Wait::ForOthers => Ok(()),
+            Wait::For(wait) => Err(Refusal::FailedAuthLimited { retry_after: seconds(wait) }),
+            Wait::Forever => Err(Refusal::FailedAuthLimited { retry_after: seconds(u64::MAX) }),
         }
     }
 }

@@ -84,6 +84,8 @@ pub struct Builder {
     by_digest: HashTable<u32>,
     by_id: HashTable<u32>,
     hasher: RandomState,
+    /// What the empty string has for a digest: plain, and with the pepper.
+    of_nothing: (Digest, Option<Digest>),
 }
 
 impl Keys {
@@ -151,9 +153,10 @@ const NEVER: Timestamp = Timestamp::from_nanos(u64::MAX);
 impl Builder {
     /// For so many keys.
     pub fn new(count: usize, pepper: Option<Pepper>) -> Self {
+        let of_nothing = (Digest::of(b""), pepper.as_ref().map(|pepper| pepper.digest(b"")));
         let keys = Keys { entries: Vec::with_capacity(count), pepper, ..Keys::default() };
         let [by_digest, by_id] = [count; 2].map(HashTable::with_capacity);
-        Self { keys, by_digest, by_id, hasher: RandomState::new() }
+        Self { keys, by_digest, by_id, hasher: RandomState::new(), of_nothing }
     }
 
     /// Adds a key of the consumer of this number.
@@ -168,6 +171,13 @@ impl Builder {
         path: &Path,
     ) -> Result<(), ConfigError> {
         let (digest, peppered) = self.digest(config, path)?;
+        let of_nothing = if peppered { self.of_nothing.1 } else { Some(self.of_nothing.0) };
+        if of_nothing == Some(digest) {
+            return Err(ConfigError::at(path.key(if peppered { PEPPERED } else { PLAIN }))
+                .found("the digest of the empty string")
+                .expected("that of a key")
+                .hint("was KEY set where the digest was made?"));
+        }
         let (not_before, expires_at) = validity(config, path)?;
         let here = path.key("id");
         // What stands here by mistake may be the key itself: it is not shown.

@@ -13,7 +13,7 @@
 //!    request that is counted in several places (`accounts`) is counted in all of them or in none (`charge`).
 //! 4. The upstream gets the request without the key, and is told who sent it (`identity`). The client gets `RateLimit`
 //!    headers, or an `answer` that says what to do.
-//! 5. What a request costs may be known only when its response has begun, or passed (`cost`, `meter`): then what was
+//! 5. What a request costs may be known only when its response has begun, or passed (`cost`, `meter`, `events`): then what was
 //!    counted is put right, and what was in flight has ended (`settle`).
 //!
 //! How a limit counts is in `limit`: the generic cell rate algorithm, fixed windows of calendars, sliding windows, and what
@@ -28,6 +28,8 @@ mod config;
 mod consumer;
 mod cost;
 mod credential;
+mod custom_answer;
+mod events;
 mod exchange;
 mod failed_auth;
 mod identity;
@@ -138,7 +140,8 @@ impl Policy for Quota {
         plan::needs_no_response(&config.guards, &root.key("match"))?;
         let takes_tokens = !config.tokens.is_empty() || config.introspection.is_some();
         let locations = Locations::compile(config.keys_from, takes_tokens)?;
-        let answers = Answers::compile(locations.describe(), &config.realm, takes_tokens)?;
+        let answers = Answers::compile(locations.describe(), &config.realm, takes_tokens)?
+            .in_forms(config.unauthorized, config.forbidden)?;
         let usage_endpoint = config.usage_endpoint.as_ref().map(UsageEndpoint::compile).transpose()?;
         let over_limit = OverLimit::compile(config.over_limit)?;
         let telling = Telling::compile(config.headers, config.near_limit)?;

@@ -14,8 +14,8 @@ use crate::config::{LimitConfig, PlanConfig};
 use crate::consumer::check_name;
 use crate::cost::{Charged, Cost, Unclear};
 use crate::levels::{self, Levels, Limits, Route};
-use crate::limit::{Rule, Usage};
-use crate::rate_limit::{self, Told, seconds};
+use crate::limit::{Rule, Usage, Wait};
+use crate::rate_limit::{self, Told};
 use crate::request::Request;
 use crate::rule;
 use crate::scope::Scope;
@@ -84,9 +84,8 @@ pub type Usages = [Option<Usage>; MAX_LIMITS];
 pub struct Over<'a> {
     /// The names of the limits that have no room for it.
     pub violated: Vec<&'a str>,
-    /// Seconds after which all of them have room, if nothing else is counted. At least 1. `None`: one of them never has,
-    /// because the request costs more than there ever is.
-    pub retry_after: Option<u64>,
+    /// When all of them have room.
+    pub wait: Wait,
     /// Where the consumer stands with all limits that count the request.
     pub usages: Usages,
 }
@@ -327,14 +326,14 @@ impl Plan {
 
     /// Which limits have no room for a request.
     pub fn over(&self, accounts: &Accounts<'_>, counted: &Counted, now: u64) -> Over<'_> {
-        let mut over = Over { violated: Vec::new(), retry_after: Some(1), usages: [None; MAX_LIMITS] };
+        let mut over = Over { violated: Vec::new(), wait: Wait::Nothing, usages: [None; MAX_LIMITS] };
         for (index, limit, Due { cost, .. }) in self.due(counted).filter(|(.., due)| due.enforced) {
             let used = limit.usage(accounts, index);
             put(&mut over.usages, index, used);
             let wait = limit.rule.wait(used, now, cost);
-            if wait != Some(0) {
+            if wait != Wait::Nothing {
                 over.violated.push(&limit.name);
-                over.retry_after = later(over.retry_after, wait.map(seconds));
+                over.wait = over.wait.max(wait);
             }
         }
         over
@@ -379,7 +378,7 @@ impl Limit {
         let scope = Scope::compile(per, &path.key("per"))?;
         let cost = Cost::compile(cost, &path.key("cost"))?;
         let policy = rate_limit::policy_member(&name, &rule, &cost);
-        let charged = Charged::new(charge);
+        let charged = Charged::compile(charge, &path.key("charge"))?;
         Ok(Self {
             name: name.into(),
             rule,
@@ -404,11 +403,6 @@ impl Limit {
     pub fn usage_in(&self, account: &Account<'_>) -> Usage {
         account.usage(&self.name).unwrap_or_else(|| self.rule.unused())
     }
-}
-
-/// The later of two times, where `None` is never.
-pub fn later(one: Option<u64>, other: Option<u64>) -> Option<u64> {
-    one.zip(other).map(|(one, other)| one.max(other))
 }
 
 fn put(usages: &mut Usages, index: usize, usage: Usage) {

@@ -9,8 +9,8 @@ use meshgate_policy::host::{Host, HostError, Map};
 
 use crate::config::{HeaderForm, NearLimitConfig};
 use crate::cost::{Cost, Late};
+use crate::custom_answer::header_name;
 use crate::limit::{Rule, Standing};
-use crate::over_limit::header_name;
 
 const SECOND: u64 = 1_000_000_000;
 const DAY: u64 = 86_400;

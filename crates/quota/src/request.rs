@@ -9,7 +9,7 @@ use meshgate_policy::expression::Scope;
 use meshgate_policy::expression::template::Template;
 use meshgate_policy::head::RequestHead;
 use meshgate_policy::headers::HeaderName;
-use meshgate_policy::host::Host;
+use meshgate_policy::host::{Host, Map};
 use meshgate_policy::matching::{Input, Match, Truth};
 use minijinja::Value;
 use minijinja::value::Serde;
@@ -115,4 +115,12 @@ impl<'a> Request<'a> {
             Ok(Err(_)) | Err(_) => 0,
         }
     }
+}
+
+/// What templates see of the request that a host is at; `None` if it does not show it. `identity` is of who sends it, if that
+/// is known.
+pub fn scope_of(host: &mut dyn Host, identity: Option<&Identity<'_>>) -> Option<Scope> {
+    let headers = host.headers(Map::RequestHeaders).ok()?;
+    let head = RequestHead::new(&headers);
+    Some(Request::new(&head, host, identity.copied()).scope())
 }

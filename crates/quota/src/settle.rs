@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use meshgate_policy::grpc::GrpcStatus;
 use meshgate_policy::headers::Headers;
 use meshgate_policy::host::{Host, HostError, Map, Side};
 use meshgate_policy::matching::number_of;
@@ -10,8 +11,9 @@ use meshgate_policy::matching::number_of;
 use crate::Quota;
 use crate::accounts::{Account, Accounts, Place};
 use crate::cost::Late;
+use crate::events::Events;
 use crate::limit::Usage;
-use crate::meter::{Events, NumberAt, Pointer};
+use crate::meter::{NumberAt, Pointer};
 use crate::metrics::Event;
 use crate::plan::{Counted, Limit, Plan, Usages};
 use crate::rate_limit::Fields;
@@ -117,9 +119,13 @@ impl Unsettled {
         reads
     }
 
-    /// What changes for those whose response has this status: they are not charged.
-    fn uncharged(&self, status: u16) -> Vec<(usize, Change)> {
-        let uncharged = self.limits().filter(|(_, limit)| !limit.charged.stays(status));
+    fn asks_for_trailers(&self) -> bool {
+        self.limits().any(|(_, limit)| limit.charged.asks_for_grpc_status())
+    }
+
+    /// What changes for those whose response has these: they are not charged.
+    fn uncharged(&self, status: Option<u16>, grpc_status: Option<GrpcStatus>) -> Vec<(usize, Change)> {
+        let uncharged = self.limits().filter(|(_, limit)| !limit.charged.stays(status, grpc_status));
         uncharged.filter_map(|(number, _)| Some((number, Change::TakeBack(self.cost(number)?)))).collect()
     }
 
@@ -153,7 +159,7 @@ impl Quota {
             }
         };
         let status = headers.first(":status").and_then(number_of);
-        let changes = status.map(|status| unsettled.uncharged(status)).unwrap_or_default();
+        let changes = unsettled.uncharged(status, grpc_status(&headers));
         if !changes.is_empty() {
             self.apply(host, unsettled, &changes);
             let now = host.now().as_nanos();
@@ -177,6 +183,20 @@ impl Quota {
                     None => {}
                 }
             }
+        }
+    }
+
+    /// The trailers of the response have come: of gRPC, they have its status.
+    pub(crate) fn settle_trailers(&self, host: &mut dyn Host, unsettled: &mut Unsettled) {
+        if !unsettled.asks_for_trailers() {
+            return;
+        }
+        match host.headers(Map::ResponseTrailers) {
+            Ok(trailers) => {
+                let changes = unsettled.uncharged(None, grpc_status(&trailers));
+                self.apply(host, unsettled, &changes);
+            }
+            Err(error) => self.failed_to_settle(host, error),
         }
     }
 
@@ -280,6 +300,12 @@ fn kind_of(headers: &Headers) -> Option<Kind> {
         b"application/json" | b"application/x-ndjson" | b"application/jsonl" => Some(Kind::Json),
         other => other.ends_with(b"+json").then_some(Kind::Json),
     }
+}
+
+/// The status of gRPC in the head or the trailers of a response. One that gRPC does not know is its `UNKNOWN`.
+fn grpc_status(headers: &Headers) -> Option<GrpcStatus> {
+    let field = headers.first("grpc-status")?;
+    GrpcStatus::from_field(field).or_else(|| GrpcStatus::named("UNKNOWN"))
 }
 
 /// A number of bytes that the proxy has counted.

@@ -2,9 +2,7 @@
 //! counters.
 
 use meshgate_policy::exchange::Reply;
-use meshgate_policy::expression::Scope;
-use meshgate_policy::head::RequestHead;
-use meshgate_policy::host::{Host, HostError, Map};
+use meshgate_policy::host::{Host, HostError};
 
 use crate::Quota;
 use crate::consumer::Identity;
@@ -12,7 +10,7 @@ use crate::exchange::Stop;
 use crate::metrics::{Event, LimitEvent};
 use crate::plan::Over;
 use crate::rate_limit::{Fields, Told};
-use crate::request::Request;
+use crate::request::scope_of;
 
 /// The filter state with the name of the limit that refused a request.
 const LIMIT: &str = "meshgate.limit";
@@ -46,8 +44,8 @@ impl Quota {
             host.set_filter_state(LIMIT, name.as_bytes())?;
         }
         let fields = self.tell(host, limits)?;
-        let scope = |host: &mut dyn Host| scope(host, identity);
-        let violated = (over.violated.as_slice(), over.retry_after);
+        let scope = |host: &mut dyn Host| scope_of(host, Some(identity));
+        let violated = (over.violated.as_slice(), over.wait);
         let reply: Reply = self.over_limit.reply(host, violated, fields.into_pairs(), scope);
         Ok(Stop::Replied(Event::Limit, Box::new(reply)))
     }
@@ -63,11 +61,4 @@ impl Quota {
         }
         self.telling.fields(limits).map_err(|_| HostError::Malformed)
     }
-}
-
-/// What templates see of the request; `None` if the host does not show it.
-fn scope(host: &mut dyn Host, identity: &Identity<'_>) -> Option<Scope> {
-    let headers = host.headers(Map::RequestHeaders).ok()?;
-    let head = RequestHead::new(&headers);
-    Some(Request::new(&head, host, Some(*identity)).scope())
 }

@@ -36,6 +36,9 @@ async fn exactly_the_limit_passes_in_every_way_to_count() {
         ("more", json!({ "quota": "1000/year", "overdraft": "12.5%" }), 1_125),
         ("slidingmore", json!({ "quota": "1000/year", "window": "sliding", "overdraft": "10%" }), 1_100),
         ("ratemore", json!({ "rate": "1000/year", "overdraft": "10%" }), 1_100),
+        ("cost", json!({ "quota": "1000/year", "cost": 7 }), 142),
+        ("slidingcost", json!({ "quota": "1000/year", "window": "sliding", "cost": 7 }), 142),
+        ("ratecost", json!({ "rate": "1000/year", "cost": 7 }), 142),
         ("nobody", json!({ "quota": "1000/year", "enforce": "0%" }), REQUESTS),
         ("shadow", json!({ "quota": "1000/year", "shadow": true }), REQUESTS),
     ];
@@ -59,11 +62,21 @@ async fn exactly_the_limit_passes_in_every_way_to_count() {
     }
 }
 
-/// A month begins at another time in each of these zones.
+/// Days, weeks, months and years begin at another time in each of these zones.
 #[tokio::test(flavor = "multi_thread")]
 async fn exactly_the_limit_passes_in_windows_of_a_calendar() {
-    for (zone, anchor) in [("Europe/Berlin", 15), ("Pacific/Kiritimati", 31), ("Etc/GMT+12", 1)] {
-        let limit = json!({ "quota": "1000/month", "time_zone": zone, "anchor": { "day": anchor } });
+    for (period, zone, anchor) in [
+        ("d", "America/New_York", None),
+        ("week", "Asia/Kolkata", Some(json!({ "weekday": "sunday" }))),
+        ("month", "Europe/Berlin", Some(json!({ "day": 15 }))),
+        ("month", "Pacific/Kiritimati", Some(json!({ "day": 31 }))),
+        ("month", "Etc/GMT+12", None),
+        ("year", "Europe/London", Some(json!({ "month": 4, "day": 6 }))),
+    ] {
+        let mut limit = json!({ "quota": format!("1000/{period}"), "time_zone": zone });
+        if let Some(anchor) = anchor {
+            limit["anchor"] = anchor;
+        }
         let mut passed = None;
         // A window may end while an attempt runs: then its end is another after than before.
         for _ in 0..3 {
@@ -79,7 +92,7 @@ async fn exactly_the_limit_passes_in_windows_of_a_calendar() {
                 break;
             }
         }
-        assert_eq!(passed, Some(999), "{zone}");
+        assert_eq!(passed, Some(999), "{period} in {zone}");
     }
 }
 
@@ -133,7 +146,11 @@ async fn exactly_so_many_requests_are_in_flight() {
             let request = client.another().get("/").header("x-api-key", "acme-key");
             requests.spawn(request.upstream(json!({ "delay_ms": 3_000 })).send());
         }
-        let statuses = requests.join_all().await.into_iter().map(|response| response.unwrap().status);
+        let statuses = requests.join_all().await.into_iter().map(|response| {
+            let response = response.unwrap();
+            assert_eq!(response.header("retry-after"), None, "when requests end nobody knows");
+            response.status
+        });
         let statuses: Vec<_> = statuses.collect();
         let passed = statuses.iter().filter(|&&status| status == 200).count();
         let refused = statuses.iter().filter(|&&status| status == 429).count();

@@ -94,6 +94,42 @@ async fn the_answer_over_a_limit_is_as_configured() {
     assert_eq!(envoy.wait_for_access_log(61).await.unwrap()[60], "503 meshgate_limit_exceeded");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_have_the_form_that_is_configured() {
+    let config = limited(json!([]));
+    let config =
+        with(config, "/access", json!([{ "match": { "method": "DELETE" }, "deny": { "everyone": true } }]));
+    let unauthorized = json!({
+        "content_type": "text/html",
+        "body": "<p>{{ body.detail }}</p><p>{{ request.headers['x-agent'] }}</p>",
+        "headers": { "x-login": "/login?from={{ request.path|urlencode }}" },
+    });
+    let forbidden = json!({
+        "status": 404,
+        "content_type": "application/json",
+        "body": "{\"message\": \"{{ consumer.name }} may not\", \"status\": {{ response.status }}}",
+    });
+    let config = with(with(config, "/unauthorized", unauthorized), "/forbidden", forbidden);
+    let envoy = Envoy::start(listener(config)).await.unwrap();
+    let response = envoy.get("/a?b=1").header("x-agent", "<i>").send().await.unwrap();
+    assert_eq!((response.status, one(&response, "content-type")), (401, "text/html"));
+    let expected = "<p>This request needs an API key. Send it in the header x-api-key.</p><p>&lt;i&gt;</p>";
+    assert_eq!((response.text(), one(&response, "x-login")), (expected, "/login?from=%2Fa"));
+    assert_eq!(one(&response, "www-authenticate"), "ApiKey realm=\"meshgate\"");
+    let denied = envoy.request("DELETE", "/a").header("x-api-key", "acme-key").send().await.unwrap();
+    assert_eq!((denied.status, one(&denied, "content-type")), (404, "application/json"));
+    assert_eq!(denied.json(), json!({ "message": "acme may not", "status": 404 }));
+    let log = envoy.wait_for_access_log(2).await.unwrap();
+    assert_eq!(log, ["401 meshgate_key_missing", "404 meshgate_access_denied"]);
+
+    let client = envoy.http2();
+    let call = client.post("/a").header("content-type", "application/grpc").header("te", "trailers");
+    let response = call.body("\0\0\0\0\0").send().await.unwrap();
+    assert_eq!((response.status, one(&response, "grpc-status")), (200, "16"));
+    assert!(response.body.is_empty() && response.trailers.is_empty(), "{response:?}");
+    assert!(response.header("www-authenticate").is_some(), "{response:?}");
+}
+
 /// Nothing but a head: no body and no trailers behind it (gRPC over HTTP/2, "Trailers-Only").
 #[tokio::test(flavor = "multi_thread")]
 async fn grpc_clients_get_trailers_only() {

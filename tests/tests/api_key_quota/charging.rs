@@ -10,7 +10,7 @@ use crate::support::*;
 const PREFIX: &str = "wasmcustom.meshgate.quota.";
 
 /// A document whose one plan has these limits, with an endpoint that tells what is left of them.
-fn told(limits: Value) -> Value {
+pub fn told(limits: Value) -> Value {
     with(limited(limits), "/usage_endpoint", json!({ "path": "/usage" }))
 }
 
@@ -19,12 +19,12 @@ fn forwarded(limits: Value) -> Value {
     with(told(limits), "/client_ip", json!({ "trusted_hops": 1 }))
 }
 
-fn acme(request: Request) -> Request {
+pub fn acme(request: Request) -> Request {
     request.header("x-api-key", "acme-key")
 }
 
 /// What is left of each limit.
-async fn remaining(client: &Client) -> Vec<u64> {
+pub async fn remaining(client: &Client) -> Vec<u64> {
     let usage = acme(client.get("/usage")).send().await.unwrap().json();
     let limits = usage["limits"].as_array().expect("limits");
     limits.iter().map(|limit| limit["remaining"].as_u64().expect("a number")).collect()
@@ -32,7 +32,7 @@ async fn remaining(client: &Client) -> Vec<u64> {
 
 /// Waits until so much is left: streams are settled right behind their end.
 #[track_caller]
-fn settles(envoy: &Envoy, expected: &[u64]) -> impl Future<Output = ()> {
+pub fn settles(envoy: &Envoy, expected: &[u64]) -> impl Future<Output = ()> {
     let (client, expected) = (envoy.http1(), expected.to_vec());
     async move {
         let settled = timeout(Duration::from_secs(10), async {

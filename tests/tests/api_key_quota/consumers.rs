@@ -1,7 +1,9 @@
 //! Who may what: groups and rules, those who send no credential, what browsers ask beforehand, and what the upstream is
 //! told of all of them.
 
-use meshgate_e2e::{Envoy, Received, Value, json};
+use std::time::Duration;
+
+use meshgate_e2e::{Client, Envoy, Received, Value, json};
 
 use crate::support::*;
 
@@ -158,14 +160,26 @@ async fn an_identity_in_trailers_is_removed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn preflight_requests_pass_unless_that_is_configured() {
     let config = document(json!({ "free": {} }), &[("acme", "free")]);
+    let config = with(config, "/usage_endpoint", json!({ "path": "/usage" }));
     let guarded = Envoy::start(listener(with(config.clone(), "/preflight", json!("guard")))).await.unwrap();
     let envoy = Envoy::start(listener(config)).await.unwrap();
-    let preflight = |envoy: &Envoy| {
-        let request = envoy.request("OPTIONS", "/").header("origin", "https://a.example");
+    let preflight_at = |client: &Client, path: &str| {
+        let request = client.request("OPTIONS", path).header("origin", "https://a.example");
         request.header("access-control-request-method", "DELETE")
     };
-    assert_eq!(preflight(&envoy).send().await.unwrap().status, 200);
-    assert_eq!(envoy.stat("wasmcustom.meshgate.quota.preflight").await.unwrap(), 1);
+    let preflight = |envoy: &Envoy| preflight_at(&envoy.http1(), "/");
+    for client in [envoy.http1(), envoy.http2()] {
+        for path in ["/", "/usage"] {
+            assert_eq!(preflight_at(&client, path).send().await.unwrap().status, 200, "{path}");
+            let with_body = preflight_at(&client, path).body("x").send().await.unwrap();
+            assert_eq!(with_body.status, 401, "{path}");
+            let pieces = preflight_at(&client, path).chunks(["x".to_owned()], Duration::ZERO);
+            assert_eq!(pieces.send().await.unwrap().status, 401, "{path}");
+        }
+    }
+    let paths: Vec<_> = envoy.upstream().requests().into_iter().map(|request| request.path).collect();
+    assert_eq!(paths, ["/", "/usage", "/", "/usage"]);
+    assert_eq!(envoy.stat("wasmcustom.meshgate.quota.preflight").await.unwrap(), 4);
     assert_eq!(envoy.request("OPTIONS", "/").send().await.unwrap().status, 401);
     assert_eq!(preflight(&guarded).send().await.unwrap().status, 401);
     assert_eq!(preflight(&guarded).header("x-api-key", "acme-key").send().await.unwrap().status, 200);

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use meshgate_e2e::{Client, Config, Envoy, Value, json};
+use meshgate_e2e::{Client, Config, Envoy, Value, burst, json};
+use meshgate_test_tokens::{Signer, jwks};
 use tokio::task::JoinSet;
 
 use crate::support::*;
@@ -55,6 +56,30 @@ async fn every_request_is_counted_once_in_all_limits() {
     let stats = envoy.stats("wasmcustom.meshgate.quota.").await.unwrap();
     let stat = |name: &str| stats[&format!("wasmcustom.meshgate.quota.{name}")];
     assert_eq!((stat("allowed"), stat("denied.limit"), stat("errors")), (1_000, 4_001, 0));
+}
+
+/// Nothing is made for them at configure time: their usage begins in the table while all workers race for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn consumers_that_only_a_token_names_are_counted_exactly() {
+    let signer = Signer::new("EdDSA");
+    let limits = json!([{ "name": "quota", "quota": "700/year" }, { "name": "rate", "rate": "500/year" }]);
+    let issuer = json!({
+        "issuer": "https://idp", "audiences": ["api"], "identity": { "plan": "plan" }, "jwks": jwks([&signer]),
+    });
+    let envoy = start(4, with(limited(limits), "/tokens", json!([issuer]))).await;
+    for consumer in ["ada", "bob"] {
+        let expires = now().as_secs() + 3_600;
+        let claims = json!({ "iss": "https://idp", "aud": "api", "sub": consumer, "exp": expires });
+        let token = format!("Bearer {}", signer.sign(&claims));
+        let client = envoy.http1();
+        let statuses = burst(&client, 64, 2_000, move |client, _| {
+            let request = client.get("/").header("authorization", &token);
+            async move { anyhow::Ok(request.send().await?.status) }
+        });
+        let statuses = statuses.await.unwrap();
+        assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 500, "{consumer}");
+        assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 1_500, "{consumer}");
+    }
 }
 
 /// While clients ask for more than the rate gives, what passes is the burst and what has leaked since the first.

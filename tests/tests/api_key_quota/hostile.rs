@@ -326,3 +326,27 @@ async fn no_spelling_of_a_path_gets_around_the_guard() {
     let head = |path| format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert_answers(&envoy, paths.map(|(path, status)| (head(path), status))).await;
 }
+
+/// What a client puts behind a body names nobody, and no credential reaches the upstream that way either.
+#[tokio::test(flavor = "multi_thread")]
+async fn trailers_carry_nothing_past_the_filter() {
+    let config = with(everywhere(), "/match", json!({ "path": { "prefix": "/v1" } }));
+    let envoy = Envoy::start(listener(config).http1_trailers()).await.unwrap();
+    let vms = Vms::of(&envoy).await;
+    for client in [envoy.http1(), envoy.http2()] {
+        for path in ["/v1", "/open"] {
+            let request =
+                client.post(path).header("te", "trailers").header("x-api-key", "acme-key").body("hello");
+            let request = request
+                .trailer("x-api-key", "acme-key")
+                .trailer("authorization", "ApiKey acme-key")
+                .trailer("x-sum", "7");
+            let echo = request.send().await.unwrap().echo();
+            let trailers = ["x-api-key", "authorization", "x-sum"].map(|name| echo.trailers.get(name));
+            assert_eq!((echo.text(), trailers), ("hello", [None, None, Some("7")]), "{path}");
+        }
+        let request = client.post("/v1").header("te", "trailers").body("hello");
+        assert_eq!(request.trailer("x-api-key", "acme-key").send().await.unwrap().status, 401);
+    }
+    vms.assert_alive().await;
+}

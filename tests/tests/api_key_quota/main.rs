@@ -5,6 +5,7 @@ mod answers;
 mod charging;
 mod config;
 mod consumers;
+mod counted;
 mod exact;
 mod hostile;
 mod identity;

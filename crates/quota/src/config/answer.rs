@@ -60,10 +60,42 @@ pub struct OverLimitConfig {
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
 
+    /// What `Retry-After` says where nobody knows when there will be room: no limit but a `concurrency` has none. Without this,
+    /// `Retry-After` is left out then. Whole seconds.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(skip_serializing_if = "Option::is_none", with = "Duration")]
+    pub retry_after: Option<Duration>,
+
     /// At most so much is added to `Retry-After`, by chance, so that clients do not all come back at once. Whole seconds.
     #[serde(default, deserialize_with = "given")]
     #[schemars(skip_serializing_if = "Option::is_none", with = "Duration")]
     pub retry_after_jitter: Option<Duration>,
+}
+
+/// The form of an answer to a request that is refused. Without `body` it is a problem (RFC 9457).
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("dependentRequired" = {"content_type": ["body"]}))]
+pub struct AnswerConfig {
+    /// The status, 400 to 599. gRPC clients get the status of gRPC that they get without this.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(skip_serializing_if = "Option::is_none", with = "u16", range(min = 400, max = 599))]
+    pub status: Option<u16>,
+
+    /// The body: a template. It sees `request`, `consumer` where it is known, and `now`; the head of this answer as `response`;
+    /// and as `body` the problem in whose place it stands. Where it has no result, the problem stays.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(skip_serializing_if = "Option::is_none", with = "String")]
+    pub body: Option<String>,
+
+    /// The media type of the body, `text/plain` if this is left out. It decides how values of the template are escaped.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(skip_serializing_if = "Option::is_none", with = "String", example = &"application/json")]
+    pub content_type: Option<String>,
+
+    /// More header fields, by name: templates. `www-authenticate` stays as it is.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
 }
 
 /// A path at which callers read what they have used.
@@ -82,6 +114,7 @@ impl Default for OverLimitConfig {
             body: None,
             content_type: None,
             headers: BTreeMap::new(),
+            retry_after: None,
             retry_after_jitter: None,
         }
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::num::NonZeroU64;
 
 use meshgate_policy::config::{OneOrMany, Rate};
+use meshgate_policy::grpc::GrpcStatus;
 use meshgate_policy::matching::StatusPattern;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -94,10 +95,19 @@ pub struct True;
 /// Which requests stay counted.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
 pub struct ChargeConfig {
     /// Those whose response has one of these statuses. What others were counted is taken back when their response begins. A
     /// request that gets no response at all, because its client went away, stays counted.
-    pub status: OneOrMany<StatusPattern>,
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(skip_serializing_if = "Option::is_none", with = "OneOrMany<StatusPattern>")]
+    pub status: Option<OneOrMany<StatusPattern>>,
+
+    /// Those whose response has one of these statuses of gRPC, by name or number, in its head or its trailers: `OK`. A response
+    /// that has none, since it is not of gRPC or breaks off, is not decided on by this.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(skip_serializing_if = "Option::is_none", with = "OneOrMany<GrpcStatus>", example = &"OK")]
+    pub grpc_status: Option<OneOrMany<GrpcStatus>>,
 }
 
 /// Where the address of a client is.

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 
 pub use self::access::{AccessConfig, Preflight, WhoConfig};
-pub use self::answer::{HeaderForm, NearLimitConfig, OverLimitConfig, UsageEndpointConfig};
+pub use self::answer::{AnswerConfig, HeaderForm, NearLimitConfig, OverLimitConfig, UsageEndpointConfig};
 pub use self::charge::{
     ChargeConfig, ClientIpConfig, CostConfig, CostSource, FailedAuthConfig, MAX_COST, PerConfig, TableConfig,
 };
@@ -66,6 +66,14 @@ pub struct Config {
     /// The answer to a request for which a limit has no room.
     #[serde(default)]
     pub over_limit: OverLimitConfig,
+
+    /// The answer to a request whose sender is not known, or whose credential is not good (401).
+    #[serde(default)]
+    pub unauthorized: AnswerConfig,
+
+    /// The answer to a request of somebody who may not send it (403).
+    #[serde(default)]
+    pub forbidden: AnswerConfig,
 
     /// A header field that warns clients before a limit is reached.
     #[serde(default, deserialize_with = "given")]

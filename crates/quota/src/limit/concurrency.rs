@@ -7,7 +7,7 @@
 
 use std::num::NonZeroU64;
 
-use super::Standing;
+use super::{Standing, Wait};
 
 const SECOND: u64 = 1_000_000_000;
 /// Nanoseconds in an epoch: an hour.
@@ -69,11 +69,15 @@ impl Concurrency {
         }
     }
 
-    /// Nanoseconds after which it is worth to ask again. When a request ends nobody knows: a second. `None`: it never
-    /// passes.
-    pub fn wait(&self, usage: InFlight, now: u64, cost: u64) -> Option<u64> {
-        let fits = usage.at(now).sum().saturating_add(cost) <= self.room();
-        (cost <= self.room()).then_some(if fits { 0 } else { SECOND })
+    /// When there is room.
+    pub fn wait(&self, usage: InFlight, now: u64, cost: u64) -> Wait {
+        if usage.at(now).sum().saturating_add(cost) <= self.room() {
+            Wait::Nothing
+        } else if cost <= self.room() {
+            Wait::ForOthers
+        } else {
+            Wait::Forever
+        }
     }
 
     /// How many more may come at the same time. When it will be more is not known.
@@ -132,8 +136,8 @@ mod tests {
         let first = two.acquire(InFlight::default(), NOW, 1).unwrap();
         let both = two.acquire(first, NOW, 1).unwrap();
         assert_eq!(two.acquire(both, NOW, 1), None);
-        assert_eq!((two.wait(first, NOW, 1), two.wait(both, NOW, 1)), (Some(0), Some(SECOND)));
-        assert_eq!(two.wait(both, NOW, 3), None);
+        assert_eq!((two.wait(first, NOW, 1), two.wait(both, NOW, 1)), (Wait::Nothing, Wait::ForOthers));
+        assert_eq!(two.wait(both, NOW, 3), Wait::Forever);
         assert_eq!(two.standing(both, NOW), Standing { remaining: 0, more_in: None });
         let one = Concurrency::release(both, first, 1);
         assert_eq!(two.standing(one, NOW).remaining, 1);

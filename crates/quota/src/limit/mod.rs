@@ -52,6 +52,29 @@ pub struct Standing {
     pub more_in: Option<u64>,
 }
 
+/// When there is room for a request. In order: of several limits the latest counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wait {
+    /// Now.
+    Nothing,
+    /// Once others that are in flight have ended, which nobody can foresee.
+    ForOthers,
+    /// In so many nanoseconds, if nothing else is counted.
+    For(u64),
+    /// Never, because the request costs more than the limit ever has room for.
+    Forever,
+}
+
+impl From<Option<u64>> for Wait {
+    fn from(nanoseconds: Option<u64>) -> Self {
+        match nanoseconds {
+            Some(0) => Self::Nothing,
+            Some(nanoseconds) => Self::For(nanoseconds),
+            None => Self::Forever,
+        }
+    }
+}
+
 impl Rule {
     /// Nothing used.
     pub fn unused(&self) -> Usage {
@@ -103,13 +126,12 @@ impl Rule {
         matches!(self, Self::Concurrency(_))
     }
 
-    /// Nanoseconds until a request that costs so much passes, if nothing else is counted: 0 if it does now. `None`: it never
-    /// does, because it costs more than the limit ever has room for.
-    pub fn wait(&self, usage: Usage, now: u64, cost: u64) -> Option<u64> {
+    /// When a request that costs so much passes.
+    pub fn wait(&self, usage: Usage, now: u64, cost: u64) -> Wait {
         match self {
-            Self::Gcra(gcra) => gcra.wait(bucket(usage), now, cost),
-            Self::Window(window) => window.wait(used(usage), now, cost),
-            Self::Sliding(sliding) => sliding.wait(parts(usage), now, cost),
+            Self::Gcra(gcra) => gcra.wait(bucket(usage), now, cost).into(),
+            Self::Window(window) => window.wait(used(usage), now, cost).into(),
+            Self::Sliding(sliding) => sliding.wait(parts(usage), now, cost).into(),
             Self::Concurrency(most) => most.wait(in_flight(usage), now, cost),
         }
     }

@@ -175,14 +175,15 @@ proptest! {
                         usage = charged;
                         list.push(Passed { at: latest, cost, charged, is_late: false });
                         prop_assert!(case.is_kept(kind, &list, since), "{:?}", list);
-                        prop_assert_eq!(case.rule.wait(charged, now, 0), Some(0));
+                        prop_assert_eq!(case.rule.wait(charged, now, 0), Wait::Nothing);
                     }
                     None => match case.rule.wait(usage, now, cost) {
-                        Some(wait) => {
+                        Wait::For(wait) => {
                             prop_assert!(case.rule.charge(usage, now + wait - 1, cost).is_none());
                             prop_assert!(case.rule.charge(usage, now + wait, cost).is_some());
                         }
-                        None => prop_assert!(cost > case.most),
+                        Wait::Forever => prop_assert!(cost > case.most),
+                        wait => prop_assert!(false, "{:?}", wait),
                     },
                 },
                 Step::Late(cost) => {

@@ -328,6 +328,9 @@ fn what_is_no_preflight_request_needs_a_key() {
         Message::request("OPTIONS", "/").with("access-control-request-method", "PUT"),
         Message::request("options", "/").with("origin", "a").with("access-control-request-method", "PUT"),
         Message::get("/").with("origin", "a").with("access-control-request-method", "PUT"),
+        // Who brings something along does not only ask.
+        preflight().with_body("x"),
+        preflight().with_trailer("x-a", "1"),
     ] {
         assert_eq!(send(&worker, &request).details, Some("meshgate_key_missing"));
     }

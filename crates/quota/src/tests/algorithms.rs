@@ -296,6 +296,10 @@ fn what_contradicts_itself_is_refused() {
                 .to_owned(),
         ),
         (
+            json!({"rate": "1/s", "burst": "10"}),
+            ".burst: found \"10\", expected a whole number, 0 or more: write it without quotes".to_owned(),
+        ),
+        (
             json!({"concurrency": 0}),
             ".concurrency: found 0, expected how many requests at the same time, 1 to 999999999999999".to_owned(),
         ),

@@ -185,6 +185,11 @@ fn places_for_keys() {
             ".scheme: found \"Api Key\", expected an authentication scheme without spaces, such as ApiKey",
         ),
         (
+            json!({"header": "Host"}),
+            ".header: found \"Host\", expected a field for credentials, such as x-api-key: this one says something else in \
+             every request, and can't be hidden from the upstream",
+        ),
+        (
             json!({"header": "X_Consumer-key"}),
             ".header: found \"X_Consumer-key\", expected a name that does not start with x-consumer-: such headers tell the \
              upstream who the consumer is, and are removed from every request",

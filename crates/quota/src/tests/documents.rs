@@ -10,7 +10,7 @@ const DOCUMENTS: Documents = documents!("api-key-quota", "API keys and quotas");
 
 #[test]
 fn every_configuration_in_the_readme_works() {
-    DOCUMENTS.check_configurations::<Quota>(10);
+    DOCUMENTS.check_configurations::<Quota>(11);
 }
 
 /// The requests that stand under an example, each with the status that it gives: `GET /v1 x-api-key: key # 200`.

@@ -306,3 +306,61 @@ fn an_identity_in_trailers_does_not_reach_the_upstream() {
     assert_eq!((outcome.status(), outcome.details), (400, Some("meshgate_header_invalid")));
     assert_eq!(world.metric("meshgate.quota.denied.header_invalid"), 1);
 }
+
+/// Nobody is found by a credential in trailers, and no upstream sees one.
+#[test]
+fn a_key_in_trailers_does_not_reach_the_upstream() {
+    let places = json!([
+        {"header": "x-api-key"}, {"header": "authorization", "scheme": "ApiKey"}, {"cookie": "key"}, {"query": "key"},
+    ]);
+    let changes = [("/match", json!({"path": "/guarded"})), ("/keys_from", places)];
+    for (hides, left) in [
+        (true, [("authorization", "Basic a"), ("cookie", "a=b"), ("x-other", "key-1")].as_slice()),
+        (
+            false,
+            [
+                ("x-api-key", "key-1"),
+                ("authorization", "ApiKey key-1"),
+                ("authorization", "Basic a"),
+                ("cookie", "a=b; key=key-1"),
+                ("x-other", "key-1"),
+            ]
+            .as_slice(),
+        ),
+    ] {
+        let mut document = with(changes.clone());
+        document["hide_credentials"] = json!(hides);
+        let worker = load(&document).unwrap();
+        for message in [get("/guarded", "key-1"), Message::get("/open")] {
+            let request = message
+                .with_trailer("x-api-key", "key-1")
+                .with_trailer("authorization", "ApiKey key-1")
+                .with_trailer("authorization", "Basic a")
+                .with_trailer("cookie", "a=b; key=key-1")
+                .with_trailer("x-other", "key-1");
+            let outcome = send(&worker, &request);
+            let trailers = outcome.forwarded().trailers.as_ref().unwrap();
+            let mut trailers: Vec<_> = trailers
+                .iter()
+                .map(|(name, value)| {
+                    (std::str::from_utf8(name).unwrap(), std::str::from_utf8(value).unwrap())
+                })
+                .collect();
+            let mut left = left.to_vec();
+            trailers.sort_unstable();
+            left.sort_unstable();
+            assert_eq!(trailers, left);
+        }
+    }
+    let worker = load(&document()).unwrap();
+    let outcome = send(&worker, &Message::get("/").with_trailer("x-api-key", "key-1"));
+    assert_eq!(outcome.details, Some("meshgate_key_missing"));
+}
+
+#[test]
+fn the_digest_of_nothing_is_no_key() {
+    let refused = load(&with([("/consumers/0/keys/0/sha256", json!(sha256(b"")))])).unwrap_err().to_string();
+    let expected = "consumers[0].keys[0].sha256: found the digest of the empty string, expected that of a key: was KEY set \
+                    where the digest was made?";
+    assert_eq!(refused, expected);
+}

@@ -6,11 +6,14 @@ mod algorithms;
 mod answers;
 mod charging;
 mod configuration;
+mod costs;
 mod documents;
 mod failures;
 mod jwks;
 mod keys;
 mod limits;
+mod over_limit;
+mod refusals;
 mod tokens;
 mod usage;
 

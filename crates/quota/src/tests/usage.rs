@@ -72,13 +72,6 @@ fn the_usage_endpoint_is_for_those_who_may_know_and_never_the_upstreams() {
         (Message::request("POST", path).with("x-api-key", "key-1"), 405, "meshgate_method_not_allowed"),
         (Message::request("get", path).with("x-api-key", "key-1"), 405, "meshgate_method_not_allowed"),
         (Message::request("OPTIONS", path), 401, "meshgate_key_missing"),
-        (
-            Message::request("OPTIONS", path)
-                .with("origin", "https://example.com")
-                .with("access-control-request-method", "GET"),
-            401,
-            "meshgate_key_missing",
-        ),
         // However it is written.
         (get("/.well-known/%75sage", "key-1"), 200, "meshgate_usage"),
         (get("/%2ewell-known/usage?", "key-1"), 200, "meshgate_usage"),
@@ -125,4 +118,23 @@ fn the_anonymous_consumer_reads_its_own() {
     send(&worker, &Message::get("/"));
     let document = usage(&send(&worker, &Message::get("/usage")));
     assert_eq!((&document["consumer"], &document["limits"][0]["used"]), (&json!("anonymous"), &json!(1)));
+}
+
+/// A browser asks there as well before it sends a key; the answer is not the filter's.
+#[test]
+fn preflight_requests_pass_at_the_usage_endpoint() {
+    let preflight = || {
+        let request = Message::request("OPTIONS", "/.well-known/usage").with("origin", "https://app.example");
+        request.with("access-control-request-method", "GET")
+    };
+    let worker = load(&with_usage_endpoint()).unwrap();
+    let outcome = send(&worker, &preflight());
+    assert_eq!((outcome.status(), outcome.details), (200, None));
+    assert_eq!(send(&worker, &preflight().with_body("x")).details, Some("meshgate_key_missing"));
+    let mut document = with_usage_endpoint();
+    document["preflight"] = json!("guard");
+    let worker = load(&document).unwrap();
+    assert_eq!(send(&worker, &preflight()).details, Some("meshgate_key_missing"));
+    let outcome = send(&worker, &preflight().with("x-api-key", "key-1"));
+    assert_eq!((outcome.status(), outcome.upstream), (405, None));
 }
