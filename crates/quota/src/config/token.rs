@@ -166,11 +166,22 @@ pub struct TokenIdentityConfig {
     #[serde(default = "sub")]
     pub consumer_claim: String,
 
-    /// What comes before it in the name, so that the names of two issuers do not meet.
+    /// What comes before it in the name. Where tokens come from several places (`tokens`, `introspection`), each needs one,
+    /// and none may begin with another's: who can choose a name at the one must not become somebody of the other.
     #[serde(default)]
     pub consumer_prefix: String,
 
-    /// The plan of consumers that are not in `consumers`. Those that are have their own.
+    /// Whether a name that another place with `shared_names` gives as well is the same consumer. Then prefixes may be alike.
+    #[serde(default)]
+    pub shared_names: bool,
+
+    /// Whether a token may name one of `consumers`, and have its plan, its groups, its metadata and its usage. Without this
+    /// such a token is refused with 403. Only for a claim that nobody can choose.
+    #[serde(default)]
+    pub configured_consumers: bool,
+
+    /// The plan of consumers that are not in `consumers`. Those that are have their own. This, `plan_claim` or
+    /// `configured_consumers` must be there.
     #[serde(default, deserialize_with = "given")]
     #[schemars(skip_serializing_if = "Option::is_none", with = "String")]
     pub plan: Option<String>,
@@ -283,6 +294,8 @@ impl Default for TokenIdentityConfig {
         Self {
             consumer_claim: sub(),
             consumer_prefix: String::new(),
+            shared_names: false,
+            configured_consumers: false,
             plan: None,
             plan_claim: None,
             groups_claim: None,

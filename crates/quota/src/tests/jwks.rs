@@ -526,6 +526,8 @@ fn issuers_come_before_introspection() {
     let signer = Signer::new("ES256");
     let mut document = auth.document.clone();
     document["tokens"] = issued_by([&signer])["tokens"].clone();
+    document["tokens"][0]["identity"]["shared_names"] = json!(true);
+    document["introspection"]["identity"]["shared_names"] = json!(true);
     let worker = Worker::<Quota>::new(&auth.world, document);
     assert_eq!(send(&worker, &bearer(&signer.sign(&claims()))).status(), 200);
     let forged = Signer::ed25519(1).key_id(Some("es256")).sign(&claims());

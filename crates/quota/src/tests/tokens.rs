@@ -10,9 +10,12 @@ use super::*;
 /// Seconds at which worlds begin.
 pub const NOW: u64 = 1_767_225_600;
 
-/// The document with one issuer, whose keys are those of these signers.
+/// The document with one issuer, whose keys are those of these signers, and which may name consumers of the document.
 pub fn issued_by<'a>(signers: impl IntoIterator<Item = &'a Signer>) -> Value {
-    with([("/tokens", json!([{"issuer": "https://idp", "audiences": ["api"], "jwks": jwks(signers)}]))])
+    let identity = json!({"configured_consumers": true});
+    let issuer =
+        json!({"issuer": "https://idp", "audiences": ["api"], "jwks": jwks(signers), "identity": identity});
+    with([("/tokens", json!([issuer]))])
 }
 
 /// The issuer of a document, changed.
@@ -154,7 +157,8 @@ fn who_has_no_plan_may_not() {
     refused(&send(&worker, &bearer(&stranger)), 403, "meshgate_token_consumer");
 
     // Nor may a token take the name of those who have none.
-    let mut open = issuer(document, [("identity", json!({"plan": "endless"}))]);
+    let mapping = json!({"plan": "endless", "configured_consumers": true});
+    let mut open = issuer(document, [("identity", mapping)]);
     open["anonymous"] = json!({"plan": "endless"});
     let worker = Worker::<Quota>::new(&World::new(), open);
     let nobody = signer.sign(&claiming([("sub", json!("anonymous"))]));
@@ -162,11 +166,83 @@ fn who_has_no_plan_may_not() {
     assert_eq!(identity(&send(&worker, &bearer(&stranger)))[0].1, "stranger");
 }
 
+/// Whoever can choose a claim would choose the name of somebody who has bought more.
+#[test]
+fn a_consumer_of_the_configuration_is_named_only_where_that_is_allowed() {
+    let world = World::new();
+    let signer = Signer::new("EdDSA");
+    let document = issuer(issued_by([&signer]), [("identity", json!({"plan": "free"}))]);
+    let worker = Worker::<Quota>::new(&world, &document);
+    for name in ["acme", "dormant", "guest/1"] {
+        let outcome = send(&worker, &bearer(&signer.sign(&claiming([("sub", json!(name))]))));
+        refused(&outcome, 403, "meshgate_token_consumer");
+    }
+    let other = signer.sign(&claiming([("sub", json!("acme "))]));
+    refused(&send(&worker, &bearer(&other)), 403, "meshgate_token_consumer");
+    let other = signer.sign(&claiming([("sub", json!("Acme"))]));
+    assert_eq!(identity(&send(&worker, &bearer(&other)))[0].1, "Acme");
+
+    // The prefix is part of the name that counts.
+    let mapping = json!({"plan": "endless", "consumer_prefix": "guest/", "configured_consumers": true});
+    let worker = Worker::<Quota>::new(&World::new(), issuer(document.clone(), [("identity", mapping)]));
+    let one = signer.sign(&claiming([("sub", json!("1"))]));
+    assert_eq!(identity(&send(&worker, &bearer(&one)))[0].1, "guest/1");
+    let mapping = json!({"plan": "endless", "consumer_prefix": "guest/"});
+    let worker = Worker::<Quota>::new(&World::new(), issuer(document, [("identity", mapping)]));
+    refused(&send(&worker, &bearer(&one)), 403, "meshgate_token_consumer");
+}
+
+#[test]
+fn names_of_several_issuers_do_not_meet() {
+    let signers = [Signer::ed25519(1), Signer::ed25519(2)];
+    let world = World::new();
+    world.set_environment("SECRET", "s3cret");
+    let document = |first: Value, second: Value, introspection: Option<Value>| {
+        let issuer = |number: usize, identity: Value| {
+            json!({"issuer": format!("https://idp{number}"), "audiences": ["api"],
+                "jwks": jwks([&signers[number]]), "identity": identity})
+        };
+        let mut document = with([("/tokens", json!([issuer(0, first), issuer(1, second)]))]);
+        if let Some(identity) = introspection {
+            document["introspection"] = json!({"cluster": "auth", "path": "/", "identity": identity,
+                "client": {"id": "a", "secret_env": "SECRET"}});
+        }
+        document
+    };
+    let prefixed = |prefix: &str| json!({"plan": "endless", "consumer_prefix": prefix});
+    let open = || json!({"plan": "endless", "shared_names": true});
+    for (first, second, third, expected) in [
+        (json!({"plan": "endless"}), json!({"plan": "endless"}), None, "tokens[1].identity.consumer_prefix: found no prefix"),
+        (prefixed("a/"), json!({"plan": "endless"}), None, "tokens[1].identity.consumer_prefix: found no prefix"),
+        (json!({"plan": "endless"}), prefixed("a/"), None, "tokens[1].identity.consumer_prefix: found \"a/\""),
+        (prefixed("a/"), prefixed("a/"), None, "tokens[1].identity.consumer_prefix: found \"a/\""),
+        (prefixed("a/b/"), prefixed("a/"), None, "tokens[1].identity.consumer_prefix: found \"a/\""),
+        (open(), json!({"plan": "endless"}), None, "tokens[1].identity.consumer_prefix: found no prefix"),
+        (prefixed("a/"), prefixed("b/"), Some(prefixed("b")), "introspection.identity.consumer_prefix: found \"b\""),
+    ] {
+        let error = Worker::<Quota>::load(&world, document(first, second, third)).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{expected}\n{error}");
+        assert!(error.contains("shared_names: true in both"), "{error}");
+    }
+
+    let claims = |number: usize| claiming([("iss", json!(format!("https://idp{number}"))), ("sub", json!("eve"))]);
+    let names = |document: Value| {
+        let worker = Worker::<Quota>::new(&world, document);
+        let name = |number: usize| {
+            let token = signers[number].sign(&claims(number));
+            identity(&send(&worker, &bearer(&token)))[0].1.clone()
+        };
+        [name(0), name(1)]
+    };
+    assert_eq!(names(document(prefixed("a/"), prefixed("b/"), Some(prefixed("c/")))), ["a/eve", "b/eve"]);
+    assert_eq!(names(document(open(), open(), None)), ["eve", "eve"]);
+}
+
 #[test]
 fn only_so_many_groups_of_a_token_count() {
     let signer = Signer::new("EdDSA");
-    let document =
-        issuer(issued_by([&signer]), [("identity", json!({"plan": "endless", "groups_claim": "groups"}))]);
+    let identity = json!({"plan": "endless", "groups_claim": "groups", "configured_consumers": true});
+    let document = issuer(issued_by([&signer]), [("identity", identity)]);
     let worker = Worker::<Quota>::new(&World::new(), &document);
     let groups: Vec<_> = (0..500).map(|number| format!("g{number}")).collect();
     let token = signer.sign(&claiming([("sub", json!("alice")), ("groups", json!(groups))]));
@@ -178,8 +254,8 @@ fn only_so_many_groups_of_a_token_count() {
 #[test]
 fn groups_of_tokens_and_of_the_configuration_decide_alike() {
     let signer = Signer::new("EdDSA");
-    let mut document =
-        issuer(issued_by([&signer]), [("identity", json!({"plan": "endless", "groups_claim": "groups"}))]);
+    let identity = json!({"plan": "endless", "groups_claim": "groups", "configured_consumers": true});
+    let mut document = issuer(issued_by([&signer]), [("identity", identity)]);
     document["consumers"][0]["groups"] = json!(["partners"]);
     document["access"] = json!([{"match": {"path": "/admin"}, "allow": {"groups": ["admins"]}},
         {"match": {"path": "/p"}, "allow": {"groups": ["partners"]}}]);
@@ -405,12 +481,16 @@ fn mistakes_are_found_before_the_first_request() {
             "tokens[0].identity.plan: found \"glod\"",
         ),
         (
-            issuer(document.clone(), [("identity", json!({"metadata": {"A": "x"}}))]),
+            issuer(document.clone(), [("identity", json!({"plan": "free", "metadata": {"A": "x"}}))]),
             "tokens[0].identity.metadata: ",
         ),
         (
-            issuer(document.clone(), [("identity", json!({"consumer_claim": ""}))]),
+            issuer(document.clone(), [("identity", json!({"plan": "free", "consumer_claim": ""}))]),
             "tokens[0].identity.consumer_claim: ",
+        ),
+        (
+            issuer(document.clone(), [("identity", json!({"consumer_prefix": "idp/"}))]),
+            "tokens[0].identity: found neither plan nor plan_claim nor configured_consumers",
         ),
         (issuer(document.clone(), [("require", json!({"skew": "11m"}))]), "tokens[0].require.skew: "),
         (

@@ -109,9 +109,11 @@ impl Tokens {
         }
         let introspection =
             introspection.map(|config| Introspection::compile(config, &directory, metrics, setup));
+        let introspection = introspection.transpose()?.map(Rc::new);
+        check_names(&issuers, introspection.as_deref())?;
         Ok(Some(Self {
             issuers,
-            introspection: introspection.transpose()?.map(Rc::new),
+            introspection,
             directory,
             metrics: Rc::clone(metrics),
             good: RefCell::new(Cache::new(MAX_REMEMBERED, MAX_REMEMBERED_BYTES)),
@@ -219,4 +221,21 @@ impl Tokens {
         let Some(issuer) = self.issuers.get(index) else { return Ok(false) };
         issuer.has_keys_of(generation, host, now)
     }
+}
+
+/// Checks that consumers of different places have different names: nothing else tells them apart.
+fn check_names(issuers: &[Issuer], introspection: Option<&Introspection>) -> Result<(), ConfigError> {
+    let root = Path::root();
+    let of_issuer = |(index, issuer): (usize, _)| {
+        let issuer: &Issuer = issuer;
+        (root.key("tokens").index(index).key("identity"), &issuer.mapping)
+    };
+    let mut places: Vec<_> = issuers.iter().enumerate().map(of_issuer).collect();
+    places.extend(introspection.map(|one| (root.key("introspection").key("identity"), &one.mapping)));
+    for (index, (path, mapping)) in places.iter().enumerate() {
+        for (other_path, other) in places.iter().take(index) {
+            mapping.check_apart(path, other, other_path)?;
+        }
+    }
+    Ok(())
 }
