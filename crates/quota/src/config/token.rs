@@ -124,7 +124,8 @@ pub enum AlgorithmConfig {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RequireConfig {
-    /// `typ` in its header must be one of these: `at+jwt` for access tokens after RFC 9068.
+    /// `typ` in its header must be one of these: `at+jwt` for access tokens after RFC 9068. Without this: `JWT`, `JOSE`,
+    /// `at+jwt`, or none, which an ID token has as well.
     #[serde(default)]
     pub types: Vec<String>,
 
@@ -235,7 +236,7 @@ pub struct IntrospectionConfig {
     #[schemars(skip_serializing_if = "Option::is_none", with = "String")]
     pub issuer: Option<String>,
 
-    /// What else the server must say; `types` are of `token_type`.
+    /// What else the server must say; `types` are of `token_type`, and without them it may be anything.
     #[serde(default)]
     pub require: RequireConfig,
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use meshgate_jwt::{ClaimPath, Hash, HostCheck, Key, KeySet, Required, Rules, Take, Unverified};
+use meshgate_jwt::{ClaimPath, Hash, HostCheck, Key, KeySet, Required, Rules, Take, Types, Unverified};
 use meshgate_policy::config::{ConfigError, Path};
 use meshgate_policy::host::{HashFunction, Host, HostError, Setup, Timestamp};
 use serde_json::{Map, Value};
@@ -48,7 +48,10 @@ impl Issuer {
         setup: &mut dyn Setup,
         path: &Path,
     ) -> Result<Self, ConfigError> {
-        let rules = rules(Some(config.issuer.clone()), config.audiences, config.require, path)?;
+        let mut rules = rules(Some(config.issuer.clone()), config.audiences, config.require, path)?;
+        if matches!(rules.types, Types::Any) {
+            rules.types = Types::Usual;
+        }
         let mapping = Mapping::compile(config.identity, config.forward, directory, &path.key("identity"))?;
         let algorithms = config.algorithms.map(|list| {
             let error =
@@ -207,7 +210,7 @@ pub fn rules(
     Ok(Rules {
         issuer: issuer.map(String::into_boxed_str),
         audiences: boxed(audiences),
-        types: boxed(config.types),
+        types: if config.types.is_empty() { Types::Any } else { Types::These(boxed(config.types)) },
         skew: skew.as_secs(),
         max_lifetime: config.max_lifetime.map(|longest| Duration::from(longest).as_secs()),
         required: required.collect::<Result<_, _>>()?,
