@@ -257,6 +257,12 @@ pub struct IntrospectionConfig {
     #[serde(default = "max_age_inactive")]
     pub max_age_inactive: Duration,
 
+    /// How many tokens of one client, by its address, may be asked about at the same time in each worker: 1 to 256. What it
+    /// sends beyond these gets 429.
+    #[serde(default = "questions_per_client")]
+    #[schemars(range(min = 1, max = 256))]
+    pub questions_per_client: u16,
+
     /// What happens when the server does not answer.
     #[serde(default)]
     pub on_error: OnIntrospectionError,
@@ -346,6 +352,10 @@ const fn timeout() -> Duration {
 
 const fn max_age() -> Duration {
     Duration::from_secs(60)
+}
+
+const fn questions_per_client() -> u16 {
+    8
 }
 
 const fn max_age_inactive() -> Duration {

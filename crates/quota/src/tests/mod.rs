@@ -8,9 +8,11 @@ mod charging;
 mod configuration;
 mod documents;
 mod failures;
+mod introspection;
 mod jwks;
 mod keys;
 mod limits;
+mod token_configuration;
 mod tokens;
 mod usage;
 
