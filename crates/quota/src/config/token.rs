@@ -44,7 +44,6 @@ pub struct TokenConfig {
     pub require: RequireConfig,
 
     /// Who its tokens say sends a request.
-    #[serde(default)]
     pub identity: TokenIdentityConfig,
 
     /// Whether the upstream gets the token. Without this it is removed.
@@ -162,6 +161,9 @@ pub struct RequiredClaimConfig {
 /// Who a token says sends a request. Claims are named as in `require`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend(
+    "anyOf" = [{"required": ["plan"]}, {"required": ["plan_claim"]}, {"required": ["configured_consumers"]}]
+))]
 pub struct TokenIdentityConfig {
     /// The claim with the consumer's name: 1 to 128 printable ASCII characters.
     #[serde(default = "sub")]
@@ -241,7 +243,6 @@ pub struct IntrospectionConfig {
     pub require: RequireConfig,
 
     /// Who tokens say sends a request.
-    #[serde(default)]
     pub identity: TokenIdentityConfig,
 
     /// Whether the upstream gets the token. Without this it is removed.
@@ -293,21 +294,6 @@ pub struct ClientConfig {
 impl Default for RequireConfig {
     fn default() -> Self {
         Self { types: Vec::new(), skew: skew(), max_lifetime: None, scopes: Vec::new(), claims: Vec::new() }
-    }
-}
-
-impl Default for TokenIdentityConfig {
-    fn default() -> Self {
-        Self {
-            consumer_claim: sub(),
-            consumer_prefix: String::new(),
-            shared_names: false,
-            configured_consumers: false,
-            plan: None,
-            plan_claim: None,
-            groups_claim: None,
-            metadata: BTreeMap::new(),
-        }
     }
 }
 

@@ -46,6 +46,7 @@ fn mistakes_are_found_before_the_first_request() {
         ),
         (without("audiences"), "tokens[0]: missing field \"audiences\""),
         (without("issuer"), "tokens[0]: missing field \"issuer\""),
+        (without("identity"), "tokens[0]: missing field \"identity\""),
         (twice, "tokens[1].issuer: found \"https://idp\""),
         (in_the_way, "keys_from[0]: found the place of tokens"),
         (secret, "tokens[0].jwks: none of the keys can be used: the first one is for no algorithm"),
