@@ -3,8 +3,9 @@
 //! All that happens here happens because a request needs a key, but no request decides how often. A worker has one request
 //! under way at most; those that can't go on without it wait for it, and all others go on with the keys that there are. What
 //! one worker has fetched, the others take from a shared value. Keys that are there stay until others take their place: an
-//! issuer that does not answer makes no token worse. A key id that is not known may be that of a new key, so it makes for
-//! one more request, but not for more than one in some time: key ids are the clients' to choose.
+//! issuer that does not answer makes no token worse. A key id that is not known may be that of a new key, as may be the
+//! signature of a token without one, so it makes for one more request, but not for more than one in some time: both are the
+//! clients' to choose.
 
 use std::cell::RefCell;
 use std::fmt;
