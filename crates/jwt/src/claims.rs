@@ -14,8 +14,8 @@ pub struct Rules {
     /// Of `aud`, one must be among these. A token with `aud` is never good without (RFC 7519 section 4.1.3); with none of
     /// these, only tokens without `aud` are.
     pub audiences: Vec<Box<str>>,
-    /// `typ` must be one of these, in any case, with `application/` or without (RFC 7515 section 4.1.9); none: not looked at.
-    pub types: Vec<Box<str>>,
+    /// What `typ` may be.
+    pub types: Types,
     /// How far clocks may differ.
     pub skew: u64,
     /// The longest time from `iat`, or else from now, to `exp`; `None`: any.
@@ -25,6 +25,22 @@ pub struct Rules {
     /// All of these must be among those of `scope` (RFC 8693 section 4.2) or `scp`.
     pub scopes: Vec<Box<str>>,
 }
+
+/// What kinds of tokens are taken, by `typ`: in any case, with `application/` or without (RFC 7515 section 4.1.9).
+#[derive(Clone, Debug, Default)]
+pub enum Types {
+    /// It is not looked at.
+    #[default]
+    Any,
+    /// What access tokens have, or nothing: what says of itself that it is for something else, such as `logout+jwt`, is not
+    /// taken (RFC 8725 section 3.11).
+    Usual,
+    /// One of these.
+    These(Vec<Box<str>>),
+}
+
+/// What access tokens say they are, if they say so: RFC 7519 section 5.1, RFC 7515 section 4.1.9, RFC 9068 section 2.1.
+const USUAL: [&str; 3] = ["JWT", "JOSE", "at+jwt"];
 
 /// A claim that must be there.
 #[derive(Clone, Debug)]
@@ -77,9 +93,13 @@ impl Rules {
     /// # Errors
     /// [`ClaimProblem::Type`]
     pub fn check_type(&self, kind: Option<&str>) -> Result<(), ClaimProblem> {
-        let kind = media_type(kind.unwrap_or_default());
-        let known = self.types.is_empty()
-            || self.types.iter().any(|known| media_type(known).eq_ignore_ascii_case(kind));
+        let is =
+            |known: &str| kind.is_some_and(|kind| media_type(known).eq_ignore_ascii_case(media_type(kind)));
+        let known = match &self.types {
+            Types::Any => true,
+            Types::Usual => kind.is_none() || USUAL.into_iter().any(is),
+            Types::These(types) => types.iter().any(|known| is(known)),
+        };
         if known { Ok(()) } else { Err(ClaimProblem::Type) }
     }
 
@@ -364,14 +384,28 @@ mod tests {
 
     #[test]
     fn types_are_media_types() {
-        let rules = Rules { types: vec!["at+jwt".into()], ..Rules::default() };
+        let rules = Rules { types: Types::These(vec!["at+jwt".into()]), ..Rules::default() };
         for kind in ["at+jwt", "AT+JWT", "application/at+jwt", "Application/at+jwt"] {
             assert_eq!(rules.check_type(Some(kind)), Ok(()), "{kind}");
         }
         for kind in [None, Some("JWT"), Some("at+jwt "), Some("application/at+jwt/x"), Some("x/at+jwt")] {
             assert_eq!(rules.check_type(kind), Err(ClaimProblem::Type), "{kind:?}");
         }
-        assert_eq!(Rules::default().check_type(None), Ok(()));
+        for kind in [None, Some("x")] {
+            assert_eq!(Rules::default().check_type(kind), Ok(()));
+        }
+    }
+
+    #[test]
+    fn what_says_that_it_is_no_access_token_is_none() {
+        let rules = Rules { types: Types::Usual, ..Rules::default() };
+        for kind in [None, Some("JWT"), Some("jwt"), Some("JOSE"), Some("at+jwt"), Some("application/at+jwt")]
+        {
+            assert_eq!(rules.check_type(kind), Ok(()), "{kind:?}");
+        }
+        for kind in ["", "logout+jwt", "dpop+jwt", "secevent+jwt", "JWE", "application/jwt/x"] {
+            assert_eq!(rules.check_type(Some(kind)), Err(ClaimProblem::Type), "{kind:?}");
+        }
     }
 
     #[test]

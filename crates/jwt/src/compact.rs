@@ -3,7 +3,9 @@
 use std::fmt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
 use crate::algorithm::Algorithm;
@@ -69,6 +71,43 @@ pub enum Malformed {
     HeaderParameter(&'static str),
 }
 
+/// Where a text comes from that [`Unverified::parse`] refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It is no JSON Web Token, whoever reads it.
+    Elsewhere,
+    /// It is one, and says that this is its issuer.
+    Issuer(String),
+    /// It may be one, and of whom can't be told for certain.
+    Unclear,
+}
+
+impl Origin {
+    /// Of a text that somebody else may read with less care: three parts in base64url, of which the first is an object
+    /// with `alg`.
+    pub fn of(token: &[u8]) -> Self {
+        let mut parts = token.split(|byte| *byte == b'.').map(decode_loosely);
+        let (Some(Some(header)), Some(Some(payload)), Some(Some(_)), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Self::Elsewhere;
+        };
+        // Of what begins like an object and is none here, another reader may make something.
+        let is_header = match json::object(&header, MAX_HEADER_DEPTH) {
+            Ok(header) => header.contains_key("alg"),
+            Err(_) => header.trim_ascii_start().starts_with(b"{"),
+        };
+        if !is_header {
+            return Self::Elsewhere;
+        }
+        let claims = json::object(&payload, MAX_CLAIMS_DEPTH).unwrap_or_default();
+        match claims.get("iss") {
+            Some(Value::String(issuer)) => Self::Issuer(issuer.clone()),
+            _ => Self::Unclear,
+        }
+    }
+}
+
 impl<'a> Unverified<'a> {
     /// Takes a token apart.
     ///
@@ -113,6 +152,21 @@ impl Header {
 
 fn decode(part: &[u8]) -> Result<Vec<u8>, Malformed> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Malformed::Base64)
+}
+
+/// As careless readers do: either alphabet, with padding or without, and whatever the last bits are.
+fn decode_loosely(part: &[u8]) -> Option<Vec<u8>> {
+    const CONFIG: GeneralPurposeConfig = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone)
+        .with_decode_allow_trailing_bits(true);
+    const LOOSE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, CONFIG);
+    let length = part.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last.saturating_add(1));
+    let plain = part.iter().take(length).map(|byte| match byte {
+        b'+' => b'-',
+        b'/' => b'_',
+        other => *other,
+    });
+    LOOSE.decode(plain.collect::<Vec<_>>()).ok()
 }
 
 /// Without signature and claims: they make up a credential.

@@ -10,7 +10,7 @@ use crate::algorithm::{Algorithm, Algorithms, Hash};
 use crate::compact::{MAX_KEY_ID, Unverified};
 use crate::der;
 use crate::json::{self, JsonProblem};
-use crate::material::Material;
+use crate::material::{Material, RSA_BITS};
 
 /// The longest key set. Bytes.
 pub const MAX_KEY_SET: usize = 128 * 1_024;
@@ -59,8 +59,29 @@ pub enum KeySetProblem {
     NoKeys,
     /// More than [`MAX_KEYS`].
     TooMany,
-    /// Not one of the keys is usable.
-    NoneUsable,
+    /// No key at all.
+    Empty,
+    /// Not one of the keys is usable; the first one for this reason.
+    NoneUsable(KeyProblem),
+}
+
+/// Why a key is passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyProblem {
+    /// It is not an object, or one of its members has the wrong type.
+    Form,
+    /// `use` or `key_ops` say that it is not for signatures.
+    Purpose,
+    /// Its `kty`, or its `crv`, is not known here.
+    Kind,
+    /// It is a secret, in a set that everybody can read.
+    Secret,
+    /// Its numbers are not there, or make no key.
+    Numbers,
+    /// An RSA key of so many bits.
+    RsaBits(u32),
+    /// It is for no algorithm that is allowed, or that fits its type. A secret may be too short for it.
+    Algorithm,
 }
 
 /// What a host checks a signature with: RSASSA-PKCS1-v1_5 or ECDSA.
@@ -95,8 +116,18 @@ impl KeySet {
         if keys.len() > MAX_KEYS {
             return Err(KeySetProblem::TooMany);
         }
-        let keys: Vec<_> = keys.iter().filter_map(|key| Key::new(key.as_object()?, take)).collect();
-        if keys.is_empty() { Err(KeySetProblem::NoneUsable) } else { Ok(Self { keys }) }
+        let (mut usable, mut first) = (Vec::new(), None);
+        for key in keys {
+            match key.as_object().ok_or(KeyProblem::Form).and_then(|key| Key::new(key, take)) {
+                Ok(key) => usable.push(key),
+                Err(problem) => first = first.or(Some(problem)),
+            }
+        }
+        match first {
+            _ if !usable.is_empty() => Ok(Self { keys: usable }),
+            Some(problem) => Err(KeySetProblem::NoneUsable(problem)),
+            None => Err(KeySetProblem::Empty),
+        }
     }
 
     /// The keys that may have signed a token: those of its `kid`, for its `alg`. Without a `kid` there is a choice only if
@@ -129,42 +160,50 @@ impl KeySet {
 }
 
 impl Key {
-    /// `None`: not for signatures, or not a key that is known or good here.
-    fn new(key: &Map<String, Value>, take: Take) -> Option<Self> {
-        let text = |name| key.get(name).map(|value| value.as_str().ok_or(()));
-        let bytes = |name| URL_SAFE_NO_PAD.decode(key.get(name)?.as_str()?).ok();
-        if text("use").is_some_and(|purpose| purpose != Ok("sig")) {
-            return None;
+    /// Why it is not for signatures, or not a key that is known or good here.
+    fn new(key: &Map<String, Value>, take: Take) -> Result<Self, KeyProblem> {
+        let text = |name| match key.get(name) {
+            None => Ok(None),
+            Some(value) => value.as_str().map(Some).ok_or(KeyProblem::Form),
+        };
+        let bytes = |name| {
+            let text = text(name)?.ok_or(KeyProblem::Numbers)?;
+            URL_SAFE_NO_PAD.decode(text).map_err(|_| KeyProblem::Numbers)
+        };
+        if text("use")?.is_some_and(|purpose| purpose != "sig") {
+            return Err(KeyProblem::Purpose);
         }
         // Private keys for signing are keys for checking as well; RFC 7517 section 4.3.
-        let operations = key.get("key_ops").map(|operations| operations.as_array().ok_or(()));
-        if operations.is_some_and(|list| {
-            list.is_ok_and(|list| !list.iter().any(|one| one == "verify")) || list.is_err()
-        }) {
-            return None;
+        if let Some(operations) = key.get("key_ops") {
+            let operations = operations.as_array().ok_or(KeyProblem::Form)?;
+            if !operations.iter().any(|one| one == "verify") {
+                return Err(KeyProblem::Purpose);
+            }
         }
-        let material = match key.get("kty")?.as_str()? {
-            "RSA" => Material::rsa(&bytes("n")?, &bytes("e")?)?,
-            "EC" => {
+        let material = match (text("kty")?, text("crv")?) {
+            (Some("RSA"), _) => Material::rsa(&bytes("n")?, &bytes("e")?)?,
+            (Some("EC"), Some(curve)) => {
                 // RFC 7518 section 6.2.1.2: as long as the field, so that no two forms of a key differ.
                 let point = [[4].as_slice(), &bytes("x")?, &bytes("y")?].concat();
-                Material::ec(key.get("crv")?.as_str()?, &point)?
+                Material::ec(curve, &point)?
             }
-            "OKP" if text("crv") == Some(Ok("Ed25519")) => Material::ed25519(&bytes("x")?)?,
-            "oct" if take.secrets => Material::Secret(bytes("k")?),
-            _ => return None,
+            (Some("OKP"), Some("Ed25519")) => Material::ed25519(&bytes("x")?).ok_or(KeyProblem::Numbers)?,
+            (Some("oct"), _) if take.secrets => Material::Secret(bytes("k")?),
+            (Some("oct"), _) => return Err(KeyProblem::Secret),
+            _ => return Err(KeyProblem::Kind),
         };
-        let own = match text("alg") {
-            Some(name) => [Algorithm::from_name(name.ok()?)?].into_iter().collect(),
+        let own = match text("alg")? {
+            Some(name) => [Algorithm::from_name(name).ok_or(KeyProblem::Algorithm)?].into_iter().collect(),
             None => take.algorithms.unwrap_or_else(|| DEFAULT.into_iter().collect()),
         };
         let algorithms = material.algorithms().and(own).and(take.algorithms.unwrap_or(own));
-        let id = match text("kid") {
-            Some(id) => Some(id.ok().filter(|id| id.len() <= MAX_KEY_ID)?.into()),
-            None => None,
-        };
+        if algorithms.is_empty() {
+            return Err(KeyProblem::Algorithm);
+        }
+        let id =
+            text("kid")?.map(|id| if id.len() <= MAX_KEY_ID { Ok(id.into()) } else { Err(KeyProblem::Form) });
         let public_key = material.public_key();
-        (!algorithms.is_empty()).then_some(Self { id, algorithms, material, public_key })
+        Ok(Self { id: id.transpose()?, algorithms, material, public_key })
     }
 
     /// What the host is to check, if this is an algorithm that hosts check: then its word counts.
@@ -207,7 +246,29 @@ impl fmt::Display for KeySetProblem {
             Self::Json(JsonProblem::Repeated) => f.write_str("a name is there twice in one object"),
             Self::NoKeys => f.write_str("no list called keys"),
             Self::TooMany => write!(f, "more than {MAX_KEYS} keys"),
-            Self::NoneUsable => f.write_str("no key for signatures of an allowed algorithm"),
+            Self::Empty => f.write_str("the list of keys is empty"),
+            Self::NoneUsable(first) => write!(f, "none of the keys can be used: the first one {first}"),
+        }
+    }
+}
+
+impl fmt::Display for KeyProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Form => f.write_str("is no object, or a member of it has the wrong type"),
+            Self::Purpose => f.write_str("is not for signatures (use, key_ops)"),
+            Self::Kind => {
+                f.write_str("is of a kty or crv other than RSA, EC (P-256, P-384, P-521), OKP (Ed25519) and oct")
+            }
+            Self::Secret => f.write_str("is a secret (kty oct), which no set has that everybody can read"),
+            Self::Numbers => f.write_str("lacks a number (n, e, x, y, k), or they make no key"),
+            Self::RsaBits(bits) => {
+                write!(f, "is an RSA key of {bits} bits, not {} to {}", RSA_BITS.start(), RSA_BITS.end())
+            }
+            Self::Algorithm => f.write_str(
+                "is for no algorithm (alg) that is allowed and fits it; a secret is at least as long as the hash: 32, 48 or \
+                 64 bytes",
+            ),
         }
     }
 }

@@ -26,10 +26,10 @@ mod jwks;
 mod material;
 
 pub use algorithm::{Algorithm, Algorithms, Hash};
-pub use claims::{ClaimPath, ClaimProblem, Required, Rules, Validity};
-pub use compact::{Claims, Header, MAX_KEY_ID, MAX_TOKEN, Malformed, Unverified};
+pub use claims::{ClaimPath, ClaimProblem, Required, Rules, Types, Validity};
+pub use compact::{Claims, Header, MAX_KEY_ID, MAX_TOKEN, Malformed, Origin, Unverified};
 pub use json::{JsonProblem, object};
-pub use jwks::{HostCheck, Key, KeySet, KeySetProblem, MAX_KEY_SET, MAX_KEYS, Take};
+pub use jwks::{HostCheck, Key, KeyProblem, KeySet, KeySetProblem, MAX_KEY_SET, MAX_KEYS, Take};
 
 #[cfg(test)]
 mod tests;

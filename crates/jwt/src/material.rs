@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 use crate::algorithm::{Algorithm, Algorithms};
 use crate::der;
+use crate::jwks::KeyProblem;
 
 /// The numbers or bytes of a key, checked.
 pub enum Material {
@@ -26,30 +27,45 @@ pub enum Material {
 }
 
 /// RFC 7518 section 3.3: no less than 2048 bits. A modulus twice as long costs four times as much; 8192 is where it ends.
-const RSA_BITS: std::ops::RangeInclusive<u32> = 2_048..=8_192;
+pub const RSA_BITS: std::ops::RangeInclusive<u32> = 2_048..=8_192;
 
 impl Material {
-    /// From modulus and exponent in big-endian bytes; `None`: not a key that anybody should use.
-    pub fn rsa(modulus: &[u8], exponent: &[u8]) -> Option<Self> {
-        let too_long = modulus.len() > 1_024 || exponent.len() > 8;
-        if too_long {
-            return None;
+    /// From modulus and exponent in big-endian bytes.
+    ///
+    /// # Errors
+    /// It is not a key that anybody should use.
+    pub fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyProblem> {
+        // The modulus is not read before its length is known.
+        let significant = modulus.iter().skip_while(|byte| **byte == 0).count();
+        let bits = u32::try_from(significant).unwrap_or(u32::MAX).saturating_mul(8);
+        if bits > *RSA_BITS.end() {
+            return Err(KeyProblem::RsaBits(bits));
+        }
+        if exponent.len() > 8 {
+            return Err(KeyProblem::Numbers);
         }
         let modulus = BoxedUint::from_be_slice_vartime(modulus);
         let exponent = BoxedUint::from_be_slice_vartime(exponent);
-        let good = RSA_BITS.contains(&modulus.bits_vartime());
-        good.then(|| RsaPublicKey::new_with_max_size(modulus, exponent, 8_192).ok().map(Self::Rsa)).flatten()
+        let bits = modulus.bits_vartime();
+        if !RSA_BITS.contains(&bits) {
+            return Err(KeyProblem::RsaBits(bits));
+        }
+        let key = RsaPublicKey::new_with_max_size(modulus, exponent, 8_192);
+        key.map(Self::Rsa).map_err(|_| KeyProblem::Numbers)
     }
 
-    /// From the name of a curve in `crv` and an uncompressed point (SEC 1 section 2.3.3); `None`: another curve, or not on
-    /// it.
-    pub fn ec(curve: &str, point: &[u8]) -> Option<Self> {
-        match curve {
+    /// From the name of a curve in `crv` and an uncompressed point (SEC 1 section 2.3.3).
+    ///
+    /// # Errors
+    /// Another curve, or a point that is not on it.
+    pub fn ec(curve: &str, point: &[u8]) -> Result<Self, KeyProblem> {
+        let key = match curve {
             "P-256" => p256::ecdsa::VerifyingKey::from_sec1_bytes(point).ok().map(Self::P256),
             "P-384" => p384::ecdsa::VerifyingKey::from_sec1_bytes(point).ok().map(Self::P384),
             "P-521" => p521::ecdsa::VerifyingKey::from_sec1_bytes(point).ok().map(Self::P521),
-            _ => None,
-        }
+            _ => return Err(KeyProblem::Kind),
+        };
+        key.ok_or(KeyProblem::Numbers)
     }
 
     /// From 32 bytes; `None`: not a point, or one of small order, for which signatures prove nothing.

@@ -79,7 +79,8 @@ pub enum Answer {
 pub enum CalloutError {
     /// The deadline passed.
     TimedOut,
-    /// The connection was reset before the answer was complete.
+    /// The connection was reset before the answer was complete. Envoy resets it as well if an answer is longer than it
+    /// keeps (32 MiB), and does not tell one from the other.
     Reset,
     /// The answer was longer than asked for.
     TooLarge,
@@ -91,7 +92,7 @@ impl fmt::Display for CalloutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TimedOut => f.write_str("no answer within the deadline"),
-            Self::Reset => f.write_str("the connection was reset"),
+            Self::Reset => f.write_str("the connection was reset, or the answer is far too long"),
             Self::TooLarge => f.write_str("the answer is longer than allowed"),
             Self::Unreadable(error) => write!(f, "the answer could not be read: {error}"),
         }

@@ -356,7 +356,7 @@ pub trait Host {
     /// Adds to a counter, or moves a gauge by a difference: a gauge that several workers set would show the last one.
     fn add(&mut self, metric: Metric, by: i64);
 
-    /// Records a value in a histogram.
+    /// Records a value in a histogram, or makes it that of a gauge, whichever worker set it before.
     fn record(&mut self, metric: Metric, value: u64);
 
     /// Checks a signature with the proxy's own crypto, fifty times faster than ours in wasm. RSASSA-PKCS1-v1_5 for an RSA

@@ -31,8 +31,11 @@ const UNAUTHENTICATED: u32 = 16;
 pub enum Refusal {
     /// No key.
     KeyMissing,
-    /// More than one key.
-    KeyRepeated,
+    /// More than one key or token.
+    KeyRepeated {
+        /// One of them is a token.
+        token: bool,
+    },
     /// A key that nobody has.
     KeyInvalid,
     /// A key that has not the form of keys.
@@ -73,7 +76,7 @@ impl Refusal {
     pub const fn event(self) -> Event {
         match self {
             Self::KeyMissing => Event::KeyMissing,
-            Self::KeyRepeated => Event::KeyRepeated,
+            Self::KeyRepeated { .. } => Event::KeyRepeated,
             Self::KeyInvalid => Event::KeyInvalid,
             Self::KeyMalformed => Event::KeyMalformed,
             Self::KeyDisabled => Event::KeyDisabled,
@@ -172,10 +175,15 @@ impl Answers {
                 "The API key is not valid. Check that it is complete, or ask for a new one.",
                 "meshgate_key_invalid",
             ),
-            Refusal::KeyRepeated => bad_request(
-                &format!("This request carries more than one API key. Send one, in {places}."),
-                "meshgate_key_repeated",
-            ),
+            Refusal::KeyRepeated { token } => {
+                let what = if self.bearer.is_some() { "API key or token" } else { "API key" };
+                let detail = format!("This request carries more than one {what}. Send one, in {places}.");
+                let reply = bad_request(&detail, "meshgate_key_repeated");
+                match &self.bearer {
+                    Some(bearer) if token => invalid_request(reply, bearer),
+                    _ => reply,
+                }
+            }
             Refusal::HeaderInvalid => bad_request(
                 "The name of a request header starts with x-consumer- and is too long or not valid. Leave it out.",
                 "meshgate_header_invalid",
@@ -288,6 +296,15 @@ fn bad_request(detail: &str, details: &'static str) -> Reply {
     let mut reply = Problem::new(400, "Bad Request").detail(detail).reply(details);
     reply.grpc_status = Some(INVALID_ARGUMENT);
     reply
+}
+
+/// RFC 6750 section 3.1. The description is not the detail, which may have quotes in it.
+fn invalid_request(reply: Reply, bearer: &HeaderValue<'_>) -> Reply {
+    const ERROR: &[u8] = b", error=\"invalid_request\", error_description=\"More than one credential.\"";
+    match HeaderValue::new([bearer.as_bytes(), ERROR].concat()) {
+        Ok(challenge) => reply.with_header(CHALLENGE, challenge),
+        Err(_) => reply,
+    }
 }
 
 fn forbidden(detail: &str, details: &'static str) -> Reply {

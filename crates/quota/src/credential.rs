@@ -54,7 +54,10 @@ pub enum Found<'a> {
     /// A token.
     Token(&'a [u8]),
     /// More than one of both, even if they are equal.
-    Several,
+    Several {
+        /// One of them is a token.
+        token: bool,
+    },
 }
 
 /// What is kept from the upstream.
@@ -106,7 +109,9 @@ impl Locations {
             let mut note = |key| {
                 found = match found {
                     Found::Nothing => Found::One(key),
-                    Found::One(_) | Found::Token(_) | Found::Several => Found::Several,
+                    Found::One(_) | Found::Token(_) | Found::Several { .. } => {
+                        Found::Several { token: false }
+                    }
                 };
             };
             match location {
@@ -127,7 +132,7 @@ impl Locations {
             for token in values.flat_map(|value| keys_in(value, Some(BEARER))) {
                 found = match found {
                     Found::Nothing => Found::Token(token),
-                    Found::One(_) | Found::Token(_) | Found::Several => Found::Several,
+                    Found::One(_) | Found::Token(_) | Found::Several { .. } => Found::Several { token: true },
                 };
             }
         }
@@ -398,7 +403,7 @@ mod tests {
             Found::Nothing => Err("nothing"),
             Found::One(key) => Ok(key.escape_ascii().to_string()),
             Found::Token(_) => Err("a token"),
-            Found::Several => Err("several"),
+            Found::Several { .. } => Err("several"),
         }
     }
 

@@ -252,14 +252,14 @@ impl Quota {
         let found = self.locations.find(head);
         match found {
             Found::Nothing => return self.anonymous(),
-            Found::Several => return Err(Refusal::KeyRepeated.into()),
+            Found::Several { token } => return Err(Refusal::KeyRepeated { token }.into()),
             Found::One(_) | Found::Token(_) => {}
         }
         self.check_failures(host, facts)?;
         let caller = match &found {
             Found::One(key) => self.look_up(host, key).map(Caller::Known).map_err(Stop::from),
-            Found::Token(token) => self.check_token(host, token, wait),
-            Found::Nothing | Found::Several => self.anonymous(),
+            Found::Token(token) => self.check_token(host, token, facts, wait),
+            Found::Nothing | Found::Several { .. } => self.anonymous(),
         };
         match caller {
             Err(Stop::Refused(why)) => Err(self.count_failure(host, facts, why)?.into()),
@@ -272,9 +272,15 @@ impl Quota {
     }
 
     /// Finds out whose token it is.
-    fn check_token(&self, host: &mut dyn Host, token: &[u8], wait: bool) -> Result<Caller<'_>, Stop> {
+    fn check_token(
+        &self,
+        host: &mut dyn Host,
+        token: &[u8],
+        facts: &Facts<'_>,
+        wait: bool,
+    ) -> Result<Caller<'_>, Stop> {
         let Some(tokens) = &self.tokens else { return Err(Refusal::KeyMissing.into()) };
-        match tokens.authenticate(host, token, &self.consumers, wait) {
+        match tokens.authenticate(host, token, &self.consumers, facts, wait) {
             Ok(Some(bearer)) => Ok(Caller::Bearer(bearer)),
             Ok(None) => self.anonymous(),
             Err(Stopped::Wait) => Err(Stop::Wait),

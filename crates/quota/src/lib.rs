@@ -127,6 +127,7 @@ impl Policy for Quota {
             ("plan", "plan: free"),
             ("keys", "keys: [{id: acme-1, sha256: ...}]"),
             ("id", "id: acme-1"),
+            ("identity", "identity: {plan: free}"),
             ("name", "name: my-name"),
             ("sha256", "sha256: the output of printf %s \"$KEY\" | sha256sum"),
         ],

@@ -69,8 +69,16 @@ pub enum Event {
     TokenConsumer,
     /// A token could not be checked.
     TokenUnchecked,
+    /// A token was not asked about, since its client has too many others that are.
+    TokenThrottled,
     /// A token was good that had been checked before.
     TokenCached,
+    /// The signature of a token was bad, as when it was checked before.
+    TokenCachedBad,
+    /// The proxy's own crypto checked a signature.
+    VerifiedByHost,
+    /// The module checked a signature.
+    VerifiedByModule,
     /// Keys of an issuer were fetched.
     JwksFetched,
     /// Keys of an issuer could not be fetched.
@@ -79,6 +87,8 @@ pub enum Event {
     IntrospectionAsked,
     /// It gave no answer that can be read.
     IntrospectionFailed,
+    /// It was not asked: it has failed, or too many questions are under way.
+    IntrospectionNotAsked,
     /// A response did not tell what its request cost.
     CostUnknown,
     /// The proxy refused what was asked of it, or the usage changed too often to be written.
@@ -122,11 +132,16 @@ impl Counted for Event {
         "meshgate.quota.denied.token_scope",
         "meshgate.quota.denied.token_consumer",
         "meshgate.quota.denied.token_unchecked",
+        "meshgate.quota.denied.token_throttled",
         "meshgate.quota.tokens.cached",
+        "meshgate.quota.tokens.cached_bad",
+        "meshgate.quota.tokens.verified_by_host",
+        "meshgate.quota.tokens.verified_by_module",
         "meshgate.quota.jwks.fetched",
         "meshgate.quota.jwks.failed",
         "meshgate.quota.introspection.asked",
         "meshgate.quota.introspection.failed",
+        "meshgate.quota.introspection.not_asked",
         "meshgate.quota.cost_unknown",
         "meshgate.quota.errors",
         "meshgate.quota.cas_conflicts",
@@ -148,8 +163,9 @@ pub enum Level {
 /// In the order of [`Level`].
 const LEVEL_NAMES: &[&str] = &["meshgate.quota.table.entries"];
 
-/// How old keys of an issuer were when an answer to the question for new ones came. Seconds.
-const JWKS_AGE: &[&str] = &["meshgate.quota.jwks.age"];
+/// When the keys of an issuer were fetched, as a gauge. Seconds since 1970-01-01T00:00:00Z: the age of keys grows also while
+/// nothing is fetched, and no request comes.
+pub const FETCHED_AT: &str = "fetched_at";
 
 /// What is counted of each limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,7 +190,6 @@ const MAX_LIMITS: usize = 1_000;
 pub struct Metrics {
     events: Counters<Event>,
     levels: [Metric; LEVEL_NAMES.len()],
-    jwks_age: [Metric; JWKS_AGE.len()],
     limits: BTreeMap<Box<str>, [Metric; LIMIT_NAMES.len()]>,
 }
 
@@ -190,7 +205,6 @@ impl Metrics {
         let mut metrics = Self {
             events: Counters::define(setup)?,
             levels: define(setup, MetricKind::Gauge, LEVEL_NAMES)?,
-            jwks_age: define(setup, MetricKind::Histogram, JWKS_AGE)?,
             limits: BTreeMap::new(),
         };
         for name in limits {
@@ -216,13 +230,6 @@ impl Metrics {
         }
     }
 
-    /// Records how old keys of an issuer are, in seconds.
-    pub fn record_jwks_age(&self, host: &mut dyn Host, seconds: u64) {
-        for metric in self.jwks_age {
-            host.record(metric, seconds);
-        }
-    }
-
     /// Counts an event of a limit.
     pub fn count_limit(&self, host: &mut dyn Host, name: &str, event: LimitEvent) {
         let metrics = self.limits.get(name);
@@ -230,6 +237,16 @@ impl Metrics {
             host.add(*metric, 1);
         }
     }
+}
+
+/// Defines the gauge that tells when the keys of an issuer were fetched.
+///
+/// # Errors
+/// A [`ConfigError`] if the proxy refuses.
+pub fn fetched_at(setup: &mut dyn Setup, issuer: &str) -> Result<Metric, ConfigError> {
+    let name = format!("meshgate.quota.jwks.{}.{FETCHED_AT}", sanitized(issuer));
+    let [gauge] = define(setup, MetricKind::Gauge, &[&name])?;
+    Ok(gauge)
 }
 
 fn define<const N: usize>(

@@ -157,7 +157,11 @@ impl<'a> Facts<'a> {
         Ok(table.fingerprint([(kind::FAILED_AUTHENTICATION, &[][..]), (kind::IP, address.as_bytes())]))
     }
 
-    fn address(&self, host: &mut dyn Host) -> Result<&Address, HostError> {
+    /// The address of the client.
+    ///
+    /// # Errors
+    /// What the host refused.
+    pub fn address(&self, host: &mut dyn Host) -> Result<&Address, HostError> {
         if let Some(address) = self.address.get() {
             return Ok(address);
         }
@@ -202,10 +206,12 @@ impl ClientIp {
 
 /// Who a client is by its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Address {
+pub enum Address {
+    /// All of it.
     V4([u8; 4]),
     /// The first 64 bits: the rest is the client's to choose (RFC 4291 section 2.5.4).
     V6([u8; 8]),
+    /// It can't be read.
     Unknown,
 }
 

@@ -34,6 +34,7 @@ pub(crate) struct State {
     pub(crate) grpc: Cluster<SentGrpc>,
     pub(crate) headers_stop_iteration: bool,
     pub(crate) buffer_limit: usize,
+    pub(crate) signatures: Option<bool>,
     callouts: u32,
     /// Those of no exchange in particular, and who takes the answers that have not come yet.
     pub(crate) fetches: Vec<(Pending, Option<Rc<dyn Listener>>)>,
@@ -104,6 +105,7 @@ impl World {
             grpc: Cluster::default(),
             headers_stop_iteration: false,
             buffer_limit: 1 << 20,
+            signatures: None,
             callouts: 0,
             fetches: Vec::new(),
             properties: BTreeMap::new(),
@@ -205,6 +207,11 @@ impl World {
     /// The most that the proxy keeps of a body, 1 MiB by default. Bytes.
     pub fn set_buffer_limit(&self, limit: usize) {
         self.state().buffer_limit = limit;
+    }
+
+    /// Lets the proxy check signatures, and say this of each; `None`, as it is by default: it has no crypto.
+    pub fn check_signatures(&self, good: Option<bool>) {
+        self.state().signatures = good;
     }
 
     /// Sets an attribute of the proxy.
@@ -330,7 +337,12 @@ impl World {
     }
 
     pub(crate) fn record(&self, metric: Metric, value: u64) {
-        self.state().defined(metric).recorded.push(value);
+        let mut state = self.state();
+        let metric = state.defined(metric);
+        match metric.kind {
+            MetricKind::Gauge => metric.value = i64::try_from(value).unwrap_or(i64::MAX),
+            MetricKind::Counter | MetricKind::Histogram => metric.recorded.push(value),
+        }
     }
 
     /// Answers the HTTP calls to a cluster. A cluster that nothing answers for does not exist.

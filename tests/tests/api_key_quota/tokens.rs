@@ -52,7 +52,12 @@ async fn every_algorithm_is_checked_and_the_upstream_hears_of_the_consumer_alone
     let signers = names.map(Signer::new);
     let envoy = Envoy::start(listener(issued_by(("jwks", jwks(&signers))))).await.unwrap();
     let vms = Vms::of(&envoy).await;
-    for signer in &signers {
+    let checked = || async {
+        let by = |by: &str| format!("wasmcustom.meshgate.quota.tokens.verified_by_{by}");
+        [envoy.stat(&by("host")).await.unwrap(), envoy.stat(&by("module")).await.unwrap()]
+    };
+    let mut expected = [0, 0];
+    for (signer, name) in signers.iter().zip(names) {
         let token = signer.sign(&claims());
         // Once checked, then remembered.
         for _ in 0..2 {
@@ -68,11 +73,18 @@ async fn every_algorithm_is_checked_and_the_upstream_hears_of_the_consumer_alone
         let (input, signature) = token.rsplit_once('.').unwrap();
         let mut wrong = meshgate_test_tokens::decode(signature);
         wrong[10] ^= 1;
-        let response = get(&envoy, &format!("{input}.{}", encode(wrong))).send().await.unwrap();
-        assert_problem(&response, 401, "The signature of the token is wrong.");
+        for _ in 0..2 {
+            let response = get(&envoy, &format!("{input}.{}", encode(&wrong))).send().await.unwrap();
+            assert_problem(&response, 401, "The signature of the token is wrong.");
+        }
+        // Of both tokens, one signature each was checked: by Envoy, where it has the algorithm.
+        let by_host = name.starts_with("RS") || name.starts_with("ES");
+        expected[usize::from(!by_host)] += 2;
+        assert_eq!(checked().await, expected, "{name}");
     }
     assert_eq!(envoy.stat("wasmcustom.meshgate.quota.tokens.cached").await.unwrap(), 13);
-    assert_eq!(envoy.stat("wasmcustom.meshgate.quota.denied.token_signature").await.unwrap(), 13);
+    assert_eq!(envoy.stat("wasmcustom.meshgate.quota.tokens.cached_bad").await.unwrap(), 13);
+    assert_eq!(envoy.stat("wasmcustom.meshgate.quota.denied.token_signature").await.unwrap(), 26);
     vms.assert_alive().await;
 }
 
@@ -118,7 +130,7 @@ async fn what_is_wrong_with_a_token_is_said_and_logged() {
         assert_eq!(response.status, *status, "{code}: {}", response.text());
         let challenge = response.header("www-authenticate").unwrap_or_default();
         let error = match *code {
-            "consumer" => "",
+            "consumer" => "error=\"insufficient_scope\", error_description=\"The token names no consumer",
             "scope" => "error=\"insufficient_scope\"",
             _ => "Bearer realm=\"meshgate\", error=\"invalid_token\"",
         };
@@ -190,7 +202,11 @@ async fn an_issuer_may_change_its_keys_fail_and_hang() {
     let envoy = start(remote(), &idp, 1).await;
     let vms = Vms::of(&envoy).await;
     let old = first.sign(&claims());
+    let begun = now().as_secs();
     assert_eq!(get(&envoy, &old).send().await.unwrap().status, 200);
+    let fetched_at = "wasmcustom.meshgate.quota.jwks.https___idp.fetched_at";
+    let first_fetch = envoy.stat(fetched_at).await.unwrap();
+    assert!((begun..=now().as_secs()).contains(&first_fetch), "{first_fetch}");
 
     // It changes its key: a token of the new one makes for the second request, once the keys are a second old.
     idp.respond(keys(&[&first, &second]));
@@ -213,6 +229,9 @@ async fn an_issuer_may_change_its_keys_fail_and_hang() {
     })
     .await;
     envoy.wait_for_stat("wasmcustom.meshgate.quota.jwks.failed", |failed| failed >= 1).await.unwrap();
+    // The gauge stays where it was, so that what alerts on it sees the keys get older.
+    let last_fetch = envoy.stat(fetched_at).await.unwrap();
+    assert!(last_fetch > first_fetch && last_fetch < now().as_secs(), "{last_fetch}");
     idp.respond(keys(&[&first]).delay(Duration::from_secs(30)));
     let asked = idp.requests().len();
     until(|| async {
@@ -273,6 +292,21 @@ async fn without_keys_clients_are_told_to_come_back() {
     vms.assert_alive().await;
 }
 
+/// An Envoy with one worker, which asks a server about tokens. `changes` are to the document.
+async fn asking(idp: &Upstream, changes: Value) -> Envoy {
+    let introspection = json!({
+        "cluster": "idp", "path": "/introspect", "timeout": "1s", "identity": { "plan": "free" },
+        "client": { "id": "gateway", "secret_env": "SECRET" },
+    });
+    let document =
+        with(document(json!({ "free": {} }), &[("acme", "free")]), "/introspection", introspection);
+    let variables = json!({ "key_values": { "SECRET": "s3cret" } });
+    let wasm = quota(with_all(document, changes));
+    let wasm = wasm.plugin(json!({ "vm_config": { "environment_variables": variables } }));
+    let config = Config::from(wasm).cluster("idp", idp.addr());
+    Envoy::start(config.concurrency(1)).await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn opaque_tokens_are_asked_about() {
     let idp = Upstream::start().await.unwrap();
@@ -282,16 +316,7 @@ async fn opaque_tokens_are_asked_about() {
             if active { json!({ "active": true, "sub": "alice" }) } else { json!({ "active": false }) };
         Some(Reply::status(200).body(said.to_string()))
     });
-    let introspection = json!({
-        "cluster": "idp", "path": "/introspect", "timeout": "1s", "identity": { "plan": "free" },
-        "client": { "id": "gateway", "secret_env": "SECRET" },
-    });
-    let document =
-        with(document(json!({ "free": {} }), &[("acme", "free")]), "/introspection", introspection);
-    let variables = json!({ "key_values": { "SECRET": "s3cret" } });
-    let wasm = quota(document).plugin(json!({ "vm_config": { "environment_variables": variables } }));
-    let config = Config::from(wasm).cluster("idp", idp.addr());
-    let envoy = Envoy::start(config).await.unwrap();
+    let envoy = asking(&idp, json!({})).await;
     let vms = Vms::of(&envoy).await;
     for _ in 0..5 {
         let response = get(&envoy, "good").send().await.unwrap();
@@ -333,4 +358,100 @@ async fn hundreds_of_requests_may_wait_for_one_answer() {
         }
         vms.assert_alive().await;
     }
+}
+
+/// One client makes up 300 tokens, about which the server never says anything: it is refused alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_made_up_tokens_is_the_affair_of_its_client() {
+    let idp = Upstream::start().await.unwrap();
+    idp.respond_with(|request| {
+        let good = request.body.starts_with(b"token=good");
+        let said = Reply::status(200).body(json!({ "active": true, "sub": "alice" }).to_string());
+        Some(if good { said } else { said.delay(Duration::from_secs(30)) })
+    });
+    let envoy = asking(&idp, json!({ "client_ip": { "trusted_hops": 1 } })).await;
+    let vms = Vms::of(&envoy).await;
+    let from = |address: &str, token: &str| get(&envoy, token).header("x-forwarded-for", address);
+    let client = envoy.http2();
+    let flood = (0..300).map(|number| {
+        let request = client.get("/").header("authorization", format!("Bearer random{number}"));
+        tokio::spawn(request.header("x-forwarded-for", "192.0.2.1").send())
+    });
+    let flood: Vec<_> = flood.collect();
+    let throttled = "wasmcustom.meshgate.quota.denied.token_throttled";
+    envoy.wait_for_stat(throttled, |throttled| throttled == 292).await.unwrap();
+    let begun = Instant::now();
+    let response = from("192.0.2.2", "good").send().await.unwrap();
+    assert_eq!(response.status, 200, "{}", response.text());
+    let response = from("192.0.2.1", "good-2").send().await.unwrap();
+    assert_problem(
+        &response,
+        429,
+        "Too many tokens from this address are being checked. Wait before the next one.",
+    );
+    assert_eq!(response.header("retry-after"), Some("1"));
+    // Also for whoever floods, what was answered is good.
+    assert_eq!(from("192.0.2.1", "good").send().await.unwrap().status, 200);
+    assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
+
+    let mut statuses = Vec::new();
+    for response in flood {
+        statuses.push(response.await.unwrap().unwrap().status);
+    }
+    let count = |status| statuses.iter().filter(|one| **one == status).count();
+    assert_eq!((count(429), count(503)), (292, 8), "{statuses:?}");
+
+    // The server did not answer eight times, and so is not asked: the answer comes at once.
+    let begun = Instant::now();
+    assert_eq!(from("192.0.2.2", "random").send().await.unwrap().status, 503);
+    assert_eq!(from("192.0.2.2", "good").send().await.unwrap().status, 200);
+    assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
+    assert_eq!(envoy.stat("wasmcustom.meshgate.quota.introspection.not_asked").await.unwrap(), 1);
+    // It is tried again.
+    until(|| async { from("192.0.2.2", "good-3").send().await.unwrap().status == 200 }).await;
+    assert!(envoy.log().contains("nothing is asked for 1 s"), "{}", envoy.log());
+    assert!(!envoy.log().contains("random"));
+    vms.assert_alive().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_and_a_token_are_one_too_many() {
+    let signer = Signer::new("ES256");
+    let envoy = Envoy::start(listener(issued_by(("jwks", jwks([&signer]))))).await.unwrap();
+    let token = signer.sign(&claims());
+    let response = get(&envoy, &token).header("x-api-key", "acme-key").send().await.unwrap();
+    assert_eq!(response.status, 400);
+    assert_eq!(
+        one(&response, "www-authenticate"),
+        "Bearer realm=\"meshgate\", error=\"invalid_request\", error_description=\"More than one credential.\""
+    );
+    let response = envoy.get("/").header("x-api-key", "acme-key").header("x-api-key", "acme-key");
+    let response = response.send().await.unwrap();
+    assert_eq!((response.status, response.header("www-authenticate")), (400, None));
+    assert_eq!(envoy.wait_for_access_log(2).await.unwrap(), ["400 meshgate_key_repeated"; 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_does_not_become_somebody_of_the_configuration() {
+    let signer = Signer::new("ES256");
+    let token = signer.sign(&claiming("sub", json!("acme")));
+    let document = issued_by(("jwks", jwks([&signer])));
+    let envoy = Envoy::start(listener(document.clone())).await.unwrap();
+    let response = get(&envoy, &token).send().await.unwrap();
+    assert_problem(
+        &response,
+        403,
+        "The token names no consumer of this API, or no plan. Ask the provider of this API for access.",
+    );
+    let allowed = with(document, "/tokens/0/identity/configured_consumers", json!(true));
+    let envoy = Envoy::start(listener(allowed.clone())).await.unwrap();
+    let response = get(&envoy, &token).send().await.unwrap();
+    assert_eq!(response.echo().header("x-consumer-name"), Some("acme"));
+
+    let mut two = allowed;
+    let mut other = two["tokens"][0].clone();
+    other["issuer"] = json!("https://other");
+    two["tokens"].as_array_mut().unwrap().push(other);
+    let log = Envoy::refused(listener(two)).await.unwrap();
+    assert!(log.contains("tokens[1].identity.consumer_prefix: found no prefix"), "{log}");
 }

@@ -2,14 +2,16 @@
 
 #![allow(clippy::arithmetic_side_effects, reason = "test code")]
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use meshgate_test_tokens::{Signer, decode, encode, jwks};
 use serde_json::{Value, json};
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use crate::{
-    Algorithm, ClaimProblem, Hash, JsonProblem, KeySet, KeySetProblem, MAX_KEY_SET, MAX_KEYS, MAX_TOKEN,
-    Malformed, Rules, Take, Unverified,
+    Algorithm, ClaimProblem, Hash, JsonProblem, KeyProblem, KeySet, KeySetProblem, MAX_KEY_SET, MAX_KEYS,
+    MAX_TOKEN, Malformed, Origin, Rules, Take, Unverified,
 };
 
 const ALL: [&str; 13] = [
@@ -85,13 +87,34 @@ fn token_parts(token: &str) -> (String, String) {
     (parts.next().unwrap(), parts.next().unwrap())
 }
 
+/// RFC 7468.
+fn pem(label: &str, der: &[u8], end: &str, last: &str) -> String {
+    let text = STANDARD.encode(der);
+    let lines = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap());
+    let lines: String = lines.map(|line| format!("{line}{end}")).collect();
+    format!("-----BEGIN {label}-----{end}{lines}-----END {label}-----{last}")
+}
+
 /// The best known one: the public key, which everybody has, as the secret of an HMAC.
 #[test]
 fn a_public_key_is_no_secret() {
     let issuer = Signer::new("RS256");
     let keys = public(&jwks([&issuer]));
     let modulus = issuer.jwk()["n"].as_str().unwrap().to_owned();
-    let secrets = [decode(&modulus), modulus.into_bytes(), issuer.jwk().to_string().into_bytes()];
+    let mut secrets = vec![decode(&modulus), modulus.into_bytes(), issuer.jwk().to_string().into_bytes()];
+    // As files have it: DER and PEM, with lines that end in either way, or not at all.
+    let signed = issuer.sign(&claims());
+    let signed = Unverified::parse(signed.as_bytes()).unwrap();
+    let der = keys.candidates(&signed).next().unwrap().host_check(&signed).unwrap().public_key.to_vec();
+    // Without what says that it is one for RSA: PKCS #1.
+    let bare = der[24..].to_vec();
+    assert!(der.starts_with(&[0x30, 0x82]) && bare.starts_with(&[0x30, 0x82, 0x01, 0x0a]));
+    for (label, key) in [("PUBLIC KEY", der), ("RSA PUBLIC KEY", bare)] {
+        for (end, last) in [("\n", "\n"), ("\n", ""), ("\r\n", "\r\n")] {
+            secrets.push(pem(label, &key, end, last).into_bytes());
+        }
+        secrets.push(key);
+    }
     for secret in secrets {
         for (kid, algorithm) in [(Some("rs256"), "HS256"), (None, "HS256"), (Some("rs256"), "HS512")] {
             let token = Signer::hmac(algorithm, &secret).key_id(kid).sign(&claims());
@@ -105,7 +128,10 @@ fn a_public_key_is_no_secret() {
     }
     // Nor is a secret that stands in a set for everybody.
     let open = json!({"keys": [Signer::new("HS256").jwk()]}).to_string();
-    assert_eq!(KeySet::parse(open.as_bytes(), Take::default()).unwrap_err(), KeySetProblem::NoneUsable);
+    assert_eq!(
+        KeySet::parse(open.as_bytes(), Take::default()).unwrap_err(),
+        KeySetProblem::NoneUsable(KeyProblem::Secret)
+    );
 }
 
 #[test]
@@ -378,6 +404,7 @@ fn keys_that_are_not_for_this_are_passed_over() {
         change(&rsa, "alg", json!(null)),
         change(&rsa, "kid", json!(7)),
         change(&rsa, "n", json!("AQAB")),
+        change(&rsa, "n", json!(encode([0xff; 128]))),
         change(&rsa, "n", json!(encode([0xff; 1_025]))),
         change(&rsa, "n", json!(encode([0xfe; 256]))),
         change(&rsa, "e", json!("Ag")),
@@ -399,8 +426,81 @@ fn keys_that_are_not_for_this_are_passed_over() {
     for key in unusable {
         let only = json!({"keys": [key]}).to_string();
         let take = Take { secrets: true, algorithms: None };
-        assert_eq!(KeySet::parse(only.as_bytes(), take).map(drop), Err(KeySetProblem::NoneUsable), "{key}");
+        let problem = KeySet::parse(only.as_bytes(), take).unwrap_err();
+        assert!(matches!(problem, KeySetProblem::NoneUsable(_)), "{key}");
         assert_eq!(public(&json!({"keys": [key, p256]})).len(), 1);
+    }
+}
+
+/// Who configures them is to see what is wrong with the one key that there is.
+#[test]
+fn what_is_wrong_with_a_key_is_said() {
+    let rsa = Signer::new("RS256").jwk();
+    let said = |changes: &[(&str, Value)], take: Take| {
+        let mut key = rsa.clone();
+        for (name, value) in changes {
+            key[*name] = value.clone();
+        }
+        KeySet::parse(json!({"keys": [key]}).to_string().as_bytes(), take).unwrap_err().to_string()
+    };
+    let pss = Take { algorithms: Some([Algorithm::Ps256].into_iter().collect()), secrets: true };
+    for (text, expected) in [
+        (said(&[("n", json!(encode([0xff; 128])))], pss), "RSA key of 1024 bits, not 2048 to 8192"),
+        (said(&[("n", json!(encode([0xff; 1_025])))], pss), "RSA key of 8200 bits, not 2048 to 8192"),
+        (said(&[("n", json!(encode([0xff; 100_000 / 8])))], pss), "RSA key of 100000 bits"),
+        (said(&[("use", json!("enc"))], pss), "not for signatures"),
+        (
+            said(
+                &[("kty", json!("EC")), ("crv", json!("secp256k1")), ("x", json!("AA")), ("y", json!("AA"))],
+                pss,
+            ),
+            "kty or crv",
+        ),
+        (said(&[("kty", json!("oct"))], Take::default()), "is a secret"),
+        (said(&[("e", json!("!"))], pss), "make no key"),
+        (said(&[("alg", json!("RS256"))], pss), "no algorithm (alg) that is allowed"),
+        (said(&[("kid", json!(1))], Take::default()), "wrong type"),
+    ] {
+        assert!(
+            text.starts_with("none of the keys can be used: the first one ") && text.contains(expected),
+            "{expected}: {text}"
+        );
+    }
+}
+
+/// Other readers take what is refused here: to them such a token may be that of one of our issuers.
+#[test]
+fn whose_a_text_is_that_is_no_token_here() {
+    let token = |header: &str, claims: &str| format!("{}.{}.c2ln", encode(header), encode(claims));
+    let ours = r#"{"iss":"idp"}"#;
+    let issuer = |name: &str| Origin::Issuer(name.to_owned());
+    let deep = |depth| format!(r#"{{"iss":"idp","x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+    let plain = token(r#"{"alg":"ES256"}"#, ours);
+    for (text, origin) in [
+        (token(r#"{"alg":"none"}"#, ours), issuer("idp")),
+        (token(r#"{"alg":"ES256","crit":["exp"]}"#, r#"{"iss":"https://other"}"#), issuer("https://other")),
+        (format!("{plain}=="), issuer("idp")),
+        (plain.replace("c2ln", "c2lnc/+x"), issuer("idp")),
+        (plain.replace("c2ln", "c2l"), issuer("idp")),
+        (plain.replace("c2ln", ""), issuer("idp")),
+        (token(r#"{"alg":"ES256"}"#, "{}"), Origin::Unclear),
+        (token(r#"{"alg":"ES256"}"#, r#"{"iss":["idp"]}"#), Origin::Unclear),
+        (token(r#"{"alg":"ES256"}"#, r#"{"iss":"https://other","iss":"idp"}"#), Origin::Unclear),
+        (token(r#"{"alg":"ES256"}"#, &deep(2_000)), Origin::Unclear),
+        (token(r#"{"alg":"ES256"}"#, "text"), Origin::Unclear),
+        (token(r#"{"alg":"ES256","alg":"none"}"#, "text"), Origin::Unclear),
+        (token(&format!(r#" {{"x":{}"#, "[".repeat(2_000)), ours), issuer("idp")),
+        (token(r#"{"alg":"ES256","x":1e999}"#, ours), issuer("idp")),
+        (token(r#"{"typ":"x"}"#, ours), Origin::Elsewhere),
+        (token("[]", ours), Origin::Elsewhere),
+        (token("opaque", ours), Origin::Elsewhere),
+        (format!("{plain}.c2ln"), Origin::Elsewhere),
+        ("opaque".to_owned(), Origin::Elsewhere),
+        ("a.b.c".to_owned(), Origin::Elsewhere),
+        ("..".to_owned(), Origin::Elsewhere),
+        (String::new(), Origin::Elsewhere),
+    ] {
+        assert_eq!(Origin::of(text.as_bytes()), origin, "{text:.80}");
     }
 }
 
@@ -445,7 +545,7 @@ fn key_sets_have_bounds() {
         ("{}", NoKeys),
         (r#"{"keys": {}}"#, NoKeys),
         (r#"{"keys": [], "keys": []}"#, Json(JsonProblem::Repeated)),
-        (r#"{"keys": []}"#, NoneUsable),
+        (r#"{"keys": []}"#, Empty),
         (r#"{"keys": [[[[[[[[]]]]]]]]}"#, Json(JsonProblem::TooDeep)),
     ] {
         assert_eq!(parse(text), Err(problem), "{text}");

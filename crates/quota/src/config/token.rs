@@ -44,7 +44,6 @@ pub struct TokenConfig {
     pub require: RequireConfig,
 
     /// Who its tokens say sends a request.
-    #[serde(default)]
     pub identity: TokenIdentityConfig,
 
     /// Whether the upstream gets the token. Without this it is removed.
@@ -124,7 +123,8 @@ pub enum AlgorithmConfig {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RequireConfig {
-    /// `typ` in its header must be one of these: `at+jwt` for access tokens after RFC 9068.
+    /// `typ` in its header must be one of these: `at+jwt` for access tokens after RFC 9068. Without this: `JWT`, `JOSE`,
+    /// `at+jwt`, or none, which an ID token has as well.
     #[serde(default)]
     pub types: Vec<String>,
 
@@ -161,16 +161,30 @@ pub struct RequiredClaimConfig {
 /// Who a token says sends a request. Claims are named as in `require`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend(
+    "anyOf" = [{"required": ["plan"]}, {"required": ["plan_claim"]}, {"required": ["configured_consumers"]}]
+))]
 pub struct TokenIdentityConfig {
     /// The claim with the consumer's name: 1 to 128 printable ASCII characters.
     #[serde(default = "sub")]
     pub consumer_claim: String,
 
-    /// What comes before it in the name, so that the names of two issuers do not meet.
+    /// What comes before it in the name. Where tokens come from several places (`tokens`, `introspection`), each needs one,
+    /// and none may begin with another's: who can choose a name at the one must not become somebody of the other.
     #[serde(default)]
     pub consumer_prefix: String,
 
-    /// The plan of consumers that are not in `consumers`. Those that are have their own.
+    /// Whether a name that another place with `shared_names` gives as well is the same consumer. Then prefixes may be alike.
+    #[serde(default)]
+    pub shared_names: bool,
+
+    /// Whether a token may name one of `consumers`, and have its plan, its groups, its metadata and its usage. Without this
+    /// such a token is refused with 403. Only for a claim that nobody can choose.
+    #[serde(default)]
+    pub configured_consumers: bool,
+
+    /// The plan of consumers that are not in `consumers`. Those that are have their own. This, `plan_claim` or
+    /// `configured_consumers` must be there.
     #[serde(default, deserialize_with = "given")]
     #[schemars(skip_serializing_if = "Option::is_none", with = "String")]
     pub plan: Option<String>,
@@ -224,12 +238,11 @@ pub struct IntrospectionConfig {
     #[schemars(skip_serializing_if = "Option::is_none", with = "String")]
     pub issuer: Option<String>,
 
-    /// What else the server must say; `types` are of `token_type`.
+    /// What else the server must say; `types` are of `token_type`, and without them it may be anything.
     #[serde(default)]
     pub require: RequireConfig,
 
     /// Who tokens say sends a request.
-    #[serde(default)]
     pub identity: TokenIdentityConfig,
 
     /// Whether the upstream gets the token. Without this it is removed.
@@ -244,6 +257,12 @@ pub struct IntrospectionConfig {
     /// How long the answer to a bad token is kept.
     #[serde(default = "max_age_inactive")]
     pub max_age_inactive: Duration,
+
+    /// How many tokens of one client, by its address, may be asked about at the same time in each worker: 1 to 256. What it
+    /// sends beyond these gets 429.
+    #[serde(default = "questions_per_client")]
+    #[schemars(range(min = 1, max = 256))]
+    pub questions_per_client: u16,
 
     /// What happens when the server does not answer.
     #[serde(default)]
@@ -275,19 +294,6 @@ pub struct ClientConfig {
 impl Default for RequireConfig {
     fn default() -> Self {
         Self { types: Vec::new(), skew: skew(), max_lifetime: None, scopes: Vec::new(), claims: Vec::new() }
-    }
-}
-
-impl Default for TokenIdentityConfig {
-    fn default() -> Self {
-        Self {
-            consumer_claim: sub(),
-            consumer_prefix: String::new(),
-            plan: None,
-            plan_claim: None,
-            groups_claim: None,
-            metadata: BTreeMap::new(),
-        }
     }
 }
 
@@ -332,6 +338,10 @@ const fn timeout() -> Duration {
 
 const fn max_age() -> Duration {
     Duration::from_secs(60)
+}
+
+const fn questions_per_client() -> u16 {
+    8
 }
 
 const fn max_age_inactive() -> Duration {

@@ -54,6 +54,7 @@ fn the_readme_lists_every_metric() {
     let counted =
         literals(include_str!("../metrics.rs"), "meshgate.quota.").filter(|name| !name.contains('{'));
     DOCUMENTS.check_names(counted);
+    DOCUMENTS.check_names([format!("jwks.<issuer>.{}", crate::metrics::FETCHED_AT)]);
     DOCUMENTS.check_names(crate::metrics::LIMIT_NAMES.map(|name| format!("limit.<name>.{name}")));
 }
 

@@ -1,4 +1,4 @@
-//! Keys behind a URL, and tokens that an authorization server is asked about.
+//! Keys behind a URL.
 
 #![allow(clippy::arithmetic_side_effects, reason = "test code")]
 
@@ -7,16 +7,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use meshgate_policy::exchange::Exchange;
-use meshgate_policy::host::{Answer, Side};
+use meshgate_policy::host::Side;
 use meshgate_test_host::{Chunking, Client, Conversation, Planned, http_answer};
 use meshgate_test_tokens::{Signer, jwks};
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use super::tokens::{NOW, bearer, claiming, claims, identity, issued_by, issuer, refused};
+use super::tokens::{NOW, bearer, claiming, identity, issued_by, issuer, refused};
 use super::*;
 
-const SECOND: Duration = Duration::from_secs(1);
+pub const SECOND: Duration = Duration::from_secs(1);
 
 /// An issuer behind the cluster `idp`, with keys that it may change and ways in which it may fail.
 struct Idp {
@@ -61,18 +61,18 @@ fn keys(signer: &Signer) -> Planned {
 }
 
 /// A token that is good for long.
-fn token(signer: &Signer) -> String {
+pub fn token(signer: &Signer) -> String {
     signer.sign(&claiming([("sub", json!("alice")), ("exp", json!(NOW + 100_000))]))
 }
 
-fn ok(worker: &Worker<Quota>, token: &str) {
+pub fn ok(worker: &Worker<Quota>, token: &str) {
     let outcome = send(worker, &bearer(token));
     assert_eq!(outcome.status(), 200, "{outcome:?}");
     assert_eq!(identity(&outcome)[0].1, "alice");
 }
 
 /// Brings a request, and lets nothing happen yet.
-fn begin(
+pub fn begin(
     worker: &Worker<Quota>,
     token: &str,
 ) -> Conversation<<Quota as meshgate_policy::policy::Policy>::Exchange> {
@@ -81,11 +81,11 @@ fn begin(
     conversation
 }
 
-fn passed<E: Exchange>(conversation: &Conversation<E>) -> bool {
+pub fn passed<E: Exchange>(conversation: &Conversation<E>) -> bool {
     conversation.upstream().is_some_and(|message| message.complete)
 }
 
-fn status<E: Exchange>(conversation: &Conversation<E>) -> u16 {
+pub fn status<E: Exchange>(conversation: &Conversation<E>) -> u16 {
     match conversation.client() {
         Client::Answer(message) => message.status(),
         other => panic!("{other:?}"),
@@ -306,6 +306,117 @@ fn a_key_that_is_not_known_is_asked_for_once_in_a_while() {
     assert_eq!(idp.asked(), 3);
 }
 
+/// While no other keys may be asked for, nobody knows that there is no such key: a client of an issuer that has changed its
+/// keys has done nothing wrong.
+#[test]
+fn a_key_that_may_be_new_is_no_failure_to_authenticate() {
+    let (old, new) = (Signer::ed25519(1), Signer::ed25519(2));
+    let idp = Idp::new(&old);
+    let mut document = idp.document.clone();
+    document["failed_auth"] = json!({"rate": "2/h"});
+    let worker = Worker::<Quota>::new(&idp.world, document);
+    ok(&worker, &token(&old));
+    idp.world.advance(SECOND * 10);
+    // Somebody makes up a key, which is asked for.
+    refused(&send(&worker, &bearer(&token(&Signer::ed25519(3)))), 401, "meshgate_token_key_unknown");
+    idp.world.advance(SECOND * 5);
+    idp.says(keys(&new));
+    for _ in 0..10 {
+        refused(&send(&worker, &bearer(&token(&new))), 401, "meshgate_token_key_unknown");
+    }
+    assert_eq!(idp.asked(), 2);
+    idp.world.advance(SECOND * 25);
+    ok(&worker, &token(&new));
+    // What the issuer has just said that it does not have, it does not have.
+    refused(&send(&worker, &bearer(&token(&old))), 401, "meshgate_token_key_unknown");
+    refused(&send(&worker, &bearer(&token(&new))), 429, "meshgate_failed_auth_limited");
+}
+
+#[test]
+fn tokens_without_a_key_id_make_for_new_keys_as_well() {
+    let (old, new) = (Signer::ed25519(1).key_id(None), Signer::ed25519(2).key_id(None));
+    let idp = Idp::new(&old);
+    let worker = idp.worker();
+    ok(&worker, &token(&old));
+    idp.world.advance(SECOND * 10);
+    idp.says(keys(&new));
+    ok(&worker, &token(&new));
+    assert_eq!(idp.asked(), 2);
+    refused(&send(&worker, &bearer(&token(&old))), 401, "meshgate_token_signature");
+
+    // Not more than once in thirty seconds, whatever is sent, and each token is checked once in that time.
+    let checked = || idp.world.metric("meshgate.quota.tokens.verified_by_module");
+    let before = checked();
+    for number in 0..100 {
+        let forged = Signer::ed25519(3).key_id(None).sign(&claiming([("jti", json!(number))]));
+        for _ in 0..3 {
+            refused(&send(&worker, &bearer(&forged)), 401, "meshgate_token_signature");
+        }
+    }
+    assert_eq!((idp.asked(), checked() - before), (2, 100));
+
+    // Then one that was bad is a reason to ask: it may have been that of a newer key.
+    let newest = Signer::ed25519(4).key_id(None);
+    idp.says(keys(&newest));
+    refused(&send(&worker, &bearer(&token(&newest))), 401, "meshgate_token_signature");
+    idp.world.advance(SECOND * 29);
+    refused(&send(&worker, &bearer(&token(&newest))), 401, "meshgate_token_signature");
+    assert_eq!(idp.asked(), 2);
+    idp.world.advance(SECOND);
+    ok(&worker, &token(&newest));
+    assert_eq!(idp.asked(), 3);
+    // The other worker hears of it without asking.
+    let other = idp.worker();
+    ok(&other, &token(&newest));
+    assert_eq!(idp.asked(), 3);
+}
+
+/// It would be wrong to refuse for a minute what the issuer has vouched for.
+#[test]
+fn a_bad_signature_is_forgotten_with_the_keys() {
+    let old = Signer::ed25519(1).key_id(Some("k"));
+    let new = Signer::ed25519(2).key_id(Some("k"));
+    let idp = Idp::new(&old);
+    let worker = idp.worker();
+    ok(&worker, &token(&old));
+    idp.world.advance(SECOND * 74);
+    refused(&send(&worker, &bearer(&token(&new))), 401, "meshgate_token_signature");
+    idp.says(keys(&new));
+    // They are renewed in less than 22 seconds.
+    for _ in 0..22 {
+        idp.world.advance(SECOND);
+        send(&worker, &bearer(&token(&old)));
+        idp.world.advance(Duration::from_millis(20));
+    }
+    assert_eq!(idp.asked(), 2);
+    ok(&worker, &token(&new));
+    refused(&send(&worker, &bearer(&token(&old))), 401, "meshgate_token_signature");
+}
+
+#[test]
+fn when_keys_were_fetched_is_known_also_while_nothing_is() {
+    let signer = Signer::new("ES256");
+    let idp = Idp::new(&signer);
+    let worker = idp.worker();
+    let fetched_at = || idp.world.metric("meshgate.quota.jwks.https___idp.fetched_at");
+    let now = || i64::try_from(idp.world.now().as_secs()).unwrap();
+    assert_eq!(fetched_at(), 0);
+    ok(&worker, &token(&signer));
+    assert_eq!(fetched_at(), now());
+    idp.says(http_answer(500, &[], ""));
+    idp.world.advance(SECOND * 500);
+    ok(&worker, &token(&signer));
+    assert_eq!(fetched_at(), now() - 500);
+    // Another worker has them from this one, and says the same.
+    ok(&idp.worker(), &token(&signer));
+    assert_eq!(fetched_at(), now() - 500);
+    idp.says(keys(&signer));
+    idp.world.advance(SECOND * 60);
+    ok(&worker, &token(&signer));
+    idp.world.advance(Duration::from_millis(20));
+    assert_eq!(fetched_at(), now());
+}
+
 /// A token that is remembered is checked again with the keys that there are now.
 #[test]
 fn a_key_that_is_taken_back_takes_its_tokens_along() {
@@ -355,197 +466,4 @@ fn a_remote_set_has_no_secrets() {
     let secret = Signer::new("HS256");
     let idp = Idp::new(&secret);
     refused(&send(&idp.worker(), &bearer(&token(&secret))), 503, "meshgate_token_unchecked");
-}
-
-// Introspection.
-
-/// An authorization server behind the cluster `auth`.
-struct Auth {
-    world: World,
-    document: Value,
-    asked: Rc<Cell<u32>>,
-}
-
-impl Auth {
-    fn new(answer: impl Fn(&str) -> Planned + 'static) -> Self {
-        let (world, asked) = (World::new(), Rc::new(Cell::new(0)));
-        world.set_environment("SECRET", "s3cr:t/\u{e9}");
-        let count = Rc::clone(&asked);
-        world.on_http("auth", move |call| {
-            count.set(count.get() + 1);
-            answer(std::str::from_utf8(&call.body).unwrap())
-        });
-        let introspection = json!({
-            "cluster": "auth", "path": "/introspect", "authority": "auth.example",
-            "client": {"id": "gate way", "secret_env": "SECRET"},
-            "identity": {"consumer_claim": "client_id", "plan": "endless"},
-        });
-        Self { world, document: with([("/introspection", introspection)]), asked }
-    }
-
-    /// A server that knows two tokens.
-    fn usual() -> Self {
-        Self::new(|body| {
-            let good = match body {
-                "token=good&token_type_hint=access_token" => {
-                    json!({"active": true, "client_id": "alice", "exp": NOW + 30, "scope": "read"})
-                }
-                "token=endless%2B%2F%3D&token_type_hint=access_token" => {
-                    json!({"active": true, "client_id": "alice"})
-                }
-                _ => json!({"active": false}),
-            };
-            Planned::After(Duration::from_millis(20), http_answer(200, &[], good.to_string()))
-        })
-    }
-
-    fn change<const N: usize>(mut self, changes: [(&str, Value); N]) -> Self {
-        for (name, value) in changes {
-            self.document["introspection"][name] = value;
-        }
-        self
-    }
-
-    fn worker(&self) -> Worker<Quota> {
-        Worker::new(&self.world, &self.document)
-    }
-}
-
-#[test]
-fn an_opaque_token_is_asked_about_once() {
-    let auth = Auth::usual();
-    let worker = auth.worker();
-    for _ in 0..5 {
-        ok(&worker, "good");
-        refused(&send(&worker, &bearer("bad")), 401, "meshgate_token_inactive");
-    }
-    assert_eq!(auth.asked.get(), 2);
-    let call = &auth.world.http_calls()[0];
-    let fields = [":method", ":path", ":authority", "content-type"]
-        .map(|name| call.head.get(name).unwrap_or_default());
-    assert_eq!(fields, ["POST", "/introspect", "auth.example", "application/x-www-form-urlencoded"]);
-    // `gate%20way:s3cr%3At%2F%C3%A9`
-    assert_eq!(call.head.get("authorization"), Some("Basic Z2F0ZSUyMHdheTpzM2NyJTNBdCUyRiVDMyVBOQ=="));
-    let outcome = send(&worker, &bearer("good"));
-    assert_eq!(outcome.forwarded().head.get("authorization"), None);
-}
-
-#[test]
-fn answers_are_kept_no_longer_than_the_token_is_good() {
-    let auth = Auth::usual();
-    let worker = auth.worker();
-    for token in ["good", "endless+/="] {
-        ok(&worker, token);
-    }
-    refused(&send(&worker, &bearer("bad")), 401, "meshgate_token_inactive");
-    assert_eq!(auth.asked.get(), 3);
-    auth.world.advance(SECOND * 9);
-    refused(&send(&worker, &bearer("bad")), 401, "meshgate_token_inactive");
-    assert_eq!(auth.asked.get(), 3);
-    auth.world.advance(SECOND);
-    refused(&send(&worker, &bearer("bad")), 401, "meshgate_token_inactive");
-    assert_eq!(auth.asked.get(), 4);
-    // With the skew of a minute the token would be good for 90 seconds, but answers are kept for 60.
-    auth.world.advance(SECOND * 49);
-    ok(&worker, "good");
-    ok(&worker, "endless+/=");
-    assert_eq!(auth.asked.get(), 4);
-    auth.world.advance(SECOND);
-    ok(&worker, "good");
-    ok(&worker, "endless+/=");
-    assert_eq!(auth.asked.get(), 6);
-    auth.world.advance(SECOND * 30);
-    refused(&send(&worker, &bearer("good")), 401, "meshgate_token_expired");
-}
-
-#[test]
-fn many_requests_with_one_token_wait_for_one_answer() {
-    let auth = Auth::usual();
-    let worker = auth.worker();
-    let mut all: Vec<_> = (0..50).map(|_| begin(&worker, "good")).collect();
-    assert_eq!(auth.asked.get(), 1);
-    for one in &mut all {
-        one.settle();
-        assert!(passed(one));
-    }
-    assert_eq!(auth.asked.get(), 1);
-}
-
-#[test]
-fn a_token_that_cannot_be_asked_about_is_refused() {
-    let failures: [fn() -> Planned; 7] = [
-        || Planned::Never,
-        || Planned::Refused(meshgate_policy::host::HostError::Status(2)),
-        || http_answer(401, &[], "").into(),
-        || http_answer(200, &[], "true").into(),
-        || http_answer(200, &[], "{\"active\": \"true\"}").into(),
-        || http_answer(200, &[], "{\"active\": false, \"active\": true}").into(),
-        || http_answer(200, &[], format!("{{\"active\": true, \"x\": \"{}\"}}", "x".repeat(70_000))).into(),
-    ];
-    for failure in failures {
-        let auth = Auth::new(move |_| failure());
-        let worker = auth.worker();
-        for _ in 0..3 {
-            let outcome = send(&worker, &bearer("good"));
-            refused(&outcome, 503, "meshgate_token_unchecked");
-            assert_eq!(outcome.answer().head.get("retry-after"), Some("1"));
-        }
-        assert!(auth.world.metric("meshgate.quota.introspection.failed") >= 1);
-    }
-}
-
-#[test]
-fn a_token_that_cannot_be_asked_about_may_count_as_none() {
-    let auth = Auth::new(|_| Answer::Failed(meshgate_policy::host::CalloutError::Reset).into())
-        .change([("on_error", json!("anonymous"))]);
-    refused(&send(&auth.worker(), &bearer("good")), 401, "meshgate_key_missing");
-    let mut document = auth.document.clone();
-    document["anonymous"] = json!({"plan": "endless"});
-    let worker = Worker::<Quota>::new(&auth.world, document);
-    let outcome = send(&worker, &bearer("good"));
-    assert_eq!(outcome.forwarded().head.get("x-consumer-anonymous"), Some("true"));
-    assert_eq!(outcome.forwarded().head.get("authorization"), None);
-}
-
-#[test]
-fn what_the_server_says_must_be_good_for_us() {
-    let auth = Auth::usual().change([("require", json!({"scopes": ["read"], "skew": "0s"}))]);
-    let worker = auth.worker();
-    ok(&worker, "good");
-    refused(&send(&worker, &bearer("endless+/=")), 403, "meshgate_token_scope");
-    let auth = Auth::usual().change([("audiences", json!(["api"]))]);
-    refused(&send(&auth.worker(), &bearer("good")), 401, "meshgate_token_claims");
-    let auth = Auth::usual().change([("require", json!({"types": ["Bearer"]}))]);
-    refused(&send(&auth.worker(), &bearer("good")), 401, "meshgate_token_claims");
-}
-
-/// A token of an issuer whose keys are known is never asked about.
-#[test]
-fn issuers_come_before_introspection() {
-    let auth = Auth::usual();
-    let signer = Signer::new("ES256");
-    let mut document = auth.document.clone();
-    document["tokens"] = issued_by([&signer])["tokens"].clone();
-    let worker = Worker::<Quota>::new(&auth.world, document);
-    assert_eq!(send(&worker, &bearer(&signer.sign(&claims()))).status(), 200);
-    let forged = Signer::ed25519(1).key_id(Some("es256")).sign(&claims());
-    refused(&send(&worker, &bearer(&forged)), 401, "meshgate_token_key_unknown");
-    assert_eq!(auth.asked.get(), 0);
-    let other = signer.sign(&claiming([("iss", json!("https://other"))]));
-    refused(&send(&worker, &bearer(&other)), 401, "meshgate_token_inactive");
-    ok(&worker, "good");
-    assert_eq!(auth.asked.get(), 2);
-}
-
-#[test]
-fn the_secret_stays_in_the_environment() {
-    let auth = Auth::usual();
-    let world = World::new();
-    let error = Worker::<Quota>::load(&world, &auth.document).unwrap_err().to_string();
-    assert!(error.starts_with("introspection.client.secret_env: found \"SECRET\""), "{error}");
-    for (name, value) in [("path", json!("x")), ("cluster", json!("")), ("timeout", json!("0s"))] {
-        let auth = Auth::usual().change([(name, value)]);
-        let error = Worker::<Quota>::load(&auth.world, &auth.document).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("introspection.{name}: ")), "{error}");
-    }
 }

@@ -9,11 +9,13 @@ mod configuration;
 mod costs;
 mod documents;
 mod failures;
+mod introspection;
 mod jwks;
 mod keys;
 mod limits;
 mod over_limit;
 mod refusals;
+mod token_configuration;
 mod tokens;
 mod usage;
 

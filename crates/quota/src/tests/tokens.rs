@@ -10,9 +10,12 @@ use super::*;
 /// Seconds at which worlds begin.
 pub const NOW: u64 = 1_767_225_600;
 
-/// The document with one issuer, whose keys are those of these signers.
+/// The document with one issuer, whose keys are those of these signers, and which may name consumers of the document.
 pub fn issued_by<'a>(signers: impl IntoIterator<Item = &'a Signer>) -> Value {
-    with([("/tokens", json!([{"issuer": "https://idp", "audiences": ["api"], "jwks": jwks(signers)}]))])
+    let identity = json!({"configured_consumers": true});
+    let issuer =
+        json!({"issuer": "https://idp", "audiences": ["api"], "jwks": jwks(signers), "identity": identity});
+    with([("/tokens", json!([issuer]))])
 }
 
 /// The issuer of a document, changed.
@@ -151,10 +154,17 @@ fn who_has_no_plan_may_not() {
     let document = issued_by([&signer]);
     let worker = Worker::<Quota>::new(&World::new(), &document);
     let stranger = signer.sign(&claiming([("sub", json!("stranger"))]));
-    refused(&send(&worker, &bearer(&stranger)), 403, "meshgate_token_consumer");
+    let outcome = send(&worker, &bearer(&stranger));
+    refused(&outcome, 403, "meshgate_token_consumer");
+    let challenge = outcome.answer().head.get("www-authenticate").unwrap();
+    assert!(
+        challenge.starts_with("Bearer realm=\"meshgate\", error=\"insufficient_scope\", error_description=")
+    );
+    assert!(!challenge.contains("scope="), "no scope would help: {challenge}");
 
     // Nor may a token take the name of those who have none.
-    let mut open = issuer(document, [("identity", json!({"plan": "endless"}))]);
+    let mapping = json!({"plan": "endless", "configured_consumers": true});
+    let mut open = issuer(document, [("identity", mapping)]);
     open["anonymous"] = json!({"plan": "endless"});
     let worker = Worker::<Quota>::new(&World::new(), open);
     let nobody = signer.sign(&claiming([("sub", json!("anonymous"))]));
@@ -162,11 +172,37 @@ fn who_has_no_plan_may_not() {
     assert_eq!(identity(&send(&worker, &bearer(&stranger)))[0].1, "stranger");
 }
 
+/// Whoever can choose a claim would choose the name of somebody who has bought more.
+#[test]
+fn a_consumer_of_the_configuration_is_named_only_where_that_is_allowed() {
+    let world = World::new();
+    let signer = Signer::new("EdDSA");
+    let document = issuer(issued_by([&signer]), [("identity", json!({"plan": "free"}))]);
+    let worker = Worker::<Quota>::new(&world, &document);
+    for name in ["acme", "dormant", "guest/1"] {
+        let outcome = send(&worker, &bearer(&signer.sign(&claiming([("sub", json!(name))]))));
+        refused(&outcome, 403, "meshgate_token_consumer");
+    }
+    let other = signer.sign(&claiming([("sub", json!("acme "))]));
+    refused(&send(&worker, &bearer(&other)), 403, "meshgate_token_consumer");
+    let other = signer.sign(&claiming([("sub", json!("Acme"))]));
+    assert_eq!(identity(&send(&worker, &bearer(&other)))[0].1, "Acme");
+
+    // The prefix is part of the name that counts.
+    let mapping = json!({"plan": "endless", "consumer_prefix": "guest/", "configured_consumers": true});
+    let worker = Worker::<Quota>::new(&World::new(), issuer(document.clone(), [("identity", mapping)]));
+    let one = signer.sign(&claiming([("sub", json!("1"))]));
+    assert_eq!(identity(&send(&worker, &bearer(&one)))[0].1, "guest/1");
+    let mapping = json!({"plan": "endless", "consumer_prefix": "guest/"});
+    let worker = Worker::<Quota>::new(&World::new(), issuer(document, [("identity", mapping)]));
+    refused(&send(&worker, &bearer(&one)), 403, "meshgate_token_consumer");
+}
+
 #[test]
 fn only_so_many_groups_of_a_token_count() {
     let signer = Signer::new("EdDSA");
-    let document =
-        issuer(issued_by([&signer]), [("identity", json!({"plan": "endless", "groups_claim": "groups"}))]);
+    let identity = json!({"plan": "endless", "groups_claim": "groups", "configured_consumers": true});
+    let document = issuer(issued_by([&signer]), [("identity", identity)]);
     let worker = Worker::<Quota>::new(&World::new(), &document);
     let groups: Vec<_> = (0..500).map(|number| format!("g{number}")).collect();
     let token = signer.sign(&claiming([("sub", json!("alice")), ("groups", json!(groups))]));
@@ -178,8 +214,8 @@ fn only_so_many_groups_of_a_token_count() {
 #[test]
 fn groups_of_tokens_and_of_the_configuration_decide_alike() {
     let signer = Signer::new("EdDSA");
-    let mut document =
-        issuer(issued_by([&signer]), [("identity", json!({"plan": "endless", "groups_claim": "groups"}))]);
+    let identity = json!({"plan": "endless", "groups_claim": "groups", "configured_consumers": true});
+    let mut document = issuer(issued_by([&signer]), [("identity", identity)]);
     document["consumers"][0]["groups"] = json!(["partners"]);
     document["access"] = json!([{"match": {"path": "/admin"}, "allow": {"groups": ["admins"]}},
         {"match": {"path": "/p"}, "allow": {"groups": ["partners"]}}]);
@@ -272,8 +308,16 @@ fn one_credential_is_enough() {
         Message::get("/").with("authorization", format!("Bearer {token}, Bearer {token}")),
         bearer("").with("x-api-key", ""),
     ] {
-        refused(&send(&worker, &request), 400, "meshgate_key_repeated");
+        let outcome = send(&worker, &request);
+        refused(&outcome, 400, "meshgate_key_repeated");
+        let challenges: Vec<_> = outcome.answer().head.all("www-authenticate").collect();
+        let challenge = br#"Bearer realm="meshgate", error="invalid_request", error_description="More than one credential.""#;
+        assert_eq!(challenges, [challenge.as_slice()]);
     }
+    // Of keys alone RFC 6750 says nothing.
+    let outcome = send(&worker, &get("/", "key-1").with("x-api-key", "key-1"));
+    refused(&outcome, 400, "meshgate_key_repeated");
+    assert_eq!(outcome.answer().head.get("www-authenticate"), None);
     // Another scheme is another matter.
     let request = get("/", "key-1").with("authorization", "Basic eA==");
     assert_eq!(send(&worker, &request).forwarded().head.get("authorization"), Some("Basic eA=="));
@@ -321,6 +365,89 @@ fn a_token_is_checked_once_and_not_longer_than_it_is_good() {
 }
 
 #[test]
+fn a_bad_signature_is_checked_once_a_minute() {
+    let world = World::new();
+    let signer = Signer::new("RS256");
+    let worker = Worker::<Quota>::new(&world, issued_by([&signer]));
+    let forged = |number: u64| {
+        let token = signer.sign(&claiming([("jti", json!(number))]));
+        let (input, _) = token.rsplit_once('.').unwrap();
+        format!("{input}.{}", meshgate_test_tokens::encode([7; 256]))
+    };
+    let counts = || {
+        ["verified_by_module", "cached_bad"]
+            .map(|name| world.metric(&format!("meshgate.quota.tokens.{name}")))
+    };
+    for _ in 0..4 {
+        refused(&send(&worker, &bearer(&forged(0))), 401, "meshgate_token_signature");
+    }
+    assert_eq!(counts(), [1, 3]);
+    world.advance(std::time::Duration::from_secs(60));
+    refused(&send(&worker, &bearer(&forged(0))), 401, "meshgate_token_signature");
+    assert_eq!(counts(), [2, 3]);
+    // To have been bad is no property of the claims.
+    assert_eq!(send(&worker, &bearer(&signer.sign(&claiming([("jti", json!(0))])))).status(), 200);
+}
+
+/// What the proxy can check it does, and what it can't the module does: operators see which.
+#[test]
+fn signatures_are_checked_by_the_host_where_it_can() {
+    for (name, by_host) in [
+        ("RS256", true),
+        ("RS384", true),
+        ("RS512", true),
+        ("ES256", true),
+        ("ES384", true),
+        ("ES512", true),
+        ("PS256", false),
+        ("PS512", false),
+        ("EdDSA", false),
+        ("HS256", false),
+    ] {
+        for (says, status, host, module) in
+            [(None, 200, 0, 1), (Some(true), 200, 1, 0), (Some(false), 401, 1, 0)]
+        {
+            let world = World::new();
+            world.check_signatures(says);
+            let signer = Signer::new(name);
+            let worker = Worker::<Quota>::new(&world, issued_by([&signer]));
+            world.take_calls();
+            let outcome = send(&worker, &bearer(&signer.sign(&claims())));
+            let asked = world.take_calls().iter().filter(|call| *call == "verify_signature").count();
+            assert_eq!(asked, usize::from(by_host), "{name}");
+            let expected = if by_host { (status, host, module) } else { (200, 0, 1) };
+            let count = |by: &str| world.metric(&format!("meshgate.quota.tokens.verified_by_{by}"));
+            assert_eq!((outcome.status(), count("host"), count("module")), expected, "{name} {says:?}");
+        }
+    }
+}
+
+#[test]
+fn what_says_that_it_is_no_access_token_is_refused() {
+    let signer = Signer::new("EdDSA");
+    let signed = |kind: Value| {
+        let mut header = json!({"alg": "EdDSA", "kid": "eddsa"});
+        if !kind.is_null() {
+            header["typ"] = kind;
+        }
+        signer.sign_with(header.to_string(), claims().to_string())
+    };
+    let worker = Worker::<Quota>::new(&World::new(), issued_by([&signer]));
+    for kind in [Value::Null, json!("JWT"), json!("at+jwt"), json!("application/at+jwt")] {
+        assert_eq!(send(&worker, &bearer(&signed(kind.clone()))).status(), 200, "{kind}");
+    }
+    for kind in ["logout+jwt", "dpop+jwt", "secevent+jwt"] {
+        refused(&send(&worker, &bearer(&signed(json!(kind)))), 401, "meshgate_token_claims");
+    }
+    let document = issuer(issued_by([&signer]), [("require", json!({"types": ["at+jwt"]}))]);
+    let worker = Worker::<Quota>::new(&World::new(), document);
+    assert_eq!(send(&worker, &bearer(&signed(json!("at+jwt")))).status(), 200);
+    for kind in [Value::Null, json!("JWT")] {
+        refused(&send(&worker, &bearer(&signed(kind))), 401, "meshgate_token_claims");
+    }
+}
+
+#[test]
 fn failures_with_tokens_are_failures_to_authenticate() {
     let world = World::new();
     let signer = Signer::new("EdDSA");
@@ -350,88 +477,4 @@ fn expressions_see_claims() {
         send(&worker, &bearer(&token)).status()
     };
     assert_eq!(["small", "large", "small", "large"].map(status), [200, 200, 429, 200]);
-}
-
-#[test]
-fn keys_may_come_from_the_environment() {
-    let world = World::new();
-    let signer = Signer::new("HS512");
-    world.set_environment("IDP_KEYS", jwks([&signer]).to_string());
-    let mut document = issued_by([&signer]);
-    document["tokens"][0].as_object_mut().unwrap().remove("jwks");
-    let worker =
-        Worker::<Quota>::new(&world, issuer(document.clone(), [("jwks_from", json!({"env": "IDP_KEYS"}))]));
-    assert_eq!(send(&worker, &bearer(&signer.sign(&claims()))).status(), 200);
-    let error = Worker::<Quota>::load(&world, issuer(document, [("jwks_from", json!({"env": "NONE"}))]));
-    assert!(error.unwrap_err().to_string().starts_with("tokens[0].jwks_from.env: found \"NONE\""));
-}
-
-#[test]
-fn mistakes_are_found_before_the_first_request() {
-    let signer = Signer::new("RS256");
-    let document = issued_by([&signer]);
-    let without = |name: &str| {
-        let mut document = document.clone();
-        document["tokens"][0].as_object_mut().unwrap().remove(name);
-        document
-    };
-    let remote = |from: Value| issuer(without("jwks"), [("jwks_from", from)]);
-    let mut twice = document.clone();
-    twice["tokens"] = json!([document["tokens"][0], document["tokens"][0]]);
-    let mut in_the_way = document.clone();
-    in_the_way["keys_from"] = json!([{"header": "authorization"}]);
-    let mut secret = document.clone();
-    secret["tokens"][0]["jwks"] = json!({"keys": [{"kty": "oct", "k": "c2VjcmV0c2VjcmV0", "alg": "HS256"}]});
-    for (document, expected) in [
-        (without("jwks"), "tokens[0]: found neither jwks nor jwks_from"),
-        (
-            issuer(document.clone(), [("jwks_from", json!({"env": "X"}))]),
-            "tokens[0]: found jwks and jwks_from",
-        ),
-        (without("audiences"), "tokens[0]: missing field \"audiences\""),
-        (without("issuer"), "tokens[0]: missing field \"issuer\""),
-        (twice, "tokens[1].issuer: found \"https://idp\""),
-        (in_the_way, "keys_from[0]: found the place of tokens"),
-        (secret, "tokens[0].jwks: no key for signatures"),
-        (issuer(document.clone(), [("jwks", json!({"keys": []}))]), "tokens[0].jwks: no key for signatures"),
-        (
-            issuer(document.clone(), [("algorithms", json!(["PS256"]))]),
-            "tokens[0].jwks: no key for signatures",
-        ),
-        (issuer(document.clone(), [("algorithms", json!([]))]), "tokens[0].algorithms: found an empty list"),
-        (issuer(document.clone(), [("algorithms", json!(["none"]))]), "tokens[0].algorithms[0]: "),
-        (
-            issuer(document.clone(), [("identity", json!({"plan": "glod"}))]),
-            "tokens[0].identity.plan: found \"glod\"",
-        ),
-        (
-            issuer(document.clone(), [("identity", json!({"metadata": {"A": "x"}}))]),
-            "tokens[0].identity.metadata: ",
-        ),
-        (
-            issuer(document.clone(), [("identity", json!({"consumer_claim": ""}))]),
-            "tokens[0].identity.consumer_claim: ",
-        ),
-        (issuer(document.clone(), [("require", json!({"skew": "11m"}))]), "tokens[0].require.skew: "),
-        (
-            issuer(document.clone(), [("require", json!({"scopes": ["a b"]}))]),
-            "tokens[0].require.scopes[0]: ",
-        ),
-        (
-            issuer(document.clone(), [("require", json!({"claims": [{"claim": ""}]}))]),
-            "tokens[0].require.claims[0].claim: ",
-        ),
-        (remote(json!({})), "tokens[0].jwks_from: found neither cluster nor env"),
-        (remote(json!({"cluster": "idp"})), "tokens[0].jwks_from.path: "),
-        (remote(json!({"cluster": "", "path": "/"})), "tokens[0].jwks_from.cluster: "),
-        (remote(json!({"cluster": "idp", "path": "jwks"})), "tokens[0].jwks_from.path: "),
-        (remote(json!({"cluster": "a|b", "path": "/"})), "tokens[0].jwks_from.authority: "),
-        (remote(json!({"cluster": "idp", "path": "/", "timeout": "2m"})), "tokens[0].jwks_from.timeout: "),
-        (remote(json!({"cluster": "idp", "path": "/", "refresh": "1s"})), "tokens[0].jwks_from.refresh: "),
-        (remote(json!({"cluster": "idp", "path": "/", "env": "X"})), "tokens[0].jwks_from: found env beside"),
-    ] {
-        let error = load(&document).unwrap_err().to_string();
-        assert!(error.starts_with(expected), "{expected}\n{error}");
-        assert!(!error.contains("c2VjcmV0"), "{error}");
-    }
 }

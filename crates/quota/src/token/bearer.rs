@@ -33,6 +33,8 @@ pub struct Bearer {
 pub struct Mapping {
     consumer: ClaimPath,
     prefix: Box<str>,
+    shared_names: bool,
+    configured_consumers: bool,
     plan: Option<Rc<Plan>>,
     plan_claim: Option<ClaimPath>,
     groups: Option<ClaimPath>,
@@ -60,13 +62,19 @@ impl Mapping {
     /// Checks what is configured.
     ///
     /// # Errors
-    /// A [`ConfigError`] for a plan that there is not, or a name that can't be.
+    /// A [`ConfigError`] for a plan that there is not, or a name that can't be, or if nobody could be named.
     pub fn compile(
         config: TokenIdentityConfig,
         forward: bool,
         directory: &Directory,
         path: &Path,
     ) -> Result<Self, ConfigError> {
+        if config.plan.is_none() && config.plan_claim.is_none() && !config.configured_consumers {
+            return Err(ConfigError::at(path)
+                .found("neither plan nor plan_claim nor configured_consumers")
+                .expected("at least one of them, such as plan: free")
+                .hint("without a plan a token can name nobody; configured_consumers: true lets it name one of consumers"));
+        }
         let plan = config.plan.map(|name| {
             let known = directory.plans.keys().map(String::as_str);
             let unknown = || ConfigError::unknown(path.key("plan"), &name, known);
@@ -87,6 +95,8 @@ impl Mapping {
         Ok(Self {
             consumer: claim("consumer_claim", &config.consumer_claim)?,
             prefix: config.consumer_prefix.into(),
+            shared_names: config.shared_names,
+            configured_consumers: config.configured_consumers,
             plan: plan.transpose()?,
             plan_claim: config.plan_claim.as_deref().map(|name| claim("plan_claim", name)).transpose()?,
             groups: config.groups_claim.as_deref().map(|name| claim("groups_claim", name)).transpose()?,
@@ -115,7 +125,7 @@ impl Mapping {
         let configured = directory.consumers.get(&*name).copied();
         let consumer = configured.and_then(|index| consumers.get(index));
         // Those who send no credential have a name as well, which is not for tokens to take.
-        if configured.is_some_and(|index| consumers.is_anonymous(index)) {
+        if configured.is_some_and(|index| !self.configured_consumers || consumers.is_anonymous(index)) {
             return Err(TokenProblem::Consumer);
         }
         let plan = match consumer {
@@ -144,6 +154,32 @@ impl Mapping {
             claims,
             forward: self.forward,
         })
+    }
+
+    /// Checks that no name of the one can be a name of the other, which is at `other_path`. `path` is where this one stands.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] that says how to keep them apart.
+    pub fn check_apart(&self, path: &Path, other: &Self, other_path: &Path) -> Result<(), ConfigError> {
+        let meet = self.prefix.starts_with(&*other.prefix) || other.prefix.starts_with(&*self.prefix);
+        if !meet || (self.shared_names && other.shared_names) {
+            return Ok(());
+        }
+        let error = ConfigError::at(path.key("consumer_prefix"));
+        let error = match &*self.prefix {
+            "" => error.found("no prefix"),
+            prefix => error.value(prefix),
+        };
+        let theirs = match &*other.prefix {
+            "" => format!("{other_path} has none"),
+            prefix => format!("{other_path} has {prefix:?}"),
+        };
+        Err(error
+            .expected(format!("a prefix in both, such as idp/, of which none begins with the other; {theirs}"))
+            .hint(
+                "a name in a token of the one could be that of somebody else of the other; if it is the same consumer, \
+                 write shared_names: true in both",
+            ))
     }
 
     /// Whether consumers may have it that are in no configuration.

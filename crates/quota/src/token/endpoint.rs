@@ -35,17 +35,28 @@ impl Endpoint {
             let error = ConfigError::at(path.key("cluster")).found("an empty name");
             return Err(error.expected("the name of a cluster in the proxy"));
         }
+        if cluster.contains("://") {
+            let error = ConfigError::at(path.key("cluster")).value(&cluster);
+            let error = error.expected("the name of a cluster in the proxy, not a URL");
+            return Err(error.hint("the host name goes into authority, what follows it into path"));
+        }
         let plain = |text: &str| text.bytes().all(|byte| matches!(byte, b'!'..=b'~'));
         if !target.starts_with('/') || !plain(target) || target.contains('#') {
             let error = ConfigError::at(path.key("path")).value(target);
             return Err(error.expected("a path that starts with /, in printable ASCII"));
         }
+        let given = authority.is_some();
         let authority = authority.unwrap_or_else(|| cluster.clone());
         // Names of clusters may have what no host has, such as the | of Istio.
         let host = authority.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte));
         if authority.is_empty() || !host || HeaderValue::new(authority.as_bytes()).is_err() {
-            let error = ConfigError::at(path.key("authority")).value(&authority);
-            return Err(error.expected("a host name, with a port or without"));
+            let error = ConfigError::at(path.key("authority"));
+            let error = if given {
+                error.value(&authority)
+            } else {
+                error.found(format!("none, and the cluster's name {authority:?} is no host name"))
+            };
+            return Err(error.expected("a host name, with a port or without, such as idp.example"));
         }
         let timeout_error = || ConfigError::at(path.key("timeout")).value(&timeout.to_string());
         let timeout = Duration::from(timeout);

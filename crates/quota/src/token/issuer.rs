@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use meshgate_jwt::{ClaimPath, Hash, HostCheck, Key, KeySet, Required, Rules, Take, Unverified};
+use meshgate_jwt::{ClaimPath, Hash, HostCheck, Key, KeySet, Required, Rules, Take, Types, Unverified};
 use meshgate_policy::config::{ConfigError, Path};
 use meshgate_policy::host::{HashFunction, Host, HostError, Setup, Timestamp};
 use serde_json::{Map, Value};
@@ -12,7 +12,7 @@ use super::bearer::{Directory, Mapping};
 use super::remote::{Found, Remote};
 use super::{Stopped, TokenProblem};
 use crate::config::{JwksFromConfig, KeySetConfig, RequireConfig, TokenConfig};
-use crate::metrics::Metrics;
+use crate::metrics::{Event, Metrics};
 
 /// The most by which clocks may differ.
 const MAX_SKEW: Duration = Duration::from_secs(600);
@@ -48,7 +48,10 @@ impl Issuer {
         setup: &mut dyn Setup,
         path: &Path,
     ) -> Result<Self, ConfigError> {
-        let rules = rules(Some(config.issuer.clone()), config.audiences, config.require, path)?;
+        let mut rules = rules(Some(config.issuer.clone()), config.audiences, config.require, path)?;
+        if matches!(rules.types, Types::Any) {
+            rules.types = Types::Usual;
+        }
         let mapping = Mapping::compile(config.identity, config.forward, directory, &path.key("identity"))?;
         let algorithms = config.algorithms.map(|list| {
             let error =
@@ -58,7 +61,9 @@ impl Issuer {
         let take = Take { algorithms: algorithms.transpose()?, secrets: false };
         let keys = match (config.jwks, config.jwks_from) {
             (Some(keys), None) => Keys::Inline(inline(keys, take, &path.key("jwks"))?),
-            (None, Some(from)) => Keys::from(from, take, prefix, metrics, setup, &path.key("jwks_from"))?,
+            (None, Some(from)) => {
+                Keys::from(from, &config.issuer, take, prefix, metrics, setup, &path.key("jwks_from"))?
+            }
             (Some(_), Some(_)) => {
                 return Err(ConfigError::at(path).found("jwks and jwks_from").expected("one of them"));
             }
@@ -103,30 +108,76 @@ impl Issuer {
     ///
     /// # Errors
     /// Why it does not go on.
-    pub fn check(&self, host: &mut dyn Host, token: &Unverified<'_>, wait: bool) -> Result<(), Stopped> {
+    pub fn check(
+        &self,
+        host: &mut dyn Host,
+        metrics: &Metrics,
+        token: &Unverified<'_>,
+        wait: bool,
+    ) -> Result<(), Stopped> {
         self.rules.check_type(token.header.kind.as_deref()).map_err(TokenProblem::from)?;
-        let keys = match &self.keys {
-            Keys::Inline(keys) => Rc::clone(keys),
-            Keys::Remote(remote) => match remote.keys(host, token.header.key_id.as_deref(), wait)? {
-                Found::Keys(keys) => keys,
-                Found::Wait => return Err(Stopped::Wait),
-                Found::Nothing { retry_after } => return Err(TokenProblem::Unchecked { retry_after }.into()),
-            },
+        let remote = match &self.keys {
+            Keys::Inline(keys) => return Ok(signed_by(host, metrics, keys, token, true)?),
+            Keys::Remote(remote) => remote,
         };
-        let mut problem = TokenProblem::KeyUnknown;
-        for key in keys.candidates(token) {
-            if verify(host, key, token) {
-                return Ok(());
-            }
-            problem = TokenProblem::Signature;
+        let key_id = token.header.key_id.as_deref();
+        let (keys, latest) = remote.keys(host, key_id, wait)?.keys()?;
+        let checked = signed_by(host, metrics, &keys, token, latest);
+        if checked.is_ok() || key_id.is_some() || !wait {
+            return Ok(checked?);
         }
-        Err(problem.into())
+        let (others, latest) = remote.other_keys(host)?.keys()?;
+        if Rc::ptr_eq(&keys, &others) {
+            return Ok(checked?);
+        }
+        Ok(signed_by(host, metrics, &others, token, latest)?)
     }
+
+    /// Until when a signature that was bad need not be checked again, unless the keys change before. Seconds since
+    /// 1970-01-01T00:00:00Z.
+    pub fn stays_bad(&self, token: &Unverified<'_>, now: u64) -> u64 {
+        const SECONDS: u64 = 60;
+        let until = now.saturating_add(SECONDS);
+        match (&self.keys, &token.header.key_id) {
+            // It may be that of a new key, and the next one with it a reason to ask.
+            (Keys::Remote(remote), None) => until.min(remote.next_unknown().as_secs()),
+            _ => until,
+        }
+    }
+}
+
+impl Found {
+    fn keys(self) -> Result<(Rc<KeySet>, bool), Stopped> {
+        match self {
+            Self::Keys { keys, latest } => Ok((keys, latest)),
+            Self::Wait => Err(Stopped::Wait),
+            Self::Nothing { retry_after } => Err(TokenProblem::Unchecked { retry_after }.into()),
+        }
+    }
+}
+
+/// Checks that one of these keys has signed a token. `latest`: the issuer has no others.
+fn signed_by(
+    host: &mut dyn Host,
+    metrics: &Metrics,
+    keys: &KeySet,
+    token: &Unverified<'_>,
+    latest: bool,
+) -> Result<(), TokenProblem> {
+    let mut problem = TokenProblem::KeyUnknown { certain: latest };
+    for key in keys.candidates(token) {
+        if verify(host, metrics, key, token) {
+            return Ok(());
+        }
+        problem = TokenProblem::Signature;
+    }
+    Err(problem)
 }
 
 impl Keys {
     fn from(
         config: JwksFromConfig,
+        issuer: &str,
         take: Take,
         prefix: &str,
         metrics: &Rc<Metrics>,
@@ -137,7 +188,7 @@ impl Keys {
         let remote = authority.is_some() || timeout.is_some() || refresh.is_some() || target.is_some();
         match (cluster, env) {
             (Some(_), None) => {
-                let remote = Remote::compile(config, take, prefix, metrics, setup, path)?;
+                let remote = Remote::compile(config, issuer, take, prefix, metrics, setup, path)?;
                 Ok(Self::Remote(Rc::new(remote)))
             }
             (None, Some(name)) if !remote => {
@@ -207,7 +258,7 @@ pub fn rules(
     Ok(Rules {
         issuer: issuer.map(String::into_boxed_str),
         audiences: boxed(audiences),
-        types: boxed(config.types),
+        types: if config.types.is_empty() { Types::Any } else { Types::These(boxed(config.types)) },
         skew: skew.as_secs(),
         max_lifetime: config.max_lifetime.map(|longest| Duration::from(longest).as_secs()),
         required: required.collect::<Result<_, _>>()?,
@@ -223,7 +274,7 @@ fn inline(config: KeySetConfig, take: Take, path: &Path) -> Result<Rc<KeySet>, C
 }
 
 /// Checks a signature: by the host, if it can, and else in Rust.
-fn verify(host: &mut dyn Host, key: &Key, token: &Unverified<'_>) -> bool {
+fn verify(host: &mut dyn Host, metrics: &Metrics, key: &Key, token: &Unverified<'_>) -> bool {
     if let Some(HostCheck { hash, public_key, signature }) = key.host_check(token) {
         let hash = match hash {
             Hash::Sha256 => HashFunction::Sha256,
@@ -231,10 +282,14 @@ fn verify(host: &mut dyn Host, key: &Key, token: &Unverified<'_>) -> bool {
             Hash::Sha512 => HashFunction::Sha512,
         };
         match host.verify_signature(hash, public_key, &signature, token.signing_input) {
-            Ok(good) => return good,
+            Ok(good) => {
+                metrics.count(host, Event::VerifiedByHost);
+                return good;
+            }
             Err(HostError::Unsupported) => {}
             Err(error) => log::debug!("a signature can't be checked by the proxy: {error}"),
         }
     }
+    metrics.count(host, Event::VerifiedByModule);
     key.verify(token)
 }

@@ -3,13 +3,16 @@
 //!
 //! A token that was good is remembered by its digest, with the consumer that it names, until it ends: the next request with
 //! it costs a digest and a look-up. What is remembered is forgotten when the keys of the issuer change, because one of them
-//! may have been taken back.
+//! may have been taken back. So is a token whose signature was bad, for a minute: to check one again and again is work that
+//! costs its sender nothing.
 
 mod bearer;
+mod breaker;
 mod cache;
 mod endpoint;
 mod introspection;
 mod issuer;
+mod log_budget;
 mod problem;
 mod remote;
 
@@ -17,7 +20,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use meshgate_jwt::{MAX_TOKEN, Unverified};
+use meshgate_jwt::{MAX_TOKEN, Origin, Unverified};
 use meshgate_policy::config::{ConfigError, Path};
 use meshgate_policy::host::{Host, HostError, Setup, Timestamp};
 use serde_json::Value;
@@ -32,10 +35,13 @@ use crate::config::{IntrospectionConfig, TokenConfig};
 use crate::consumer::Consumers;
 use crate::metrics::{Event, Metrics};
 use crate::plan::Plan;
+use crate::scope::Facts;
 
 /// The tokens that a worker remembers, and how many bytes they have together. What they claim takes a few times that.
 const MAX_REMEMBERED: usize = 4_096;
 const MAX_REMEMBERED_BYTES: usize = 2 << 20;
+/// The bad signatures that it remembers.
+const MAX_BAD: usize = 1_024;
 
 /// Whose tokens are taken.
 #[derive(Debug)]
@@ -45,14 +51,24 @@ pub struct Tokens {
     directory: Directory,
     metrics: Rc<Metrics>,
     good: RefCell<Cache<Remembered>>,
+    bad: RefCell<Cache<CheckedWith>>,
 }
 
 /// A token that was good.
 #[derive(Clone, Debug)]
 struct Remembered {
     bearer: Rc<Bearer>,
-    /// Whose keys it was checked with, and how often they had changed by then.
-    issuer: Option<(usize, u64)>,
+    /// `None`: the authorization server was asked.
+    keys: Option<CheckedWith>,
+}
+
+/// What the signature of a token was checked with.
+#[derive(Clone, Copy, Debug)]
+struct CheckedWith {
+    /// Whose they were.
+    issuer: usize,
+    /// How often they had changed by then.
+    generation: u64,
 }
 
 /// Why a request with a token does not go on.
@@ -109,12 +125,15 @@ impl Tokens {
         }
         let introspection =
             introspection.map(|config| Introspection::compile(config, &directory, metrics, setup));
+        let introspection = introspection.transpose()?.map(Rc::new);
+        check_names(&issuers, introspection.as_deref())?;
         Ok(Some(Self {
             issuers,
-            introspection: introspection.transpose()?.map(Rc::new),
+            introspection,
             directory,
             metrics: Rc::clone(metrics),
             good: RefCell::new(Cache::new(MAX_REMEMBERED, MAX_REMEMBERED_BYTES)),
+            bad: RefCell::new(Cache::new(MAX_BAD, MAX_BAD)),
         }))
     }
 
@@ -138,6 +157,7 @@ impl Tokens {
         host: &mut dyn Host,
         token: &[u8],
         consumers: &Consumers,
+        facts: &Facts<'_>,
         wait: bool,
     ) -> Result<Option<Rc<Bearer>>, Stopped> {
         if token.len() > MAX_TOKEN {
@@ -147,11 +167,16 @@ impl Tokens {
         let time = host.now();
         let now = time.as_secs();
         let known = self.good.borrow_mut().get(&digest, now);
-        if let Some(Remembered { bearer, issuer }) = known
-            && self.is_present(issuer, host, time)?
+        if let Some(Remembered { bearer, keys }) = known
+            && self.are_present(keys, host, time)?
         {
             self.metrics.count(host, Event::TokenCached);
             return Ok(Some(bearer));
+        }
+        let bad = self.bad.borrow_mut().get(&digest, now);
+        if bad.is_some() && self.are_present(bad, host, time)? {
+            self.metrics.count(host, Event::TokenCachedBad);
+            return Err(TokenProblem::Signature.into());
         }
 
         // RFC 6750 section 2.1: `b64token`.
@@ -159,18 +184,24 @@ impl Tokens {
         if token.is_empty() || !token.iter().all(plain) {
             return Err(TokenProblem::Malformed.into());
         }
-        let (bearer, issuer, until) = match self.issued(token)? {
+        let (bearer, keys, until) = match self.issued(token)? {
             Some((index, issuer, token)) => {
-                // Before the check: it may bring other keys.
-                let generation = issuer.generation();
-                issuer.check(host, &token, wait)?;
+                let checked = issuer.check(host, &self.metrics, &token, wait);
+                // The check may have brought other keys.
+                let keys = CheckedWith { issuer: index, generation: issuer.generation() };
+                if let Err(Stopped::Problem(TokenProblem::Signature)) = checked {
+                    self.bad.borrow_mut().insert(digest, keys, issuer.stays_bad(&token, now), 1);
+                }
+                checked?;
                 let validity = issuer.rules.check(&token.claims, now).map_err(TokenProblem::from)?;
                 let bearer = issuer.mapping.bearer(token.claims, &self.directory, consumers)?;
-                (bearer, Some((index, generation)), validity.until)
+                (bearer, Some(keys), validity.until)
             }
             None => {
-                let introspection = self.introspection.as_ref().ok_or(TokenProblem::KeyUnknown)?;
-                let Verdict::Good(claims, until) = introspection.ask(host, token, digest, wait)? else {
+                let unknown = TokenProblem::KeyUnknown { certain: true };
+                let introspection = self.introspection.as_ref().ok_or(unknown)?;
+                let verdict = introspection.ask(host, token, digest, facts, wait)?;
+                let Verdict::Good(claims, until) = verdict else {
                     return Ok(None);
                 };
                 let claims = claims.as_ref().clone();
@@ -178,7 +209,7 @@ impl Tokens {
             }
         };
         let bearer = Rc::new(bearer);
-        let remembered = Remembered { bearer: Rc::clone(&bearer), issuer };
+        let remembered = Remembered { bearer: Rc::clone(&bearer), keys };
         self.good.borrow_mut().insert(digest, remembered, until, token.len());
         Ok(Some(bearer))
     }
@@ -192,15 +223,16 @@ impl Tokens {
         rules.map(|rules| rules.scopes.join(" ")).unwrap_or_default()
     }
 
-    /// The issuer that a token names, if it is one of ours. What is no JSON Web Token is for introspection, where there is
-    /// one.
+    /// The issuer that a token names, if it is one of ours. Tokens of others, and what is no JSON Web Token, are for
+    /// introspection, where there is one. What may be a token of ours and is not taken here is not: the server might take it,
+    /// and then it would be good without what its issuer's tokens must be.
     fn issued<'a>(
         &'a self,
         token: &'a [u8],
     ) -> Result<Option<(usize, &'a Issuer, Unverified<'a>)>, TokenProblem> {
         let token = match Unverified::parse(token) {
             Ok(token) => token,
-            Err(_) if self.introspection.is_some() => return Ok(None),
+            Err(_) if self.introspection.is_some() && self.is_foreign(token) => return Ok(None),
             Err(_) => return Err(TokenProblem::Malformed),
         };
         let name = token.claims.get("iss").and_then(Value::as_str);
@@ -208,15 +240,41 @@ impl Tokens {
         Ok(issuer.map(|(index, issuer)| (index, issuer, token)))
     }
 
+    /// Whether a text that is not taken as a token is surely none of our issuers.
+    fn is_foreign(&self, token: &[u8]) -> bool {
+        match Origin::of(token) {
+            Origin::Elsewhere => true,
+            Origin::Issuer(name) => self.issuers.iter().all(|issuer| *issuer.name != *name),
+            Origin::Unclear => self.issuers.is_empty(),
+        }
+    }
+
     /// Whether an issuer still has the keys that a token was checked with.
-    fn is_present(
+    fn are_present(
         &self,
-        issuer: Option<(usize, u64)>,
+        keys: Option<CheckedWith>,
         host: &mut dyn Host,
         now: Timestamp,
     ) -> Result<bool, HostError> {
-        let Some((index, generation)) = issuer else { return Ok(true) };
-        let Some(issuer) = self.issuers.get(index) else { return Ok(false) };
+        let Some(CheckedWith { issuer, generation }) = keys else { return Ok(true) };
+        let Some(issuer) = self.issuers.get(issuer) else { return Ok(false) };
         issuer.has_keys_of(generation, host, now)
     }
+}
+
+/// Checks that consumers of different places have different names: nothing else tells them apart.
+fn check_names(issuers: &[Issuer], introspection: Option<&Introspection>) -> Result<(), ConfigError> {
+    let root = Path::root();
+    let of_issuer = |(index, issuer): (usize, _)| {
+        let issuer: &Issuer = issuer;
+        (root.key("tokens").index(index).key("identity"), &issuer.mapping)
+    };
+    let mut places: Vec<_> = issuers.iter().enumerate().map(of_issuer).collect();
+    places.extend(introspection.map(|one| (root.key("introspection").key("identity"), &one.mapping)));
+    for (index, (path, mapping)) in places.iter().enumerate() {
+        for (other_path, other) in places.iter().take(index) {
+            mapping.check_apart(path, other, other_path)?;
+        }
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@ use meshgate_policy::headers::{HeaderName, HeaderValue};
 use meshgate_policy::problem::Problem;
 
 use crate::metrics::Event;
+use crate::over_limit::RESOURCE_EXHAUSTED;
 
 const CHALLENGE: HeaderName = HeaderName::constant("www-authenticate");
 const RETRY_AFTER: HeaderName = HeaderName::constant("retry-after");
@@ -16,7 +17,10 @@ pub enum TokenProblem {
     /// It is not a token in form.
     Malformed,
     /// Its issuer, or the key that it names, is not known.
-    KeyUnknown,
+    KeyUnknown {
+        /// The issuer has no such key now, and not only when its keys were last fetched.
+        certain: bool,
+    },
     /// Its signature is wrong.
     Signature,
     /// It is not good any more.
@@ -31,6 +35,8 @@ pub enum TokenProblem {
     Scope,
     /// It names no consumer that may be, or no plan that there is.
     Consumer,
+    /// It would have to be asked about, and its client has too many others that are.
+    Throttled,
     /// It could not be checked: keys or the authorization server are out of reach.
     Unchecked {
         /// Seconds until it may be tried again.
@@ -43,7 +49,7 @@ impl TokenProblem {
     pub const fn event(self) -> Event {
         match self {
             Self::Malformed => Event::TokenMalformed,
-            Self::KeyUnknown => Event::TokenKeyUnknown,
+            Self::KeyUnknown { .. } => Event::TokenKeyUnknown,
             Self::Signature => Event::TokenSignature,
             Self::Expired => Event::TokenExpired,
             Self::NotYetValid => Event::TokenNotYetValid,
@@ -52,12 +58,16 @@ impl TokenProblem {
             Self::Scope => Event::TokenScope,
             Self::Consumer => Event::TokenConsumer,
             Self::Unchecked { .. } => Event::TokenUnchecked,
+            Self::Throttled => Event::TokenThrottled,
         }
     }
 
     /// Whether somebody sent a credential that nobody gave out.
     pub const fn is_failed_authentication(self) -> bool {
-        matches!(self, Self::Malformed | Self::KeyUnknown | Self::Signature | Self::Inactive)
+        matches!(
+            self,
+            Self::Malformed | Self::KeyUnknown { certain: true } | Self::Signature | Self::Inactive
+        )
     }
 
     /// The answer. `challenge` is `Bearer realm="..."`; `scopes` are those that are required, with blanks between.
@@ -70,26 +80,45 @@ impl TokenProblem {
             Self::Malformed => {
                 invalid("The token is not a JSON Web Token that is taken here.", "meshgate_token_malformed")
             }
-            Self::KeyUnknown => {
-                invalid("The issuer of the token, or its key, is not known here.", "meshgate_token_key_unknown")
-            }
+            Self::KeyUnknown { .. } => invalid(
+                "The issuer of the token, or its key, is not known here.",
+                "meshgate_token_key_unknown",
+            ),
             Self::Signature => invalid("The signature of the token is wrong.", "meshgate_token_signature"),
             Self::Expired => invalid("The token has expired. Get a new one.", "meshgate_token_expired"),
             Self::NotYetValid => invalid("The token is not valid yet.", "meshgate_token_not_yet_valid"),
-            Self::Claims => {
-                invalid("The token is for another audience, or lacks a claim that is needed.", "meshgate_token_claims")
-            }
+            Self::Claims => invalid(
+                "The token is for another audience, or lacks a claim that is needed.",
+                "meshgate_token_claims",
+            ),
             Self::Inactive => invalid("The token is not active. Get a new one.", "meshgate_token_inactive"),
             Self::Scope => {
                 let detail = "The token does not reach so far. Get one with the scopes that are needed.";
                 let challenge = format!(
                     "{challenge}, error=\"insufficient_scope\", error_description=\"{detail}\", scope=\"{scopes}\""
                 );
-                challenged(Problem::new(403, "Forbidden").detail(detail).reply("meshgate_token_scope"), challenge)
+                challenged(
+                    Problem::new(403, "Forbidden").detail(detail).reply("meshgate_token_scope"),
+                    challenge,
+                )
             }
-            Self::Consumer => Problem::new(403, "Forbidden")
-                .detail("The token names no consumer of this API, or no plan. Ask the provider of this API for access.")
-                .reply("meshgate_token_consumer"),
+            Self::Consumer => {
+                let detail = "The token names no consumer of this API, or no plan. Ask the provider of this API for access.";
+                let challenge =
+                    format!("{challenge}, error=\"insufficient_scope\", error_description=\"{detail}\"");
+                challenged(
+                    Problem::new(403, "Forbidden").detail(detail).reply("meshgate_token_consumer"),
+                    challenge,
+                )
+            }
+            Self::Throttled => {
+                let mut reply = Problem::new(429, "Too Many Requests")
+                    .detail("Too many tokens from this address are being checked. Wait before the next one.")
+                    .reply("meshgate_token_throttled")
+                    .with_header(RETRY_AFTER, HeaderValue::number(1));
+                reply.grpc_status = Some(RESOURCE_EXHAUSTED);
+                reply
+            }
             Self::Unchecked { retry_after } => Problem::new(503, "Service Unavailable")
                 .detail("The token can't be checked at the moment. Send the request again later.")
                 .reply("meshgate_token_unchecked")

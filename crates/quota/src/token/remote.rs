@@ -3,8 +3,9 @@
 //! All that happens here happens because a request needs a key, but no request decides how often. A worker has one request
 //! under way at most; those that can't go on without it wait for it, and all others go on with the keys that there are. What
 //! one worker has fetched, the others take from a shared value. Keys that are there stay until others take their place: an
-//! issuer that does not answer makes no token worse. A key id that is not known may be that of a new key, so it makes for
-//! one more request, but not for more than one in some time: key ids are the clients' to choose.
+//! issuer that does not answer makes no token worse. A key id that is not known may be that of a new key, as may be the
+//! signature of a token without one, so it makes for one more request, but not for more than one in some time: both are the
+//! clients' to choose.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -13,11 +14,11 @@ use std::time::Duration;
 
 use meshgate_jwt::{KeySet, MAX_KEY_SET, Take};
 use meshgate_policy::config::{self, ConfigError, Path};
-use meshgate_policy::host::{Answer, CalloutId, Host, HostError, Listener, Setup, Timestamp};
+use meshgate_policy::host::{Answer, CalloutId, Host, HostError, Listener, Metric, Setup, Timestamp};
 
 use super::endpoint::{self, Endpoint};
 use crate::config::JwksFromConfig;
-use crate::metrics::{Event, Metrics};
+use crate::metrics::{self, Event, Metrics};
 
 /// How long after a fetch a key id that is not known makes for another one.
 const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(30);
@@ -36,6 +37,7 @@ pub struct Remote {
     /// The shared value: when it was fetched (nanoseconds, `u64` LE), and the key set.
     shared: Box<str>,
     metrics: Rc<Metrics>,
+    fetched_at: Metric,
     state: RefCell<State>,
 }
 
@@ -65,7 +67,12 @@ impl State {
 /// What there is for a token.
 pub enum Found {
     /// These keys.
-    Keys(Rc<KeySet>),
+    Keys {
+        /// Those.
+        keys: Rc<KeySet>,
+        /// They have just come, so that what is not among them is not there.
+        latest: bool,
+    },
     /// They come with the answer to a fetch, which the exchange waits for.
     Wait,
     /// None, for at least so many seconds.
@@ -82,6 +89,7 @@ impl Remote {
     /// A [`ConfigError`] for what no request can be made of, or if nothing can be shared.
     pub fn compile(
         config: JwksFromConfig,
+        issuer: &str,
         take: Take,
         prefix: &str,
         metrics: &Rc<Metrics>,
@@ -114,6 +122,7 @@ impl Remote {
             refresh: refresh.into(),
             shared: shared.into(),
             metrics: Rc::clone(metrics),
+            fetched_at: metrics::fetched_at(setup, issuer)?,
             state: RefCell::default(),
         })
     }
@@ -130,26 +139,45 @@ impl Remote {
     ) -> Result<Found, HostError> {
         let now = host.now();
         self.renew(host, now)?;
-        let Some(keys) = self.present() else {
-            return Ok(if wait && self.join(host) { Found::Wait } else { self.nothing(now) });
-        };
-        if wait && self.is_overdue(now) && self.join(host) {
-            return Ok(Found::Wait);
+        if self.present().is_none() || self.is_overdue(now) {
+            return Ok(if wait && self.join(host) { Found::Wait } else { self.found(now) });
         }
-        if !wait || key_id.is_none_or(|key_id| keys.knows(key_id)) {
-            return Ok(Found::Keys(keys));
-        }
+        let knows =
+            |this: &Self| key_id.is_none_or(|key_id| this.present().is_some_and(|keys| keys.knows(key_id)));
+        if !wait || knows(self) { Ok(self.found(now)) } else { self.ask_further(host, now, knows) }
+    }
+
+    /// The keys for a token without a key id that none of the present ones has signed: the issuer may have changed them.
+    ///
+    /// # Errors
+    /// What the host refused.
+    pub fn other_keys(self: &Rc<Self>, host: &mut dyn Host) -> Result<Found, HostError> {
+        let (now, generation) = (host.now(), self.generation());
+        self.ask_further(host, now, |this| this.generation() != generation)
+    }
+
+    /// Asks for keys beyond those that are there, if that may be: nothing keeps clients from sending what needs others.
+    fn ask_further(
+        self: &Rc<Self>,
+        host: &mut dyn Host,
+        now: Timestamp,
+        is_enough: impl Fn(&Self) -> bool,
+    ) -> Result<Found, HostError> {
         if self.state.borrow().under_way.is_none() && self.may_ask_for_unknown(now) {
             // Another worker may have seen it first.
             self.take_shared(host, now)?;
-            if let Some(keys) = self.present()
-                && key_id.is_some_and(|key_id| keys.knows(key_id))
-            {
-                return Ok(Found::Keys(keys));
+            if is_enough(self) {
+                return Ok(self.found(now));
             }
             self.ask(host, now);
         }
-        Ok(if self.join(host) { Found::Wait } else { Found::Keys(keys) })
+        Ok(if self.join(host) { Found::Wait } else { self.found(now) })
+    }
+
+    /// From when on a token that the present keys have not signed is a reason to ask for others.
+    pub fn next_unknown(&self) -> Timestamp {
+        let state = self.state.borrow();
+        state.next_unknown.max(state.fetched.after(FIRST_RETRY))
     }
 
     /// Asks for new keys if it is time to.
@@ -175,9 +203,15 @@ impl Remote {
         self.state.borrow().keys.as_ref().map(Rc::clone)
     }
 
-    fn nothing(&self, now: Timestamp) -> Found {
-        let wait = self.state.borrow().retry.since(now).as_secs();
-        Found::Nothing { retry_after: wait.saturating_add(1) }
+    /// What there is without asking.
+    fn found(&self, now: Timestamp) -> Found {
+        let state = self.state.borrow();
+        match &state.keys {
+            Some(keys) => {
+                Found::Keys { keys: Rc::clone(keys), latest: now < state.fetched.after(FIRST_RETRY) }
+            }
+            None => Found::Nothing { retry_after: state.retry.since(now).as_secs().saturating_add(1) },
+        }
     }
 
     /// Whether new keys are to be asked for now.
@@ -194,11 +228,10 @@ impl Remote {
     }
 
     fn may_ask_for_unknown(&self, now: Timestamp) -> bool {
-        let mut state = self.state.borrow_mut();
         // Those that came a moment ago are as new as any.
-        let may = now >= state.next_unknown && now >= state.fetched.after(FIRST_RETRY);
+        let may = now >= self.next_unknown();
         if may {
-            state.next_unknown = now.after(UNKNOWN_KEY_INTERVAL);
+            self.state.borrow_mut().next_unknown = now.after(UNKNOWN_KEY_INTERVAL);
         }
         may
     }
@@ -246,6 +279,7 @@ impl Remote {
 
     fn adopt(&self, host: &mut dyn Host, keys: KeySet, fetched: Timestamp) {
         let due = fetched.after(self.jittered(host));
+        host.record(self.fetched_at, fetched.as_secs());
         let mut state = self.state.borrow_mut();
         state.generation = state.generation.saturating_add(1);
         (state.keys, state.fetched, state.due) = (Some(Rc::new(keys)), fetched, due);
@@ -291,16 +325,12 @@ impl Listener for Remote {
         });
         match parsed {
             Ok((text, keys)) => {
-                if self.present().is_some() {
-                    let age = now.since(self.state.borrow().fetched).as_secs();
-                    self.metrics.record_jwks_age(host, age);
-                }
-                self.adopt(host, keys, now);
                 self.metrics.count(host, Event::JwksFetched);
                 let shared = [now.as_nanos().to_le_bytes().as_slice(), text].concat();
                 if let Err(error) = host.set_shared(&self.shared, &shared, None) {
                     log::warn!("keys can't be shared with other workers: {error}");
                 }
+                self.adopt(host, keys, now);
             }
             Err(why) => self.failed(host, now, &why),
         }
