@@ -11,6 +11,7 @@ mod failures;
 mod jwks;
 mod keys;
 mod limits;
+mod tables;
 mod tokens;
 mod usage;
 
