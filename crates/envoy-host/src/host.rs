@@ -171,9 +171,7 @@ impl Host for EnvoyHost {
     }
 
     fn add(&mut self, metric: Metric, by: i64) {
-        if let Err(error) = abi::increment_metric(metric.0, by) {
-            log::debug!("metric {}: {error}", metric.0);
-        }
+        add(metric, by);
     }
 
     fn record(&mut self, metric: Metric, value: u64) {
@@ -211,6 +209,12 @@ impl Host for EnvoyHost {
 
 pub(crate) fn random(out: &mut [u8]) -> Result<(), HostError> {
     getrandom::fill(out).map_err(|_| HostError::Unsupported)
+}
+
+pub(crate) fn add(metric: Metric, by: i64) {
+    if let Err(error) = abi::increment_metric(metric.0, by) {
+        log::debug!("metric {}: {error}", metric.0);
+    }
 }
 
 pub(crate) fn shared(key: &str) -> Result<Option<Shared>, HostError> {

@@ -36,6 +36,10 @@ impl Setup for EnvoySetup {
         abi::define_metric(kind, name).map(Metric)
     }
 
+    fn add(&mut self, metric: Metric, by: i64) {
+        host::add(metric, by);
+    }
+
     fn random(&mut self, out: &mut [u8]) -> Result<(), HostError> {
         host::random(out)
     }

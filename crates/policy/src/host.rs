@@ -391,6 +391,9 @@ pub trait Setup {
     /// The proxy refused.
     fn metric(&mut self, kind: MetricKind, name: &str) -> Result<Metric, HostError>;
 
+    /// Adds to a counter or a gauge.
+    fn add(&mut self, metric: Metric, by: i64);
+
     /// Fills `out` with random bytes from a cryptographic generator.
     ///
     /// # Errors

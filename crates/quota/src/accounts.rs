@@ -1,4 +1,4 @@
-//! Where usage is kept: each consumer of the configuration has a shared value, and all others an entry of the table.
+//! Where usage is kept: each consumer of the configuration has a shared value, and all others an entry of a table.
 //!
 //! A request may be counted in several accounts: in that of its consumer, and in that of its client's address. Each is read
 //! once and written once by compare-and-swap, in an order that is the same for all requests: of two that want the last of
@@ -14,8 +14,9 @@ use crate::limit::Usage;
 use crate::metrics::{Event, Level};
 use crate::plan::{Counted, MAX_LIMITS};
 use crate::scope::{Facts, Scope};
+use crate::slot::{Full, Kept, Slot};
 use crate::state::State;
-use crate::table::{Fingerprint, Slot, Table};
+use crate::table::{Fingerprint, Tables, Which};
 
 /// How often a write that another worker forestalled is tried again. Each time some other request was counted, so even
 /// with all workers at one consumer this is never reached.
@@ -28,8 +29,8 @@ const ABSENT: Version = Version(u32::MAX);
 pub enum Place<'a> {
     /// A shared value of its own.
     Value(Cow<'a, str>),
-    /// An entry of the table.
-    Entry(Fingerprint),
+    /// An entry of a table.
+    Entry(Which, Fingerprint),
 }
 
 /// What somebody has used, as it was read and as it is to be written.
@@ -43,6 +44,18 @@ pub struct Account<'a> {
     slot: Option<Slot>,
     /// When what was set has run out.
     until: u64,
+    /// How much of the time of its limits is spent: as it was read, and with what was set.
+    spent_before: u64,
+    spent: u64,
+}
+
+/// Why an account was not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unwritten {
+    /// Its table has no room for it, and nobody is to go.
+    Full(Full),
+    /// The host refused; [`HostError::Conflict`]: somebody else has written it since it was read.
+    Host(HostError),
 }
 
 /// The accounts that a request is counted in.
@@ -57,19 +70,21 @@ impl<'a> Place<'a> {
     /// Where a scope counts a request of somebody.
     ///
     /// # Errors
-    /// What the host refused, or there is no table.
+    /// What the host refused, or there is no such table.
     pub fn of(
         scope: &Scope,
         identity: &Identity<'a>,
         facts: &Facts<'_>,
-        table: Option<&Table>,
+        tables: Option<&Tables>,
         host: &mut dyn Host,
     ) -> Result<Self, HostError> {
         match identity.usage {
             UsageAt::Value(name) if scope.is_consumer() => Ok(Self::Value(name.into())),
             _ => {
-                let table = table.ok_or(HostError::Unsupported)?;
-                facts.fingerprint(scope, identity, table, host).map(Self::Entry)
+                let tables = tables.ok_or(HostError::Unsupported)?;
+                let which = tables.of(scope).ok_or(HostError::Unsupported)?;
+                let fingerprint = facts.fingerprint(scope, identity, tables, host)?;
+                Ok(Self::Entry(which, fingerprint))
             }
         }
     }
@@ -78,7 +93,7 @@ impl<'a> Place<'a> {
     pub fn into_owned(self) -> Place<'static> {
         match self {
             Self::Value(name) => Place::Value(name.into_owned().into()),
-            Self::Entry(fingerprint) => Place::Entry(fingerprint),
+            Self::Entry(which, fingerprint) => Place::Entry(which, fingerprint),
         }
     }
 }
@@ -86,7 +101,7 @@ impl<'a> Place<'a> {
 impl<'a> Account<'a> {
     /// One that is not read yet.
     pub const fn new(place: Place<'a>) -> Self {
-        Self { place, state: None, version: ABSENT, slot: None, until: 0 }
+        Self { place, state: None, version: ABSENT, slot: None, until: 0, spent_before: 0, spent: 0 }
     }
 
     /// What was used of the limit of this name.
@@ -99,6 +114,14 @@ impl<'a> Account<'a> {
     pub fn set(&mut self, name: &str, usage: Usage, runs_out: u64, keep: impl Fn(&[u8]) -> bool) {
         self.state.get_or_insert_with(State::fresh).set(name, usage, keep);
         self.until = self.until.max(runs_out);
+    }
+
+    /// Weighs what is used of all limits, after one was set. `spent` says how much of the time of the limit of a name is spent;
+    /// `None` of one that is not known now, for which stays what was known when it was counted.
+    pub fn weigh(&mut self, spent: impl Fn(&Self, &[u8]) -> Option<u64>) {
+        let (Place::Entry(..), Some(state)) = (&self.place, &self.state) else { return };
+        let limits = state.names().map(|name| spent(self, name).unwrap_or(self.spent_before));
+        self.spent = limits.max().unwrap_or_default();
     }
 }
 
@@ -173,7 +196,7 @@ impl Quota {
     /// What the host refused.
     pub(crate) fn read(&self, host: &mut dyn Host, account: &mut Account<'_>) -> Result<(), HostError> {
         let name = self.shared_name(&account.place)?;
-        let shared = host.shared(name)?;
+        let shared = host.shared(&name)?;
         account.version = shared.as_ref().map_or(ABSENT, |shared| shared.version);
         account.until = 0;
         let readable = match &account.place {
@@ -181,9 +204,11 @@ impl Quota {
                 account.state = shared.and_then(|shared| State::from_bytes(shared.value).ok());
                 account.state.is_some()
             }
-            Place::Entry(fingerprint) => {
+            Place::Entry(_, fingerprint) => {
                 account.slot = shared.and_then(|shared| Slot::from_bytes(shared.value).ok());
-                account.state = account.slot.as_ref().and_then(|slot| slot.state(fingerprint));
+                let kept = account.slot.as_ref().and_then(|slot| slot.get(fingerprint));
+                let kept = kept.map(|(state, spent)| (Some(state), spent));
+                (account.state, account.spent_before) = kept.unwrap_or_default();
                 account.slot.is_some()
             }
         };
@@ -193,28 +218,43 @@ impl Quota {
         Ok(())
     }
 
+    /// Whether there is room for an account that was read, or it may take that of another.
+    ///
+    /// # Errors
+    /// [`Full`]: neither.
+    pub(crate) fn room(&self, account: &Account<'_>, now: u64) -> Result<(), Full> {
+        match (&account.place, &account.slot, &self.tables) {
+            (Place::Entry(which, fingerprint), Some(slot), Some(tables)) if !tables.evicts(*which) => {
+                slot.room(fingerprint, now)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Writes an account, if nobody else has since it was read.
     ///
     /// # Errors
-    /// [`HostError::Conflict`] if somebody has, or what the host refused.
+    /// Why it is not written.
     pub(crate) fn write(
         &self,
         host: &mut dyn Host,
         account: &mut Account<'_>,
         now: u64,
-    ) -> Result<(), HostError> {
-        let name = self.shared_name(&account.place)?;
+    ) -> Result<(), Unwritten> {
+        self.room(account, now).map_err(Unwritten::Full)?;
+        let name = self.shared_name(&account.place).map_err(Unwritten::Host)?;
         let state = account.state.get_or_insert_with(State::fresh);
         let written = match &account.place {
-            Place::Value(_) => host.set_shared(name, state.as_bytes(), Some(account.version)),
-            Place::Entry(fingerprint) => {
+            Place::Value(_) => host.set_shared(&name, state.as_bytes(), Some(account.version)),
+            Place::Entry(which, fingerprint) => {
                 let slot = account.slot.get_or_insert_with(Slot::fresh);
-                let change = slot.set(fingerprint, state, now, account.until);
-                let written = host.set_shared(name, slot.as_bytes(), Some(account.version));
+                let kept = Kept { state, until: account.until, spent: account.spent };
+                let change = slot.set(fingerprint, kept, now);
+                let written = host.set_shared(&name, slot.as_bytes(), Some(account.version));
                 if written.is_ok() {
-                    self.metrics.shift(host, Level::TableEntries, change.entries);
+                    self.metrics.shift(host, Level::TableEntries(which.kind()), change.entries);
                     if change.evicted {
-                        self.metrics.count(host, Event::TableEviction);
+                        self.metrics.count(host, Event::eviction(which.kind()));
                     }
                 }
                 written
@@ -223,10 +263,11 @@ impl Quota {
         if written == Err(HostError::Conflict) {
             self.metrics.count(host, Event::CasConflict);
         }
-        written
+        written.map_err(Unwritten::Host)
     }
 
-    /// Reads an account, changes it and writes it, until nobody comes between.
+    /// Reads an account, changes it and writes it, until nobody comes between. Where there is no room for one that was not
+    /// there it stays away: what it was to settle has run out.
     ///
     /// # Errors
     /// [`HostError::Conflict`] if somebody always came between, or what the host refused.
@@ -241,20 +282,21 @@ impl Quota {
             self.read(host, account)?;
             change(account);
             match self.write(host, account, now) {
-                Err(HostError::Conflict) => {}
-                written => return written,
+                Err(Unwritten::Host(HostError::Conflict)) => {}
+                Err(Unwritten::Host(error)) => return Err(error),
+                Ok(()) | Err(Unwritten::Full(_)) => return Ok(()),
             }
         }
         Err(HostError::Conflict)
     }
 
-    fn shared_name<'a>(&'a self, place: &'a Place<'_>) -> Result<&'a str, HostError> {
-        match place {
-            Place::Value(name) => Ok(name),
-            Place::Entry(fingerprint) => {
-                let table = self.table.as_ref().ok_or(HostError::Unsupported)?;
-                Ok(table.slot(fingerprint))
+    fn shared_name<'a>(&self, place: &'a Place<'_>) -> Result<Cow<'a, str>, HostError> {
+        let name = match place {
+            Place::Value(name) => Some(Cow::Borrowed(&**name)),
+            Place::Entry(which, fingerprint) => {
+                self.tables.as_ref().and_then(|tables| tables.slot(*which, fingerprint)).map(Cow::Owned)
             }
-        }
+        };
+        name.ok_or(HostError::Unsupported)
     }
 }

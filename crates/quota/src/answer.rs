@@ -67,6 +67,11 @@ pub enum Refusal {
     },
     /// Something is wrong with the token.
     Token(TokenProblem),
+    /// There is no room to count a newcomer.
+    TableFull {
+        /// Seconds until there is, if nobody else comes.
+        retry_after: u64,
+    },
     /// The usage changed too often to be written.
     Contention,
 }
@@ -91,6 +96,7 @@ impl Refusal {
             Self::CostInvalid => Event::CostInvalid,
             Self::FailedAuthLimited { .. } => Event::FailedAuthLimited,
             Self::Token(problem) => problem.event(),
+            Self::TableFull { .. } => Event::TableFull,
             Self::Contention => Event::Error,
         }
     }
@@ -240,6 +246,10 @@ impl Answers {
                 reply
             }
             Refusal::Token(problem) => self.refuse_token(problem, ""),
+            Refusal::TableFull { retry_after } => Problem::new(503, "Service Unavailable")
+                .detail("Too many others are counted at present. Send this request again later.")
+                .reply("meshgate_table_full")
+                .with_header(RETRY_AFTER, HeaderValue::number(retry_after)),
             Refusal::Contention => Problem::new(503, "Service Unavailable")
                 .detail("This request could not be counted. Send it again in 1 second.")
                 .reply("meshgate_counter_contention")

@@ -8,15 +8,16 @@ use meshgate_policy::exchange::Reply;
 use meshgate_policy::host::{Host, HostError};
 
 use crate::Quota;
-use crate::accounts::{Accounts, MAX_ATTEMPTS, Place};
+use crate::accounts::{Accounts, MAX_ATTEMPTS, Place, Unwritten};
 use crate::answer::Refusal;
 use crate::consumer::Identity;
 use crate::exchange::Stop;
 use crate::metrics::LimitEvent;
 use crate::plan::{Counted, MAX_LIMITS, Over, Plan, Usages};
-use crate::rate_limit::Fields;
+use crate::rate_limit::{Fields, seconds};
 use crate::scope::Facts;
 use crate::settle::Unsettled;
+use crate::slot::Full;
 use crate::usage::UsageEndpoint;
 
 /// Why a request was not counted.
@@ -25,6 +26,8 @@ enum Failure {
     Over,
     /// The usage changed too often.
     Contention,
+    /// A table has no room.
+    Full(Full),
     Host(HostError),
 }
 
@@ -58,6 +61,15 @@ impl Quota {
             Ok(usages) => usages,
             Err(over) => return Err(self.refuse(host, identity, &mut accounts, counted, *over, now)?),
         };
+        // So that nothing has to be taken back for that.
+        for number in 0..accounts.len() {
+            let room = accounts.get_mut(number).map_or(Ok(()), |account| self.room(account, now));
+            if let Err(full) = room
+                && is_enforced(&accounts, number, counted)
+            {
+                return Err(table_full(full, now));
+            }
+        }
         let mut decision = Decision { plan, counted, usages, now, attempts: MAX_ATTEMPTS };
         match self.commit(host, &mut accounts, &mut decision) {
             Ok(()) => {
@@ -73,6 +85,7 @@ impl Quota {
                 let over = plan.over(&accounts, counted, now);
                 Err(self.refuse(host, identity, &mut accounts, counted, over, now)?)
             }
+            Err(Failure::Full(full)) => Err(table_full(full, now)),
             Err(Failure::Contention) => Err(Refusal::Contention.into()),
             Err(Failure::Host(error)) => Err(error.into()),
         }
@@ -105,7 +118,7 @@ impl Quota {
     ) -> Result<Accounts<'a>, HostError> {
         let mut accounts = Accounts::new(counted, |index| {
             let limit = identity.plan.limit(index).ok_or(HostError::Malformed)?;
-            Place::of(&limit.scope, identity, facts, self.table.as_ref(), host)
+            Place::of(&limit.scope, identity, facts, self.tables.as_ref(), host)
         })?;
         accounts.iter_mut().try_for_each(|account| self.read(host, account))?;
         Ok(accounts)
@@ -139,8 +152,13 @@ impl Quota {
             let Some(account) = accounts.get_mut(number) else { return Ok(()) };
             match self.write(host, account, decision.now) {
                 Ok(()) => return Ok(()),
-                Err(HostError::Conflict) => {}
-                Err(error) => return Err(Failure::Host(error)),
+                Err(Unwritten::Host(HostError::Conflict)) => {}
+                Err(Unwritten::Host(error)) => return Err(Failure::Host(error)),
+                Err(Unwritten::Full(full)) if is_enforced(accounts, number, decision.counted) => {
+                    return Err(Failure::Full(full));
+                }
+                // Limits that refuse nothing don't do so because they can't count.
+                Err(Unwritten::Full(_)) => return Ok(()),
             }
             decision.attempts = decision.attempts.saturating_sub(1);
             if decision.attempts == 0 {
@@ -171,7 +189,7 @@ impl Quota {
                 for (index, limit, cost) in plan.counting(&here) {
                     let Some(Some(charged)) = decision.usages.get(index) else { continue };
                     let usage = limit.rule.refund(limit.usage_in(account), *charged, cost, now);
-                    plan.set_in(account, index, usage);
+                    plan.set_in(account, index, usage, now);
                 }
             });
             if let Err(error) = taken {
@@ -201,8 +219,8 @@ impl Quota {
                 let Some(account) = accounts.get_mut(number).filter(|_| here != NONE) else { continue };
                 self.update(host, account, now, |account| {
                     for (index, limit, cost) in plan.counting(&here) {
-                        let usage = limit.rule.charge_late(limit.usage_in(account), now, cost);
-                        plan.set_in(account, index, usage);
+                        let usage = limit.rule.charge_refused(limit.usage_in(account), now, cost);
+                        plan.set_in(account, index, usage, now);
                     }
                 })?;
             }
@@ -215,6 +233,16 @@ impl Quota {
 }
 
 const NONE: Counted = [None; MAX_LIMITS];
+
+/// The refusal of a request that would be the first in an account for which a table has no room.
+fn table_full(Full { until }: Full, now: u64) -> Stop {
+    Refusal::TableFull { retry_after: seconds(until.saturating_sub(now)) }.into()
+}
+
+/// Whether a limit that counts a request in one account may refuse it.
+fn is_enforced(accounts: &Accounts<'_>, number: usize, counted: &Counted) -> bool {
+    only(accounts, number, counted).iter().flatten().any(|due| due.enforced)
+}
 
 /// Of the limits that count a request, those that are in one account.
 fn only(accounts: &Accounts<'_>, number: usize, counted: &Counted) -> Counted {

@@ -95,7 +95,7 @@ pub enum Credential<'a> {
 pub enum UsageAt<'a> {
     /// In a shared value of its own, made at configure time.
     Value(&'a str),
-    /// In the table: one of unboundedly many, by a fingerprint.
+    /// In a table: one of unboundedly many, by a fingerprint.
     Table([u8; 16]),
 }
 
@@ -417,11 +417,14 @@ pub fn check_name(name: &str, path: &Path) -> Result<HeaderValue<'static>, Confi
     })
 }
 
-/// The name of a consumer's shared value. Names are free to hold a slash, so those of consumers are escaped: no two
-/// instances meet in one value.
+/// The name of a consumer's shared value.
 fn usage_key(prefix: &str, consumer: &str) -> Box<str> {
-    let consumer = consumer.replace('%', "%25").replace('/', "%2F");
-    format!("{prefix}{consumer}").into()
+    format!("{prefix}{}", escaped(consumer)).into()
+}
+
+/// A name as a part of the name of a shared value, without a slash: no two lists of parts make one name.
+pub fn escaped(name: &str) -> String {
+    name.replace('%', "%25").replace('/', "%2F")
 }
 
 #[cfg(test)]

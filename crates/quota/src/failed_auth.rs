@@ -1,7 +1,7 @@
 //! How often a client may fail to authenticate: whoever tries keys gets no further than that, and no consumer pays for it.
 //!
-//! Failures are counted for the address of the client, in the table. Once a client has failed too often its keys are not
-//! looked up any more, right ones neither, until so much time has passed that it may fail again.
+//! Failures are counted for the address of the client, in a table of their own. Once a client has failed too often its keys
+//! are not looked up any more, right ones neither, until so much time has passed that it may fail again.
 
 use std::num::NonZeroU64;
 
@@ -17,6 +17,7 @@ use crate::limit::{Gcra, Rule, Usage, Wait};
 use crate::rate_limit::seconds;
 use crate::rule;
 use crate::scope::Facts;
+use crate::table::Which;
 
 /// What the count is called in its account.
 const NAME: &str = "failed_auth";
@@ -94,13 +95,14 @@ impl Quota {
             refusal = failed_auth.check(account, now).err().unwrap_or(why);
             if let Some(charged) = failed_auth.rule.charge(usage, now, 1) {
                 account.set(NAME, charged, failed_auth.rule.runs_out(charged), |_| true);
+                account.weigh(|_, _| Some(failed_auth.rule.spent(charged, now)));
             }
         })?;
         Ok(refusal)
     }
 
     fn failures(&self, host: &mut dyn Host, facts: &Facts<'_>) -> Result<Place<'static>, HostError> {
-        let table = self.table.as_ref().ok_or(HostError::Unsupported)?;
-        facts.failures(table, host).map(Place::Entry)
+        let tables = self.tables.as_ref().ok_or(HostError::Unsupported)?;
+        facts.failures(tables, host).map(|fingerprint| Place::Entry(Which::Failures, fingerprint))
     }
 }

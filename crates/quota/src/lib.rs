@@ -9,7 +9,7 @@
 //! 2. The plan says whether it covers the request, and which of its limits count it (`plan`).
 //! 3. All the limits of a consumer live in one value that the workers of the proxy share (`state`). One read and one
 //!    compare-and-swap decide: either all limits count the request, or it is refused and none does. So the count is
-//!    exact, over all workers. What is counted apart in another way (`scope`) is in a table of fixed size (`table`); a
+//!    exact, over all workers. What is counted apart in another way (`scope`) is in tables of fixed size (`table`, `slot`); a
 //!    request that is counted in several places (`accounts`) is counted in all of them or in none (`charge`).
 //! 4. The upstream gets the request without the key, and is told who sent it (`identity`). The client gets `RateLimit`
 //!    headers, or an `answer` that says what to do.
@@ -47,6 +47,7 @@ mod request;
 mod rule;
 mod scope;
 mod settle;
+mod slot;
 mod state;
 mod table;
 mod token;
@@ -67,12 +68,11 @@ use meshgate_policy::policy::{Phases, Policy};
 
 use self::access::Access;
 use self::answer::Answers;
-use self::config::TableConfig;
 pub use self::config::{
     AccessConfig, AnonymousConfig, Config, ConsumerConfig, KeyConfig, KeyFormatConfig, KeyFrom, LimitConfig,
     PepperConfig, PlanConfig, Preflight, RouteConfig, Time, WhoConfig,
 };
-use self::consumer::Consumers;
+use self::consumer::{Consumers, escaped};
 use self::credential::Locations;
 pub use self::exchange::QuotaExchange;
 use self::failed_auth::FailedAuth;
@@ -84,7 +84,7 @@ use self::pepper::Pepper;
 use self::plan::Plan;
 use self::rate_limit::Telling;
 use self::scope::ClientIp;
-use self::table::{MAX_SLOTS, Table};
+use self::table::{Needed, Tables};
 use self::token::Tokens;
 use self::usage::UsageEndpoint;
 
@@ -108,7 +108,7 @@ pub struct Quota {
     client_ip: ClientIp,
     failed_auth: Option<FailedAuth>,
     /// `None`: nothing is counted there.
-    table: Option<Table>,
+    tables: Option<Tables>,
     metrics: Rc<Metrics>,
     tokens: Option<Tokens>,
     /// An unreadable usage has been logged: once is enough.
@@ -157,7 +157,8 @@ impl Policy for Quota {
             let plan = Plan::compile(&name, plan, &levels, &path.key(&name))?;
             plans.insert(name, Rc::new(plan));
         }
-        let prefix = format!("meshgate/quota/{}/", setup.instance());
+        // Escaped, so that no two instances meet in one value.
+        let prefix = format!("meshgate/quota/{}/", escaped(setup.instance()));
         let consumers = Consumers::compile(
             config.consumers,
             config.anonymous,
@@ -176,9 +177,12 @@ impl Policy for Quota {
         let tokens = Tokens::compile(tokens, introspection, &plans, &consumers, &prefix, &metrics, setup)?;
         create_usage(&consumers, setup)?;
         let failed_auth = config.failed_auth.map(FailedAuth::compile).transpose()?;
-        let others = tokens.as_ref().is_some_and(Tokens::names_others);
-        let needs_table = others || failed_auth.is_some() || all_plans().any(|plan| plan.needs_table());
-        let table = needs_table.then(|| create_table(config.table, &prefix, setup)).transpose()?;
+        let needed = Needed {
+            consumers: tokens.as_ref().is_some_and(Tokens::names_others),
+            limits: all_plans().flat_map(|plan| plan.scopes()).cloned().collect(),
+            failures: failed_auth.is_some(),
+        };
+        let tables = Tables::create(config.table, needed, &prefix, &metrics, setup)?;
         Ok(Self {
             guards: config.guards,
             decides_by_path,
@@ -195,7 +199,7 @@ impl Policy for Quota {
             telling,
             client_ip: ClientIp::new(config.client_ip),
             failed_auth,
-            table,
+            tables,
             metrics,
             tokens,
             warned: Cell::new(false),
@@ -205,18 +209,6 @@ impl Policy for Quota {
     fn begin(self: &Rc<Self>) -> QuotaExchange {
         QuotaExchange::new(Rc::clone(self))
     }
-}
-
-/// Creates the table.
-fn create_table(config: TableConfig, prefix: &str, setup: &mut dyn Setup) -> Result<Table, ConfigError> {
-    let path = Path::root().key("table");
-    let TableConfig { slots } = config;
-    if slots.get() > MAX_SLOTS {
-        let error = ConfigError::at(path.key("slots")).found(slots.to_string());
-        return Err(error.expected(format!("at most {MAX_SLOTS}")));
-    }
-    Table::create(slots, prefix, setup)
-        .map_err(|error| ConfigError::at(path).problem(format!("it can't be shared: {error}")))
 }
 
 /// Creates the shared values that are missing. What is there stays: a new configuration forgets nothing.

@@ -6,6 +6,8 @@ use meshgate_policy::config::{ConfigError, Path};
 use meshgate_policy::host::{Host, Metric, MetricKind, Setup};
 use meshgate_policy::metrics::{Counted, Counters};
 
+use crate::table::Kind;
+
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -95,8 +97,25 @@ pub enum Event {
     Error,
     /// Another worker wrote the usage first; it was read again.
     CasConflict,
-    /// A usage in the table had to make room for another, although it had not run out.
-    TableEviction,
+    /// There was no room in a table for another.
+    TableFull,
+    /// In the table of consumers a usage had to make room for another, although it had not run out.
+    ConsumersEviction,
+    /// In a table of limits.
+    LimitsEviction,
+    /// In the table of failures.
+    FailuresEviction,
+}
+
+impl Event {
+    /// A usage had to make room for another in such a table.
+    pub const fn eviction(kind: Kind) -> Self {
+        match kind {
+            Kind::Consumers => Self::ConsumersEviction,
+            Kind::Limits => Self::LimitsEviction,
+            Kind::Failures => Self::FailuresEviction,
+        }
+    }
 }
 
 impl Counted for Event {
@@ -145,7 +164,10 @@ impl Counted for Event {
         "meshgate.quota.cost_unknown",
         "meshgate.quota.errors",
         "meshgate.quota.cas_conflicts",
-        "meshgate.quota.table.evictions",
+        "meshgate.quota.denied.table_full",
+        "meshgate.quota.table.consumers.evictions",
+        "meshgate.quota.table.limits.evictions",
+        "meshgate.quota.table.failures.evictions",
     ];
 
     fn index(self) -> usize {
@@ -156,12 +178,32 @@ impl Counted for Event {
 /// What goes up and down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// How many have their usage in the table.
-    TableEntries,
+    /// How many have their usage in tables of this kind.
+    TableEntries(Kind),
+    /// For how many there is room.
+    TableCapacity(Kind),
 }
 
-/// In the order of [`Level`].
-const LEVEL_NAMES: &[&str] = &["meshgate.quota.table.entries"];
+/// In the order of [`Level`] and [`Kind`].
+const LEVEL_NAMES: &[&str] = &[
+    "meshgate.quota.table.consumers.entries",
+    "meshgate.quota.table.limits.entries",
+    "meshgate.quota.table.failures.entries",
+    "meshgate.quota.table.consumers.capacity",
+    "meshgate.quota.table.limits.capacity",
+    "meshgate.quota.table.failures.capacity",
+];
+
+impl Level {
+    const fn index(self) -> usize {
+        match self {
+            Self::TableEntries(kind) => kind as usize,
+            Self::TableCapacity(Kind::Consumers) => 3,
+            Self::TableCapacity(Kind::Limits) => 4,
+            Self::TableCapacity(Kind::Failures) => 5,
+        }
+    }
+}
 
 /// When the keys of an issuer were fetched, as a gauge. Seconds since 1970-01-01T00:00:00Z: the age of keys grows also while
 /// nothing is fetched, and no request comes.
@@ -225,8 +267,15 @@ impl Metrics {
 
     /// Moves a level by a difference.
     pub fn shift(&self, host: &mut dyn Host, level: Level, by: i64) {
-        if let Some(metric) = self.levels.get(level as usize).filter(|_| by != 0) {
+        if let Some(metric) = self.levels.get(level.index()).filter(|_| by != 0) {
             host.add(*metric, by);
+        }
+    }
+
+    /// As [`Metrics::shift`], while a configuration is compiled.
+    pub fn shift_at_setup(&self, setup: &mut dyn Setup, level: Level, by: i64) {
+        if let Some(metric) = self.levels.get(level.index()).filter(|_| by != 0) {
+            setup.add(*metric, by);
         }
     }
 

@@ -260,16 +260,22 @@ impl Plan {
         }
         for (index, usage) in usages.iter().enumerate() {
             if let Some((usage, account)) = usage.zip(accounts.of_mut(index)) {
-                self.set_in(account, index, usage);
+                self.set_in(account, index, usage, now);
             }
         }
         Ok(usages)
     }
 
     /// Sets what was used of a limit in its account.
-    pub fn set_in(&self, account: &mut Account<'_>, index: usize, usage: Usage) {
+    pub fn set_in(&self, account: &mut Account<'_>, index: usize, usage: Usage, now: u64) {
         if let Some(limit) = self.limits.get(index) {
             account.set(&limit.name, usage, limit.rule.runs_out(usage), |name| self.has_limit(name));
+            account.weigh(|account, name| {
+                let limit = self.limits().find(|limit| limit.name.as_bytes() == name)?;
+                // To forget what refuses nothing is no loss.
+                let usage = account.usage(&limit.name).filter(|_| !limit.shadow);
+                Some(usage.map_or(0, |usage| limit.rule.spent(usage, now)))
+            });
         }
     }
 
@@ -319,9 +325,9 @@ impl Plan {
         counted
     }
 
-    /// Whether any limit is in the table.
-    pub fn needs_table(&self) -> bool {
-        self.all().any(|limit| !limit.scope.is_consumer())
+    /// What its limits count apart, but for consumers.
+    pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
+        self.all().map(|limit| &limit.scope).filter(|scope| !scope.is_consumer())
     }
 
     /// Which limits have no room for a request.

@@ -12,11 +12,11 @@ use meshgate_policy::headers::HeaderName;
 use meshgate_policy::host::{Host, HostError};
 
 use crate::config::{ClientIpConfig, PerConfig};
-use crate::consumer::{Identity, UsageAt};
-use crate::table::{Fingerprint, Table};
+use crate::consumer::{Identity, UsageAt, escaped};
+use crate::table::{Fingerprint, Tables};
 
 /// What a limit counts apart: all of these parts together. Without any, each consumer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope(Box<[Part]>);
 
 /// In an order that is always the same, so that it does not matter how a configuration lists them.
@@ -88,6 +88,19 @@ impl Scope {
     pub const fn is_consumer(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// What it is called among shared values: no two have one name.
+    pub fn name(&self) -> String {
+        let parts = self.0.iter().map(|part| match part {
+            Part::Consumer => "consumer".to_owned(),
+            Part::Key => "key".to_owned(),
+            Part::Route => "route".to_owned(),
+            Part::Ip => "ip".to_owned(),
+            Part::Header(name) => format!("header:{}", name.as_str()),
+            Part::Claim(name) => format!("claim:{}", escaped(name)),
+        });
+        parts.collect::<Vec<_>>().join("/")
+    }
 }
 
 /// What scopes ask of a request; what costs something is asked for once.
@@ -113,7 +126,7 @@ impl<'a> Facts<'a> {
         &self,
         scope: &Scope,
         identity: &Identity<'_>,
-        table: &Table,
+        tables: &Tables,
         host: &mut dyn Host,
     ) -> Result<Fingerprint, HostError> {
         let consumer: (u8, &[u8]) = match &identity.usage {
@@ -121,7 +134,7 @@ impl<'a> Facts<'a> {
             UsageAt::Table(fingerprint) => (kind::CONSUMER_IN_TABLE, fingerprint),
         };
         if scope.is_consumer() {
-            return Ok(table.fingerprint([consumer]));
+            return Ok(tables.fingerprint([consumer]));
         }
         let mut parts: Vec<(u8, Cow<'_, [u8]>)> = Vec::new();
         for part in &scope.0 {
@@ -145,16 +158,16 @@ impl<'a> Facts<'a> {
                 }
             }
         }
-        Ok(table.fingerprint(parts.iter().map(|(kind, bytes)| (*kind, &**bytes))))
+        Ok(tables.fingerprint(parts.iter().map(|(kind, bytes)| (*kind, &**bytes))))
     }
 
     /// The fingerprint of the client under which its failures to authenticate are counted.
     ///
     /// # Errors
     /// What the host refused.
-    pub fn failures(&self, table: &Table, host: &mut dyn Host) -> Result<Fingerprint, HostError> {
+    pub fn failures(&self, tables: &Tables, host: &mut dyn Host) -> Result<Fingerprint, HostError> {
         let address = self.address(host)?;
-        Ok(table.fingerprint([(kind::FAILED_AUTHENTICATION, &[][..]), (kind::IP, address.as_bytes())]))
+        Ok(tables.fingerprint([(kind::FAILED_AUTHENTICATION, &[][..]), (kind::IP, address.as_bytes())]))
     }
 
     /// The address of the client.
@@ -271,6 +284,14 @@ mod tests {
         assert_eq!(several, scope(&json!([{"header": "x-tenant"}, "ip", "consumer"])).unwrap());
         assert_ne!(several, scope(&json!([{"header": "x-other"}, "ip", "consumer"])).unwrap());
         assert_eq!(scope(&json!(["consumer", "key"])), scope(&json!("key")));
+    }
+
+    #[test]
+    fn names_differ_if_scopes_do() {
+        let name = |per: Value| scope(&per).unwrap().name();
+        let all = json!([{"claim": "/a/b%2F"}, "route", {"header": "X-Tenant"}, "ip", "consumer"]);
+        assert_eq!(name(all), "consumer/route/ip/header:x-tenant/claim:%2Fa%2Fb%252F");
+        assert_eq!(name(json!(["consumer", "key"])), "key");
     }
 
     #[test]

@@ -254,7 +254,7 @@ impl Quota {
                         Change::TakeBack(cost) => limit.rule.refund(used, *charged, cost, now),
                         Change::Add(cost) => limit.rule.charge_late(used, now, cost),
                     };
-                    plan.set_in(account, *index, usage);
+                    plan.set_in(account, *index, usage, now);
                     if let Some(told) = usages.get_mut(*index) {
                         *told = Some(usage);
                     }

@@ -64,6 +64,11 @@ impl State {
         read(entry.kind, entry.numbers)
     }
 
+    /// The names of all limits of which something was used, as bytes.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        Entries::new(&self.bytes).map(|entry| entry.name)
+    }
+
     /// Sets what was used of the limit of this name. `keep` says which entries stay if there are too many.
     pub fn set(&mut self, name: &str, usage: Usage, keep: impl Fn(&[u8]) -> bool) {
         let (kind, numbers) = write(usage);

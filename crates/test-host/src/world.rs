@@ -419,6 +419,10 @@ impl Setup for World {
         Ok(Metric(place as u32))
     }
 
+    fn add(&mut self, metric: Metric, by: i64) {
+        Self::add(self, metric, by);
+    }
+
     fn random(&mut self, out: &mut [u8]) -> Result<(), HostError> {
         self.attempt(Operation::Random)?;
         self.state().random.fill(out);

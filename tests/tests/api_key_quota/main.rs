@@ -13,5 +13,6 @@ mod keys;
 mod limits;
 mod observed;
 mod support;
+mod tables;
 mod tokens;
 mod updates;

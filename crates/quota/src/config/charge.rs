@@ -121,14 +121,30 @@ pub struct ClientIpConfig {
     pub trusted_hops: u8,
 }
 
-/// The memory for those who are too many to have a place of their own each.
+/// The memory for those who are too many to have a place of their own each. There is a table for consumers that only tokens
+/// name, one for each combination in `per`, and one for clients that fail to authenticate.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TableConfig {
-    /// How many shared values it has, each with room for 16 clients.
+    /// How many shared values each table has, of which each has room for 16. At most 65,536 in all tables together.
     #[serde(default = "slots")]
-    #[schemars(range(max = 1_048_576))]
+    #[schemars(range(max = 65_536))]
     pub slots: NonZeroU64,
+
+    /// What happens to a newcomer for whom there is no room. The table of clients that fail to authenticate always evicts.
+    #[serde(default)]
+    pub when_full: WhenFull,
+}
+
+/// What happens to a newcomer for whom a table has no room.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenFull {
+    /// It takes the place of the one that has used least, who then begins anew.
+    #[default]
+    Evict,
+    /// Its requests get 503 until the usage of another has run out.
+    Refuse,
 }
 
 /// How often a client may fail to authenticate.
@@ -146,7 +162,7 @@ pub struct FailedAuthConfig {
 
 impl Default for TableConfig {
     fn default() -> Self {
-        Self { slots: slots() }
+        Self { slots: slots(), when_full: WhenFull::default() }
     }
 }
 

@@ -124,7 +124,7 @@ pub struct LimitConfig {
     pub charge: Option<ChargeConfig>,
 
     /// Whether a request that is refused, because this limit or another has no room for it, is counted all the same. A
-    /// client that goes on asking is then refused for ever.
+    /// client that goes on asking is then refused for as long as it does; a rate owes at most one burst for that.
     #[serde(default)]
     pub count_rejected: bool,
 }

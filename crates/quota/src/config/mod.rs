@@ -20,6 +20,7 @@ pub use self::access::{AccessConfig, Preflight, WhoConfig};
 pub use self::answer::{AnswerConfig, HeaderForm, NearLimitConfig, OverLimitConfig, UsageEndpointConfig};
 pub use self::charge::{
     ChargeConfig, ClientIpConfig, CostConfig, CostSource, FailedAuthConfig, MAX_COST, PerConfig, TableConfig,
+    WhenFull,
 };
 pub use self::consumer::{AnonymousConfig, ConsumerConfig, KeyConfig, Time};
 pub use self::credential::{KeyFormatConfig, KeyFrom, PepperConfig};
@@ -133,7 +134,7 @@ pub struct Config {
     #[schemars(skip_serializing_if = "Option::is_none", with = "FailedAuthConfig")]
     pub failed_auth: Option<FailedAuthConfig>,
 
-    /// The memory for what is not counted for each consumer, but for one of very many.
+    /// The memory for what is not counted for a consumer of the configuration, but for one of very many.
     #[serde(default)]
     pub table: TableConfig,
 

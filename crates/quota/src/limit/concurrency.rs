@@ -85,6 +85,11 @@ impl Concurrency {
         Standing { remaining: self.most.get().saturating_sub(usage.at(now).sum()), more_in: None }
     }
 
+    /// What is in flight now, as a part of the time after which it is taken for dead.
+    pub fn spent(&self, usage: InFlight, now: u64) -> u64 {
+        super::time_for(usage.at(now).sum(), self.most, EPOCH.get())
+    }
+
     /// When what is in flight is taken for dead, if nobody says before that it ended.
     pub const fn runs_out(usage: InFlight) -> u64 {
         match (usage.present, usage.past) {

@@ -74,6 +74,14 @@ impl Gcra {
         self.bucket(level, self.current(bucket, now))
     }
 
+    /// Counts a request that is refused, but so that no more is owed than a burst, unless it was before.
+    pub fn charge_refused(&self, bucket: Bucket, now: u64, cost: u64) -> Bucket {
+        let level = self.level(bucket, now);
+        let most = self.capacity().saturating_add(self.requests(self.burst.get()));
+        let charged = level.saturating_add(self.requests(cost)).min(most);
+        self.bucket(charged.max(level), self.current(bucket, now))
+    }
+
     /// Takes back what [`Gcra::charge`] counted when it returned `charged`: all that surely has not leaked since. Without
     /// that request the bucket would have run empty so much sooner, and then leaked nothing. What else was in it at that time
     /// kept it from running empty, but for what was taken back of that. The rate must be that of all the time since.
@@ -108,6 +116,11 @@ impl Gcra {
             remaining: self.burst.get().saturating_sub(taken),
             more_in: (level > 0).then(|| self.until(bucket, now, over)),
         }
+    }
+
+    /// Nanoseconds in which what is in the bucket leaks.
+    pub fn spent(&self, bucket: Bucket, now: u64) -> u64 {
+        self.time_to_leak(self.level(bucket, now))
     }
 
     /// When the bucket is empty.
@@ -279,6 +292,27 @@ mod tests {
         let less = gcra(10, SECOND, 10);
         assert_eq!(less.standing(bucket, NOW), Standing { remaining: 0, more_in: Some(SECOND / 10) });
         assert_eq!(pass(&less, &mut bucket, NOW + SECOND / 10, 1), 1);
+    }
+
+    #[test]
+    fn refused_requests_owe_at_most_a_burst() {
+        let gcra = gcra(5, SECOND, 10);
+        let mut bucket = Bucket::default();
+        assert_eq!(pass(&gcra, &mut bucket, NOW, 10), 10);
+        for _ in 0..1_000_000 {
+            bucket = gcra.charge_refused(bucket, NOW, 1);
+        }
+        // A burst of two seconds is in it, and another one is owed.
+        assert_eq!(gcra.wait(bucket, NOW, 1), Some(2 * SECOND + SECOND / 5));
+        assert_eq!(gcra.spent(bucket, NOW), 4 * SECOND);
+        assert_eq!(pass(&gcra, &mut bucket, NOW + 2 * SECOND, 1), 0);
+        // Who goes on asking stays refused.
+        bucket = gcra.charge_refused(bucket, NOW + 2 * SECOND, 1);
+        assert_eq!(gcra.wait(bucket, NOW + 2 * SECOND, 1), Some(2 * SECOND / 5));
+        assert_eq!(gcra.charge_refused(bucket, NOW, u64::MAX).owed, 10);
+        // What is owed for what has passed is not forgiven.
+        let late = gcra.charge_late(Bucket::default(), NOW, 100);
+        assert_eq!(gcra.charge_refused(late, NOW, 1), late);
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod zone;
 #[cfg(test)]
 mod tests;
 
+use std::num::{NonZeroU64, NonZeroU128};
+
 pub use self::calendar::{Calendar, Period, date_of, day_of};
 pub use self::concurrency::{Concurrency, InFlight};
 pub use self::gcra::{Bucket, Gcra};
@@ -107,6 +109,15 @@ impl Rule {
         }
     }
 
+    /// Counts a request that is refused: whoever goes on asking stays refused, but not for ever after. A rate owes no more for
+    /// that than a burst; the others begin anew with their windows.
+    pub fn charge_refused(&self, usage: Usage, now: u64, cost: u64) -> Usage {
+        match self {
+            Self::Gcra(gcra) => Usage::Bucket(gcra.charge_refused(bucket(usage), now, cost)),
+            Self::Window(_) | Self::Sliding(_) | Self::Concurrency(_) => self.charge_late(usage, now, cost),
+        }
+    }
+
     /// Takes back all or a part of what [`Rule::charge`] counted when it returned `charged`. What has come back by itself
     /// since then, because its window has ended or the bucket has leaked, does not come back twice.
     pub fn refund(&self, usage: Usage, charged: Usage, cost: u64, now: u64) -> Usage {
@@ -156,6 +167,18 @@ impl Rule {
         }
     }
 
+    /// What is used now, as the time in which the limit gives so much: of a day's quota that is used up, a day. Of two
+    /// usages of one limit it is larger for the one that used more, and of usages of several limits for the one that is more
+    /// of a loss. Nanoseconds.
+    pub fn spent(&self, usage: Usage, now: u64) -> u64 {
+        match self {
+            Self::Gcra(gcra) => gcra.spent(bucket(usage), now),
+            Self::Window(window) => window.spent(used(usage), now),
+            Self::Sliding(sliding) => sliding.spent(parts(usage), now),
+            Self::Concurrency(most) => most.spent(in_flight(usage), now),
+        }
+    }
+
     /// How many requests a window lets through, or come at once: `q` of a `RateLimit-Policy`.
     pub const fn quota(&self) -> u64 {
         match self {
@@ -175,6 +198,12 @@ impl Rule {
             Self::Concurrency(_) => None,
         }
     }
+}
+
+/// The time in which a limit of so much in so many nanoseconds gives what was used of it.
+fn time_for(used: u64, of: NonZeroU64, length: u64) -> u64 {
+    let time = u128::from(used).saturating_mul(length.into()) / NonZeroU128::from(of);
+    u64::try_from(time).unwrap_or(u64::MAX)
 }
 
 // The usage of a kind; of another kind, nothing used.

@@ -107,6 +107,11 @@ impl Sliding {
         }
     }
 
+    /// What counts now, as a part of a window's length.
+    pub fn spent(&self, parts: Parts, now: u64) -> u64 {
+        super::time_for(self.current(parts, now).sum(), self.quota, self.length())
+    }
+
     /// When the newest part no longer counts.
     pub const fn runs_out(&self, parts: Parts) -> u64 {
         parts.start.saturating_add(self.part.get().saturating_mul(PARTS + 1))

@@ -233,3 +233,26 @@ fn usages_are_small() {
     assert_eq!(size_of::<Parts>(), 104);
     assert_eq!(size_of::<InFlight>(), 24);
 }
+
+/// Who has used up a quota has spent the time in which it comes, and who has used half of it, half; until that has run out.
+#[test]
+fn what_is_used_is_so_much_time() {
+    for (kind, time) in [
+        (Kind::Gcra(2, SECOND), 4 * SECOND),
+        (Kind::Even(90 * SECOND), 90 * SECOND),
+        (Kind::Calendar(Period::Month(1), "UTC"), 30 * 86_400 * SECOND),
+        (Kind::Sliding(100 * SECOND), 100 * SECOND),
+    ] {
+        let rule = case(kind, 8, 4).rule;
+        let half = rule.charge(rule.unused(), NOW, 4).unwrap();
+        let all = rule.charge(half, NOW, 4).unwrap();
+        assert_eq!([rule.unused(), half, all].map(|usage| rule.spent(usage, NOW)), [0, time / 2, time]);
+        assert_eq!(rule.spent(all, rule.runs_out(all)), 0, "{kind:?}");
+    }
+    let rule = Rule::Concurrency(Concurrency::new(NonZeroU64::new(4).unwrap()));
+    let one = rule.charge(rule.unused(), NOW, 1).unwrap();
+    assert_eq!(rule.spent(one, NOW), 900 * SECOND);
+    assert_eq!(rule.spent(rule.refund(one, one, 1, NOW), NOW), 0);
+    let most = case(Kind::Even(u64::MAX), 1, 0).rule;
+    assert_eq!(most.spent(most.charge_late(most.unused(), NOW, u64::MAX), NOW), u64::MAX);
+}

@@ -103,6 +103,12 @@ impl Window {
         }
     }
 
+    /// What is used of this window, as a part of its length.
+    pub fn spent(&self, used: Used, now: u64) -> u64 {
+        let (used, _) = self.current(used, now);
+        super::time_for(used.requests, self.quota, self.length())
+    }
+
     /// When the window of a usage ends.
     pub fn runs_out(&self, used: Used) -> u64 {
         let (_, end) = self.around(used.start);

@@ -252,12 +252,14 @@ fn refused_requests_are_counted_where_that_is_asked_for() {
     let worker = told(&world, limits);
     let send = || send(&worker, &get("/", "key-1"));
     assert_eq!([send().status(), send().status(), send().status(), send().status()], [200, 200, 429, 429]);
-    // Two beyond the burst: three seconds until one passes.
-    let refused = send();
-    assert_eq!((refused.status(), refused.answer().head.get("retry-after")), (429, Some("4")));
-    world.advance(Duration::from_secs(3));
+    // Two beyond the burst: three seconds until one passes. More than another burst is not owed.
+    for _ in 0..100 {
+        let refused = send();
+        assert_eq!((refused.status(), refused.answer().head.get("retry-after")), (429, Some("3")));
+    }
+    world.advance(Duration::from_secs(2));
     assert_eq!(send().status(), 429);
-    world.advance(Duration::from_secs(5));
+    world.advance(Duration::from_secs(3));
     assert_eq!(send().status(), 200);
     assert_eq!(left(&worker), [1, 97]);
 }
@@ -368,31 +370,6 @@ fn failures_on_several_workers_are_counted_together() {
     assert_eq!(send(&worker, &get("/", "d")).details, Some("meshgate_failed_auth_limited"));
 }
 
-#[test]
-fn memory_stays_as_it_is_however_many_clients_come() {
-    let world = World::new();
-    let limits = json!([{"name": "l", "quota": "10/d", "per": "ip"}, {"name": "t", "rate": "5/s", "per": {"header": "x-t"}}]);
-    let mut document = failing(&limited(limits));
-    document["table"] = json!({"slots": 4});
-    let worker = Worker::<Quota>::new(&world, &document);
-    let keys = world.shared_keys();
-    let bytes = || -> usize { keys.iter().map(|key| world.shared(key).unwrap().len()).sum() };
-    let mut most = 0;
-    for client in 0..3_000_u32 {
-        let [_, a, b, c] = client.to_be_bytes();
-        world.set_property(&ADDRESS, format!("10.{a}.{b}.{c}:1"));
-        let key = if client % 2 == 0 { "key-1".to_owned() } else { format!("wrong-{client}") };
-        send(&worker, &get("/", &key).with("x-t", client.to_string()));
-        if client == 1_000 {
-            most = bytes();
-        }
-    }
-    assert_eq!(world.shared_keys(), keys);
-    assert!(bytes() <= most + most / 4, "{most} and then {}", bytes());
-    assert_eq!(world.metric("meshgate.quota.table.entries"), 64);
-    assert!(world.metric("meshgate.quota.table.evictions") > 1_000);
-}
-
 /// A request that is counted in nothing but its consumer's account, whose cost is known at once and stays, costs the proxy
 /// no more calls than the head's map, the time, one read, one write, the changes of headers, and one counter.
 #[test]
@@ -438,7 +415,8 @@ fn configurations_that_say_nothing_sensible_are_refused() {
     }
     for (field, value) in [
         ("table", json!({"slots": 0})),
-        ("table", json!({"slots": 2_000_000})),
+        ("table", json!({"slots": 65_537})),
+        ("table", json!({"when_full": "drop"})),
         ("failed_auth", json!({})),
         ("failed_auth", json!({"rate": "1/m", "burst": 0})),
         ("client_ip", json!({"trusted_hops": -1})),

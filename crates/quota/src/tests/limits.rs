@@ -289,6 +289,32 @@ fn instances_and_consumers_do_not_meet() {
     assert_eq!((passing(&a_b, 20), passing(&a, 20)), (10, 10));
 }
 
+/// Nor does a consumer of one instance meet the tables of another.
+#[test]
+fn names_of_shared_values_are_apart() {
+    let names = |instance: &str, consumer: &str| {
+        let world = World::new();
+        let limits = json!([{"name": "l", "rate": "1/s"}, {"name": "ip", "rate": "1/s", "per": "ip"}]);
+        let table = ("/table", json!({"slots": 2}));
+        let consumer = ("/consumers/0/name", json!(consumer));
+        Worker::<Quota>::new(
+            &world.instance(instance),
+            with([("/plans/free/limits", limits), table, consumer]),
+        );
+        world.shared_keys()
+    };
+    let tables = names("a", "acme");
+    assert!(tables.contains(&"meshgate/quota/a/table/limits/ip/0".to_owned()), "{tables:?}");
+    let others = ["a/table", "a/table/limits/ip", "a%2Ftable"];
+    let consumers = ["secret", "0", "size", "limits/ip/0"];
+    for (other, consumer) in others.iter().flat_map(|other| consumers.map(|consumer| (*other, consumer))) {
+        let met: Vec<_> = names(other, consumer).into_iter().filter(|name| tables.contains(name)).collect();
+        assert!(met.is_empty(), "{other} {consumer}: {met:?}");
+    }
+    // A consumer that is called as the part of the tables is another value than any of theirs.
+    assert_eq!(names("a", "table").len(), tables.len());
+}
+
 #[test]
 fn a_condition_knows_the_time() {
     let world = World::new();

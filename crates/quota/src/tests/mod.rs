@@ -15,6 +15,7 @@ mod keys;
 mod limits;
 mod over_limit;
 mod refusals;
+mod tables;
 mod token_configuration;
 mod tokens;
 mod usage;
