@@ -135,7 +135,12 @@ impl Locations {
                 Location::Cookie { name } => cookies.push(name.as_bytes()),
             }
         }
-        hide_cookies(&cookies, host, head)?;
+        if !cookies.is_empty() {
+            hide_cookies(&cookies, host, head)?;
+        }
+        if parameters.is_empty() {
+            return Ok(());
+        }
         let target = head.headers.first(":path").unwrap_or_default();
         let hidden = query::target_without(target, &parameters);
         if hidden.len() < target.len() {
