@@ -7,7 +7,7 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 
 /// A SHA-256 digest (FIPS 180-4).
 #[derive(Clone, Copy)]
@@ -52,7 +52,12 @@ impl Digest {
 /// whose digest comes near another: that is what SHA-256 is for.
 impl PartialEq for Digest {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        // Eight bytes at a time: `subtle` keeps the compiler away from each element that it compares.
+        fn words(digest: &Digest) -> impl Iterator<Item = u64> {
+            digest.0.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word))
+        }
+        let equal = words(self).zip(words(other)).map(|(one, other)| one.ct_eq(&other));
+        equal.fold(Choice::from(1), |all, equal| all & equal).into()
     }
 }
 

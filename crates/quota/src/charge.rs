@@ -13,7 +13,7 @@ use crate::answer::Refusal;
 use crate::consumer::Identity;
 use crate::exchange::Stop;
 use crate::metrics::LimitEvent;
-use crate::plan::{Counted, MAX_LIMITS, Over, Plan, Usages};
+use crate::plan::{Counted, Over, Plan, Usages};
 use crate::rate_limit::{Fields, seconds};
 use crate::scope::Facts;
 use crate::settle::Unsettled;
@@ -209,14 +209,14 @@ impl Quota {
         now: u64,
     ) -> Result<Stop, HostError> {
         let plan = identity.plan;
-        let mut rejected = *counted;
+        let mut rejected = counted.clone();
         for (limit, cost) in plan.limits().zip(&mut rejected) {
             *cost = cost.filter(|_| limit.count_rejected);
         }
-        if rejected != NONE {
+        if counts_any(&rejected) {
             for number in 0..accounts.len() {
                 let here = only(accounts, number, &rejected);
-                let Some(account) = accounts.get_mut(number).filter(|_| here != NONE) else { continue };
+                let Some(account) = accounts.get_mut(number).filter(|_| counts_any(&here)) else { continue };
                 self.update(host, account, now, |account| {
                     for (index, limit, cost) in plan.counting(&here) {
                         let usage = limit.rule.charge_refused(limit.usage_in(account), now, cost);
@@ -232,7 +232,9 @@ impl Quota {
     }
 }
 
-const NONE: Counted = [None; MAX_LIMITS];
+fn counts_any(counted: &Counted) -> bool {
+    counted.iter().any(Option::is_some)
+}
 
 /// The refusal of a request that would be the first in an account for which a table has no room.
 fn table_full(Full { until }: Full, now: u64) -> Stop {
@@ -246,7 +248,7 @@ fn is_enforced(accounts: &Accounts<'_>, number: usize, counted: &Counted) -> boo
 
 /// Of the limits that count a request, those that are in one account.
 fn only(accounts: &Accounts<'_>, number: usize, counted: &Counted) -> Counted {
-    let mut here = *counted;
+    let mut here = counted.clone();
     for (index, cost) in here.iter_mut().enumerate() {
         *cost = cost.filter(|_| accounts.number(index) == number);
     }

@@ -158,6 +158,9 @@ impl Locations {
                 Location::Header { .. } | Location::Cookie { .. } => None,
             })
             .collect();
+        if parameters.is_empty() {
+            return Ok(());
+        }
         let target = head.headers.first(":path").unwrap_or_default();
         let hidden = query::target_without(target, &parameters);
         if hidden.len() < target.len() {
@@ -202,7 +205,7 @@ impl Locations {
                 Location::Query { .. } => {}
             }
         }
-        hide_cookies(&cookies, host, map, headers)
+        if cookies.is_empty() { Ok(()) } else { hide_cookies(&cookies, host, map, headers) }
     }
 
     fn hide_in(

@@ -64,8 +64,9 @@ pub struct Limit {
     policy: Box<str>,
 }
 
-/// For each limit of a plan that counts a request, how.
-pub type Counted = [Option<Due>; MAX_LIMITS];
+/// For each limit of a plan, how it counts a request, if it does. As long as the plan: most have one or two limits, and what
+/// is as long as the longest possible takes longer to copy than to allocate.
+pub type Counted = Vec<Option<Due>>;
 
 /// How a limit counts a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +78,7 @@ pub struct Due {
 }
 
 /// For each limit of a plan that counts a request, what was used of it.
-pub type Usages = [Option<Usage>; MAX_LIMITS];
+pub type Usages = Vec<Option<Usage>>;
 
 /// A request that is over a limit. Nothing was counted.
 #[derive(Debug)]
@@ -194,7 +195,7 @@ impl Plan {
     /// # Errors
     /// [`Unclear`]
     pub fn counted(&self, request: &Request<'_>) -> Result<Option<Counted>, Unclear> {
-        let mut counted = [None; MAX_LIMITS];
+        let mut counted = vec![None; self.limits.len()];
         for (limit, due) in self.limits.iter().zip(&mut counted) {
             let counts = request.may_match(&limit.counts)
                 && limit.when.as_ref().is_none_or(|when| request.holds(when, &limit.counts));
@@ -250,7 +251,7 @@ impl Plan {
         counted: &Counted,
         now: u64,
     ) -> Result<Usages, Box<Over<'_>>> {
-        let mut usages = [None; MAX_LIMITS];
+        let mut usages = vec![None; self.limits.len()];
         for (index, limit, Due { cost, enforced }) in self.due(counted) {
             match limit.rule.charge(limit.usage(accounts, index), now, cost) {
                 Some(charged) => put(&mut usages, index, charged),
@@ -285,8 +286,8 @@ impl Plan {
     }
 
     fn due(&self, counted: &Counted) -> impl Iterator<Item = (usize, &Limit, Due)> {
-        let limits = self.limits().enumerate().zip(*counted);
-        limits.filter_map(|((index, limit), due)| Some((index, limit, due?)))
+        let limits = self.limits().enumerate().zip(counted);
+        limits.filter_map(|((index, limit), due)| Some((index, limit, (*due)?)))
     }
 
     /// The names of the limits that have no room for a request and let it pass, as they are not enforced. `usages`: what
@@ -309,7 +310,7 @@ impl Plan {
 
     /// Where the caller stands with each limit.
     pub fn standings(&self, accounts: &Accounts<'_>, now: u64) -> Vec<Told<'_>> {
-        let mut usages = [None; MAX_LIMITS];
+        let mut usages = vec![None; self.limits.len()];
         for (index, limit) in self.limits.iter().enumerate() {
             put(&mut usages, index, limit.usage(accounts, index));
         }
@@ -318,7 +319,7 @@ impl Plan {
 
     /// All limits, as if each counted a request.
     pub fn all_limits(&self) -> Counted {
-        let mut counted = [None; MAX_LIMITS];
+        let mut counted = vec![None; self.limits.len()];
         for (due, limit) in counted.iter_mut().zip(&self.limits) {
             *due = Some(Due { cost: 0, enforced: !limit.shadow });
         }
@@ -332,7 +333,8 @@ impl Plan {
 
     /// Which limits have no room for a request.
     pub fn over(&self, accounts: &Accounts<'_>, counted: &Counted, now: u64) -> Over<'_> {
-        let mut over = Over { violated: Vec::new(), wait: Wait::Nothing, usages: [None; MAX_LIMITS] };
+        let usages = vec![None; self.limits.len()];
+        let mut over = Over { violated: Vec::new(), wait: Wait::Nothing, usages };
         for (index, limit, Due { cost, .. }) in self.due(counted).filter(|(.., due)| due.enforced) {
             let used = limit.usage(accounts, index);
             put(&mut over.usages, index, used);
@@ -411,7 +413,7 @@ impl Limit {
     }
 }
 
-fn put(usages: &mut Usages, index: usize, usage: Usage) {
+fn put(usages: &mut [Option<Usage>], index: usize, usage: Usage) {
     if let Some(place) = usages.get_mut(index) {
         *place = Some(usage);
     }

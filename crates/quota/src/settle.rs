@@ -72,8 +72,8 @@ impl Unsettled {
         (!entries.is_empty()).then(|| Self {
             plan: Rc::clone(plan),
             accounts: accounts.into_places(),
-            counted: *counted,
-            usages: *usages,
+            counted: counted.clone(),
+            usages: usages.clone(),
             entries,
         })
     }

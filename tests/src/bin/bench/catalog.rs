@@ -4,10 +4,14 @@ use meshgate_e2e::{Value, json, lua, typed_filter};
 
 use crate::lanes::{Budget, HOST_CALLS, Lane, NOOP, OURS, OURS_KEY_ONLY, Traffic};
 use crate::workload::quota::{self, Limits};
+use crate::workload::tokens;
 
 /// All of them, those of a filter together.
 pub fn lanes() -> Vec<Lane> {
-    [none(), api_key_quota(), body(), transform(), error_response(), dlp()].into_iter().flatten().collect()
+    [none(), api_key_quota(), jwt(), keys(), body(), transform(), error_response(), dlp()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// What the others are compared with.
@@ -52,8 +56,57 @@ fn api_key_quota() -> Vec<Lane> {
             .module("api_key_quota", quota::quota(Limits::Two))
             .budget(Budget::times(2.0, NOOP))
             .footprint(),
+        Lane::new(GROUP, "quota_sliding", "ours: a quota in a sliding window")
+            .module("api_key_quota", quota::quota(Limits::Sliding)),
+        Lane::new(GROUP, "quota_concurrency", "ours: a limit of requests at the same time")
+            .module("api_key_quota", quota::quota(Limits::Concurrency)),
+        Lane::new(GROUP, "quota_per_ip", "ours: a rate of each address, in the table")
+            .module("api_key_quota", quota::quota(Limits::PerIp)),
     ];
     lanes.map(|lane| lane.traffic(Traffic::Key)).into()
+}
+
+/// Tokens in the place of keys.
+fn jwt() -> Vec<Lane> {
+    const GROUP: &str = "jwt";
+    let lane = |name, note, traffic| Lane::new(GROUP, name, note).traffic(traffic);
+    let native =
+        |cached| typed_filter("jwt_authn", "jwt_authn.v3.JwtAuthentication", tokens::jwt_authn(cached));
+    vec![
+        lane("bare_token", "no filter; the request carries a token", Traffic::Token),
+        lane("jwt_authn", "Envoy's own: the token verified, RS256", Traffic::Token).filter(native(false)),
+        lane("jwt_authn_cached", "Envoy's own, which remembers the token", Traffic::Token)
+            .filter(native(true)),
+        lane("quota_jwt", "ours: the token, RS256, verified before", Traffic::Token)
+            .module("api_key_quota", tokens::quota("RS256"))
+            .budget(Budget::over(OURS_KEY_ONLY, 4.0)),
+        lane("quota_introspection", "ours: the token, asked about before", Traffic::Token).plugin(
+            "api_key_quota",
+            tokens::introspection(),
+            tokens::environment(),
+        ),
+        lane("bare_rs256", "no filter; ever another token", Traffic::Rs256Tokens),
+        lane("quota_rs256", "ours: each token verified, RS256", Traffic::Rs256Tokens)
+            .module("api_key_quota", tokens::quota("RS256"))
+            .budget(Budget::over(OURS_KEY_ONLY, 40.0)),
+        lane("bare_es256", "no filter; ever another token", Traffic::Es256Tokens),
+        lane("quota_es256", "ours: each token verified, ES256", Traffic::Es256Tokens)
+            .module("api_key_quota", tokens::quota("ES256")),
+    ]
+}
+
+/// Few keys and many.
+fn keys() -> Vec<Lane> {
+    const GROUP: &str = "keys";
+    let lane = |name, note, number| {
+        let (config, number) = quota::keys(number);
+        Lane::new(GROUP, name, note).module("api_key_quota", config).traffic(Traffic::Key).keys(number)
+    };
+    vec![
+        lane("keys_1k", "ours: 1,000 keys", Some(1_000)),
+        lane("keys_most", "ours: as many keys as a document may have", None)
+            .budget(Budget::over("keys_1k", 1.0)),
+    ]
 }
 
 /// Bodies that nobody changes.

@@ -27,6 +27,8 @@ pub struct Footprint {
     pub starts: Vec<Start>,
     /// What each worker after the first adds to the memory.
     pub mib_per_worker: f64,
+    /// How many keys there are, where that is what is measured.
+    pub keys: Option<usize>,
 }
 
 /// Envoy with so many workers.
@@ -59,7 +61,7 @@ pub async fn measure(lanes: &[Lane], plan: &Plan) -> Result<Vec<Footprint>> {
         }
         let module_size = lane.module.map(size).transpose()?;
         let mib_per_worker = mib_per_worker(&starts);
-        footprints.push(Footprint { lane: lane.name, module_size, starts, mib_per_worker });
+        footprints.push(Footprint { lane: lane.name, module_size, starts, mib_per_worker, keys: lane.keys });
     }
     Ok(footprints)
 }
@@ -74,6 +76,15 @@ async fn start(lane: &Lane, workers: u32) -> Result<(f64, f64)> {
     let time = start.elapsed().as_secs_f64() * 1e3;
     burst(&envoy.http1(), CONNECTIONS, REQUESTS, move |client, _| get(client, Arc::clone(&headers))).await?;
     Ok((time, system::resident_mib(envoy.pid())?))
+}
+
+/// What a key takes in each worker, in bytes: by what memory grows from the lane with the fewest keys to that with the most.
+pub fn bytes_per_key(footprints: &[Footprint]) -> Option<f64> {
+    let sizes =
+        || footprints.iter().filter_map(|footprint| Some((footprint.keys?, footprint.mib_per_worker)));
+    let (few, less) = sizes().min_by_key(|(keys, _)| *keys)?;
+    let (many, more) = sizes().max_by_key(|(keys, _)| *keys)?;
+    (many > few).then(|| (more - less) * f64::from(1 << 20) / (many - few) as f64)
 }
 
 fn mib_per_worker(starts: &[Start]) -> f64 {

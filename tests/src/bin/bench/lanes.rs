@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use meshgate_e2e::{Filter, Listener, Value, Wasm, json, paths};
 
 use crate::catalog;
-use crate::workload::{self, bodies};
+use crate::workload::{self, bodies, tokens};
 
 /// The lane that shows what a filter costs that does nothing.
 pub const NOOP: &str = "noop";
@@ -13,6 +13,9 @@ pub const HOST_CALLS: &str = "hostcalls";
 /// The lane of the quota filter in full, and the one without limits.
 pub const OURS: &str = "api_key_quota";
 pub const OURS_KEY_ONLY: &str = "api_key_quota_key";
+
+/// The small answer.
+pub const SMALL: &str = "0123456789";
 
 /// A listener with a filter.
 #[derive(Clone)]
@@ -30,6 +33,8 @@ pub struct Lane {
     pub expects: &'static str,
     /// Whether its start-up and its memory are measured.
     pub has_footprint: bool,
+    /// How many keys its configuration has, if that is what it is for.
+    pub keys: Option<usize>,
     filter: Option<Filter>,
 }
 
@@ -60,6 +65,12 @@ pub enum Traffic {
     Small,
     /// The same for a request with an API key.
     Key,
+    /// The same for a request with a token, which is always the same one.
+    Token,
+    /// The same for requests with ever another token, signed with RS256.
+    Rs256Tokens,
+    /// The same for requests with ever another token, signed with ES256.
+    Es256Tokens,
     /// A JSON document of 10 KiB.
     Json10,
     /// A JSON document of 100 KiB.
@@ -76,6 +87,9 @@ impl Traffic {
         match self {
             Self::Small => "bare",
             Self::Key => "bare_key",
+            Self::Token => "bare_token",
+            Self::Rs256Tokens => "bare_rs256",
+            Self::Es256Tokens => "bare_es256",
             Self::Json10 => "bare_10k",
             Self::Json100 => "bare_100k",
             Self::Digits => "bare_digits",
@@ -83,15 +97,36 @@ impl Traffic {
         }
     }
 
-    /// The header fields of the requests beside `host`.
+    /// The header fields of the requests beside `host`; of requests that differ, those of the first.
     pub fn headers(self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        workload::HEADERS.into_iter().chain((self == Self::Key).then_some(workload::KEY))
+        let token = match self {
+            Self::Token => Some(tokens::ONE.as_str()),
+            _ => self.tokens().and_then(|tokens| Some(tokens.first()?.as_str())),
+        };
+        let credential = match self {
+            Self::Key => Some(workload::KEY),
+            _ => token.map(|token| ("authorization", token)),
+        };
+        workload::HEADERS.into_iter().chain(credential)
+    }
+
+    /// The values of `authorization`, if requests differ in it: one after the other.
+    pub fn tokens(self) -> Option<&'static [String]> {
+        match self {
+            Self::Rs256Tokens => Some(&tokens::RS256),
+            Self::Es256Tokens => Some(&tokens::ES256),
+            _ => None,
+        }
+    }
+
+    fn is_small(self) -> bool {
+        self.path() == "/"
     }
 
     /// Where the answer is.
     pub const fn path(self) -> &'static str {
         match self {
-            Self::Small | Self::Key => "/",
+            Self::Small | Self::Key | Self::Token | Self::Rs256Tokens | Self::Es256Tokens => "/",
             Self::Json10 => "/json/10",
             Self::Json100 => "/json/100",
             Self::Digits => "/digits",
@@ -101,7 +136,7 @@ impl Traffic {
 
     fn body(self) -> String {
         match self {
-            Self::Small | Self::Key => "0123456789".into(),
+            Self::Small | Self::Key | Self::Token | Self::Rs256Tokens | Self::Es256Tokens => SMALL.into(),
             Self::Json10 => bodies::json(10 << 10),
             Self::Json100 => bodies::json(100 << 10),
             Self::Digits => bodies::digits(100 << 10),
@@ -112,7 +147,7 @@ impl Traffic {
     /// How large the answers are, in a few words.
     pub const fn size(self) -> &'static str {
         match self {
-            Self::Small | Self::Key => "10 bytes",
+            Self::Small | Self::Key | Self::Token | Self::Rs256Tokens | Self::Es256Tokens => "10 bytes",
             Self::Json10 => "10 KiB",
             Self::Json100 | Self::Digits | Self::Base64 => "100 KiB",
         }
@@ -125,8 +160,13 @@ pub fn origin() -> Listener {
     let header = json!({ "header": content_type, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD" });
     let listener = Listener::named("origin")
         .connection_manager(json!({ "route_config": { "max_direct_response_body_size_bytes": 1 << 20 } }));
+    let introspected = json!({
+        "match": { "path": tokens::INTROSPECTION },
+        "direct_response": { "status": 200, "body": { "inline_string": tokens::introspected().to_string() } },
+        "response_headers_to_add": [header],
+    });
     [Traffic::Json10, Traffic::Json100, Traffic::Digits, Traffic::Base64].iter().fold(
-        listener,
+        listener.route(introspected),
         |listener, traffic| {
             listener.route(json!({
                 "match": { "path": traffic.path() },
@@ -148,13 +188,20 @@ impl Lane {
             traffic: Traffic::Small,
             expects: "",
             has_footprint: false,
+            keys: None,
             filter: None,
         }
     }
 
-    pub fn module(self, module: &'static str, config: Value) -> Self {
+    pub fn module(self, module: &'static str, config: impl ToString) -> Self {
+        self.plugin(module, config, json!({}))
+    }
+
+    /// A module, with more fields of its `PluginConfig`.
+    pub fn plugin(self, module: &'static str, config: impl ToString, fields: Value) -> Self {
         // Each has a VM of its own, whichever others are measured.
-        let filter = Wasm::module(module).name(self.name).vm_id(self.name).config(config);
+        let filter = Wasm::module(module).name(self.name).vm_id(self.name);
+        let filter = filter.config_text(&config.to_string()).plugin(fields);
         Self { module: Some(module), ..self }.filter(filter)
     }
 
@@ -178,6 +225,11 @@ impl Lane {
         Self { has_footprint: true, ..self }
     }
 
+    /// Its memory is to be compared by these.
+    pub fn keys(self, keys: usize) -> Self {
+        Self { keys: Some(keys), ..self }.footprint()
+    }
+
     pub fn is_bare(&self) -> bool {
         self.filter.is_none()
     }
@@ -187,7 +239,7 @@ impl Lane {
     pub fn listener(&self) -> Listener {
         let listener = Listener::named(self.name);
         let listener = match self.traffic {
-            Traffic::Small | Traffic::Key => listener.direct_response("/", 200, "0123456789"),
+            small if small.is_small() => listener.direct_response("/", 200, SMALL),
             _ => listener,
         };
         match &self.filter {

@@ -10,10 +10,14 @@
 //! same rounds. Figures of different machines, or of different runs, are not comparable; their ratios are, so budgets are
 //! ratios where they can be ([`lanes::Budget`]).
 //!
+//! Requests that must differ come from a generator of our own ([`varied`]): those with ever another token, so that none is
+//! remembered, and those of clients without number, for which memory is looked at ([`flood`]).
+//!
 //! Prints tables and writes `<target>/bench/latest.json`, with every round, and `latest.svg`. A budget that is exceeded is
 //! printed, and is no error; a lane that answers with anything but 200 is one.
 
 mod catalog;
+mod flood;
 mod footprint;
 mod lanes;
 mod load;
@@ -22,6 +26,7 @@ mod plot;
 mod report;
 mod stats;
 mod system;
+mod varied;
 mod workload;
 
 use std::fs;
@@ -68,9 +73,9 @@ async fn main() -> ExitCode {
 async fn run(args: Args) -> Result<()> {
     let (lanes, missing) = lanes::select(&args.names)?;
     let plan = if args.quick {
-        Plan { rounds: 3, seconds: 1, starts: 1 }
+        Plan { rounds: 3, seconds: 1, starts: 1, flood: 200_000 }
     } else {
-        Plan { rounds: args.rounds, seconds: args.seconds, starts: 5 }
+        Plan { rounds: args.rounds, seconds: args.seconds, starts: 5, flood: 1_000_000 }
     };
     // All that can be missing is missed now, not after the first minutes.
     let generator = Generator::find()?;
@@ -86,7 +91,8 @@ async fn run(args: Args) -> Result<()> {
 
     let footprints = footprint::measure(&lanes, &plan).await?;
     let series = measure::measure(&lanes, &plan, &generator, cores).await?;
-    let report = Report::new(machine, plan, &lanes, series, footprints)?;
+    let flood = flood::measure(&lanes, &plan, cores).await?;
+    let report = Report::new(machine, plan, &lanes, series, footprints, flood)?;
     println!("{report}");
 
     let dir = paths::target_dir().join("bench");

@@ -1,6 +1,7 @@
 //! The rounds: all lanes in one Envoy, one after the other, again and again.
 
 use std::iter;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use meshgate_e2e::{Client, Config, Envoy};
@@ -9,6 +10,7 @@ use serde::Serialize;
 use crate::lanes::{self, Lane};
 use crate::load::Generator;
 use crate::system::{self, Cores};
+use crate::varied::{self, Until};
 
 /// How much is measured.
 #[derive(Serialize)]
@@ -19,6 +21,8 @@ pub struct Plan {
     pub seconds: u32,
     /// Of Envoy, for its start-up time.
     pub starts: u32,
+    /// Clients, and wrong keys, that all differ.
+    pub flood: u64,
 }
 
 /// One lane in one round.
@@ -90,7 +94,14 @@ async fn check(lane: &Lane, envoy: &Envoy) -> Result<()> {
 
 async fn sample(lane: &Lane, plan: &Plan, generator: &Generator, envoy: &Envoy) -> Result<Sample> {
     let before = system::cpu_time(envoy.pid())?;
-    let outcome = generator.run(envoy.addr_of(lane.name), lane.traffic, plan.seconds).await?;
+    let to = envoy.addr_of(lane.name);
+    let outcome = match lane.traffic.tokens() {
+        None => generator.run(to, lane.traffic, plan.seconds).await?,
+        Some(tokens) => {
+            let until = Until::Over(Duration::from_secs(plan.seconds.into()));
+            varied::send(to, until, varied::with_tokens(tokens)).await?
+        }
+    };
     let used = (system::cpu_time(envoy.pid())? - before).as_secs_f64();
     let requests = outcome.requests as f64;
     Ok(Sample {

@@ -6,7 +6,8 @@ use std::iter;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use crate::footprint::Footprint;
+use crate::flood::Flood;
+use crate::footprint::{self, Footprint};
 use crate::lanes::{self, Budget, Lane, Traffic};
 use crate::load;
 use crate::measure::{Plan, Sample};
@@ -22,6 +23,9 @@ pub struct Report {
     pub lanes: Vec<Measured>,
     split: Option<Split>,
     footprints: Vec<Footprint>,
+    /// Memory of a worker.
+    bytes_per_key: Option<f64>,
+    flood: Option<Flood>,
 }
 
 /// One lane.
@@ -85,6 +89,7 @@ impl Report {
         lanes: &[Lane],
         series: Vec<Vec<Sample>>,
         footprints: Vec<Footprint>,
+        flood: Option<Flood>,
     ) -> Result<Self> {
         let cpu_us = |name: &str| {
             let place = lanes.iter().position(|lane| lane.name == name);
@@ -116,7 +121,17 @@ impl Report {
             .map(|((lane, rounds), adds)| Measured::new(lane, rounds, adds))
             .collect();
         let split = Split::of(&lanes);
-        Ok(Self { machine, plan, connections: load::CONNECTIONS, lanes, split, footprints })
+        let bytes_per_key = footprint::bytes_per_key(&footprints);
+        Ok(Self {
+            machine,
+            plan,
+            connections: load::CONNECTIONS,
+            lanes,
+            split,
+            footprints,
+            bytes_per_key,
+            flood,
+        })
     }
 }
 
@@ -171,7 +186,7 @@ fn added_by(lanes: &[Measured], name: &str) -> Option<f64> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { rounds, seconds, starts } = self.plan;
+        let Plan { rounds, seconds, starts, .. } = self.plan;
         writeln!(
             f,
             "\nEnvoy's CPU time for a request: {rounds} rounds of {seconds} s, {} connections",
@@ -196,6 +211,9 @@ impl fmt::Display for Report {
         if let Some(split) = &self.split {
             write!(f, "\n{split}")?;
         }
+        if let Some(flood) = &self.flood {
+            write!(f, "\n{flood}")?;
+        }
         if self.footprints.is_empty() {
             return Ok(());
         }
@@ -203,7 +221,10 @@ impl fmt::Display for Report {
         for footprint in &self.footprints {
             write!(f, "\n{footprint}")?;
         }
-        Ok(())
+        match self.bytes_per_key {
+            Some(bytes) => write!(f, "\na key takes {bytes:.0} bytes in each worker"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -241,6 +262,17 @@ impl fmt::Display for Split {
             writeln!(f, "  {what:<48} {us:>+6.2} µs {:>4.0} %", 100.0 * us / all)?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Flood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { requests, per_second, addresses, keys } = self;
+        let list =
+            |memory: &[f64]| memory.iter().map(|mib| format!("{mib:.1}")).collect::<Vec<_>>().join(", ");
+        writeln!(f, "Memory in MiB before and after each quarter, {per_second:.0} requests per second")?;
+        writeln!(f, "  {requests} addresses    {}", list(addresses))?;
+        writeln!(f, "  {requests} wrong keys   {}", list(keys))
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod bodies;
 pub mod quota;
+pub mod tokens;
 
 /// With `host` the ten header fields of a usual client.
 pub const HEADERS: [(&str, &str); 9] = [

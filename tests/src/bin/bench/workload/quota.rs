@@ -17,23 +17,71 @@ const PER_MONTH: u64 = 999_999_999_999;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Limits {
     None,
+    /// A rate and a monthly quota.
     Two,
+    /// A quota in any hour.
+    Sliding,
+    /// Requests at the same time.
+    Concurrency,
+    /// A rate of each address: in the table.
+    PerIp,
 }
 
 /// The configuration of the quota filter: what is not said is its default.
 pub fn quota(limits: Limits) -> Value {
-    let both = json!([
-        { "name": "burst", "rate": format!("{PER_SECOND}/s") },
-        { "name": "monthly", "quota": format!("{PER_MONTH}/month") },
-    ]);
     let consumers: Vec<_> = (0..CONSUMERS)
         .map(|number| {
             let key = json!({ "id": key_id(number), "sha256": hex(&Sha256::digest(key(number))) });
             json!({ "name": name(number), "plan": "bench", "keys": [key] })
         })
         .collect();
-    let plan = if limits == Limits::Two { json!({ "limits": both }) } else { json!({}) };
-    json!({ "plans": { "bench": plan }, "consumers": consumers })
+    json!({ "plans": { "bench": { "limits": limits.config() } }, "consumers": consumers })
+}
+
+impl Limits {
+    fn config(self) -> Value {
+        let rate = format!("{PER_SECOND}/s");
+        match self {
+            Self::None => json!([]),
+            Self::Two => json!([
+                { "name": "burst", "rate": rate },
+                { "name": "monthly", "quota": format!("{PER_MONTH}/month") },
+            ]),
+            Self::Sliding => {
+                json!([{ "name": "hourly", "quota": format!("{PER_MONTH}/h"), "window": "sliding" }])
+            }
+            Self::Concurrency => json!([{ "name": "open", "concurrency": PER_SECOND }]),
+            Self::PerIp => json!([{ "name": "address", "rate": rate, "per": "ip" }]),
+        }
+    }
+}
+
+/// The configuration with so many keys, [`KEY`] among them; `None`: as many as a document of 16 MiB holds, which is the
+/// largest that loads. Returns how many those are.
+pub fn keys(number: Option<usize>) -> (String, usize) {
+    const MOST: usize = 16 << 20;
+    const END: &str = "]}]}";
+    let mut text =
+        String::from(r#"{"plans":{"bench":{}},"consumers":[{"name":"bench","plan":"bench","keys":["#);
+    for count in 0.. {
+        let comma = if count > 0 { "," } else { "" };
+        let digest = hex(&Sha256::digest(key(count)));
+        let entry = format!(r#"{comma}{{"id":"k{count}","sha256":"{digest}"}}"#);
+        if number == Some(count) || text.len() + entry.len() + END.len() > MOST {
+            return (text + END, count);
+        }
+        text += &entry;
+    }
+    unreachable!("the document is full before the numbers end");
+}
+
+/// The configuration for clients without number: a limit of each address, and one of failures to authenticate. No client
+/// of the bench exceeds them.
+pub fn flood() -> Value {
+    let mut config = quota(Limits::PerIp);
+    config["client_ip"] = json!({ "trusted_hops": 1 });
+    config["failed_auth"] = json!({ "rate": format!("{PER_SECOND}/s") });
+    config
 }
 
 /// The configuration of Envoy's `api_key_auth`.
@@ -152,7 +200,9 @@ fn key_id(number: usize) -> String {
 }
 
 fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
+    digest.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]
@@ -162,5 +212,14 @@ mod tests {
     #[test]
     fn the_last_consumer_has_the_key_of_the_requests() {
         assert_eq!(key(CONSUMERS - 1), KEY.1);
+    }
+
+    #[test]
+    fn the_largest_document_is_full() {
+        let (text, number) = keys(None);
+        assert!(text.len() <= 16 << 20 && text.len() > (16 << 20) - 120, "{}", text.len());
+        let document: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(document["consumers"][0]["keys"].as_array().unwrap().len(), number);
+        assert_eq!(keys(Some(1_000)).1, 1_000);
     }
 }
