@@ -90,7 +90,7 @@ async fn a_consumer_of_tokens_at_its_limit_stays_there_in_a_flood() {
     }]);
     let config = with(flooded(json!([{ "name": "l", "quota": "2/year" }])), "/tokens", issuer);
     let envoy = start(config).await;
-    let of = |name: &str| {
+    let of = move |name: &str| {
         let claims =
             json!({ "iss": "https://idp", "aud": "api", "sub": name, "exp": now().as_secs() + 3_600 });
         format!("Bearer {}", signer.sign(&claims))
@@ -100,7 +100,8 @@ async fn a_consumer_of_tokens_at_its_limit_stays_there_in_a_flood() {
         let response = envoy.get("/").header("authorization", &victim).send().await.unwrap();
         assert_eq!(response.status, status);
     }
-    let statuses = burst(&envoy.http1(), 16, FLOOD, |client, number| {
+    let client = envoy.http1();
+    let statuses = burst(&client, 16, FLOOD, move |client, number| {
         let request = client.get("/").header("authorization", of(&format!("user-{number}")));
         async move { anyhow::Ok(request.send().await?.status) }
     });
@@ -113,7 +114,8 @@ async fn a_consumer_of_tokens_at_its_limit_stays_there_in_a_flood() {
 async fn newcomers_are_refused_where_nobody_is_to_be_forgotten() {
     let config = flooded(json!([{ "name": "l", "quota": "2/year", "per": "ip" }]));
     let envoy = start(with(config, "/table", json!({ "slots": 1, "when_full": "refuse" }))).await;
-    let statuses = burst(&envoy.http1(), 16, 200, |client, number| {
+    let client = envoy.http1();
+    let statuses = burst(&client, 16, 200, |client, number| {
         let request = from(client.get("/"), &address(number), "acme-key");
         async move { anyhow::Ok((number, request.send().await?.status)) }
     });
@@ -133,7 +135,7 @@ async fn newcomers_are_refused_where_nobody_is_to_be_forgotten() {
     assert_problem(&refused, 503, "Too many others are counted at present. Send this request again later.");
     assert!(one(&refused, "retry-after").parse::<u64>().unwrap() > 0);
     let lines = envoy.wait_for_access_log(233).await.unwrap();
-    assert_eq!(lines.last().map(String::as_str), Some("503 meshgate_table_full"));
+    assert_eq!(lines.iter().filter(|line| *line == "503 meshgate_table_full").count(), 185);
 }
 
 /// A new number of slots is a new table, and gauges are of that one.
