@@ -53,6 +53,7 @@ pub mod export {
             && exported.response_trailers == needed.response_trailers
             && exported.callout == needed.callout
             && exported.log == needed.log
+            && exported.end == needed.end
     }
 }
 
@@ -126,6 +127,8 @@ macro_rules! filter_export {
     (response_head) => { $crate::filter_export!(@head proxy_on_response_headers Response); };
     (response_body) => { $crate::filter_export!(@body proxy_on_response_body Response); };
     (response_trailers) => { $crate::filter_export!(@trailers proxy_on_response_trailers Response); };
+    // With the context itself, whose deletion every module hears of.
+    (end) => {};
     (log) => {
         #[unsafe(no_mangle)]
         extern "C" fn proxy_on_log(context: u32) {

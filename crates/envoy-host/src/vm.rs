@@ -91,7 +91,11 @@ impl<P: Policy> Vm<P> {
     pub fn delete(&self, context: u32) {
         self.callouts.forget(context);
         let Ok(mut contexts) = self.contexts.try_borrow_mut() else { return };
-        if contexts.exchanges.remove(&context).is_none() && contexts.roots.remove(&context).is_some() {
+        if let Some(mut running) = contexts.exchanges.remove(&context) {
+            if P::PHASES.end {
+                running.drive.end(&mut running.host);
+            }
+        } else if contexts.roots.remove(&context).is_some() {
             // Its timer goes with it, and the exchanges of other roots may count on that.
             let other = contexts.roots.keys().next().copied();
             self.callouts.timer_lost(other);
@@ -133,7 +137,7 @@ impl<P: Policy> Vm<P> {
         self.message(context, side, |running| running.drive.trailers(&mut running.host, side))
     }
 
-    /// An exchange is over.
+    /// An exchange is being logged.
     pub fn log(&self, context: u32) {
         let Ok(mut contexts) = self.contexts.try_borrow_mut() else { return };
         if let Some(running) = contexts.exchanges.get_mut(&context) {

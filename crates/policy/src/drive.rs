@@ -240,10 +240,16 @@ impl<E: Exchange> Drive<E> {
         self.catch_up(host, side, Flow::Continue)
     }
 
-    /// The exchange is over.
+    /// The exchange is being logged.
     pub fn log(&mut self, host: &mut dyn Host) {
         host.enter(Position::Log);
         self.exchange.log(host);
+    }
+
+    /// The exchange is over.
+    pub fn end(&mut self, host: &mut dyn Host) {
+        host.enter(Position::Between);
+        self.exchange.end(host);
     }
 
     /// Shows the exchange what is at hand of a body.

@@ -74,8 +74,14 @@ pub trait Exchange {
         Ok(Next::Continue)
     }
 
-    /// The exchange is over, completed or not.
+    /// The exchange is over, completed or not, and is being logged: its heads and trailers can be read once more.
     fn log(&mut self, host: &mut dyn Host) {
+        let _ = host;
+    }
+
+    /// The exchange is over, completed or not. The last call, and it costs nothing: the proxy tells the VM in any case, where
+    /// [`Exchange::log`] is a callback of its own. Nothing of the messages is at hand any more.
+    fn end(&mut self, host: &mut dyn Host) {
         let _ = host;
     }
 

@@ -76,7 +76,7 @@ pub enum Position {
         /// Whether the head has not been passed on yet, so that it can still change.
         head_held: bool,
     },
-    /// No part of a message is at hand: what a callout brings that nothing waits for comes here.
+    /// No part of a message is at hand: what a callout brings that nothing waits for comes here, and the end of an exchange.
     Between,
     /// The exchange is over.
     Log,

@@ -57,6 +57,8 @@ pub struct Phases {
     pub callout: bool,
     /// [`Exchange::log`]
     pub log: bool,
+    /// [`Exchange::end`]; this one costs no crossing.
+    pub end: bool,
 }
 
 impl Phases {
@@ -70,6 +72,7 @@ impl Phases {
         response_trailers: false,
         callout: false,
         log: false,
+        end: false,
     };
 
     /// All.
@@ -82,6 +85,7 @@ impl Phases {
         response_trailers: true,
         callout: true,
         log: true,
+        end: true,
     };
 
     /// Checks that nothing of a message can slip past a policy with these phases.

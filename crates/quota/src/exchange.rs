@@ -118,14 +118,13 @@ impl Exchange for QuotaExchange {
     }
 
     fn response_trailers(&mut self, host: &mut dyn Host) -> Result<Next, HostError> {
-        let quota = Rc::clone(&self.quota);
         if let Some(unsettled) = &mut self.unsettled {
-            quota.settle_trailers(host, unsettled);
+            self.quota.settle_trailers(host, unsettled);
         }
         Ok(Next::Continue)
     }
 
-    fn log(&mut self, host: &mut dyn Host) {
+    fn end(&mut self, host: &mut dyn Host) {
         if let Some(mut unsettled) = self.unsettled.take() {
             self.quota.settle_end(host, &mut unsettled);
         }
@@ -205,7 +204,10 @@ impl QuotaExchange {
             identity.plan = plan;
         }
         if let Some(counted) = identity.plan.counted(&request).map_err(|Unclear| Refusal::CostInvalid)? {
-            let (limits, unsettled) = quota.charge(host, &identity, &facts, &counted)?;
+            let (limits, mut unsettled) = quota.charge(host, &identity, &facts, &counted)?;
+            if let Some(unsettled) = &mut unsettled {
+                unsettled.saw_request(&headers);
+            }
             if unsettled.as_ref().is_some_and(|unsettled| unsettled.asks_for_body()) {
                 // What is compressed can't be read.
                 let identity = HeaderValue::new(&b"identity"[..]).map_err(|_| HostError::Malformed)?;

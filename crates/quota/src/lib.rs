@@ -118,7 +118,7 @@ pub struct Quota {
 impl Policy for Quota {
     const NAME: &'static str = "quota";
     // A request waits in its head for what its token needs; a response tells what its request cost, or that it has ended.
-    const PHASES: Phases = Phases::ALL;
+    const PHASES: Phases = Phases { log: false, ..Phases::ALL };
     const OPTIONS: Options<'static> = Options {
         sensitive: &["keys"],
         examples: &[

@@ -29,6 +29,10 @@ pub struct Unsettled {
     counted: Counted,
     usages: Usages,
     entries: Vec<Entry>,
+    /// Bytes of the heads, and of trailers of the response. When an exchange ends the proxy has let go of them, and tells how
+    /// large the bodies were.
+    request_fields: u64,
+    response_fields: u64,
 }
 
 /// For one limit.
@@ -75,7 +79,19 @@ impl Unsettled {
             counted: counted.clone(),
             usages: usages.clone(),
             entries,
+            request_fields: 0,
+            response_fields: 0,
         })
+    }
+
+    /// The head of the request, as its client sent it.
+    pub fn saw_request(&mut self, headers: &Headers) {
+        self.request_fields = size_of_fields(headers);
+    }
+
+    /// Whether the trailers of the response are part of a cost.
+    pub fn asks_for_response_size(&self) -> bool {
+        self.limits().any(|(_, limit)| limit.cost.late() == Some(&Late::ResponseBytes))
     }
 
     /// Whether the body of the response tells a cost.
@@ -148,7 +164,8 @@ impl Quota {
         unsettled: &mut Unsettled,
         fields: &mut Option<Fields>,
     ) -> bool {
-        if !unsettled.asks_for_status() && !unsettled.asks_for_body() {
+        let sized = unsettled.asks_for_response_size();
+        if !sized && !unsettled.asks_for_status() && !unsettled.asks_for_body() {
             return false;
         }
         let headers = match host.headers(Map::ResponseHeaders) {
@@ -158,6 +175,7 @@ impl Quota {
                 return false;
             }
         };
+        unsettled.response_fields = size_of_fields(&headers);
         let status = headers.first(":status").and_then(number_of);
         let changes = unsettled.uncharged(status, grpc_status(&headers));
         if !changes.is_empty() {
@@ -186,13 +204,15 @@ impl Quota {
         }
     }
 
-    /// The trailers of the response have come: of gRPC, they have its status.
+    /// The trailers of the response pass: they are a part of its size, and of gRPC they have its status.
     pub(crate) fn settle_trailers(&self, host: &mut dyn Host, unsettled: &mut Unsettled) {
-        if !unsettled.asks_for_trailers() {
+        if !unsettled.asks_for_trailers() && !unsettled.asks_for_response_size() {
             return;
         }
         match host.headers(Map::ResponseTrailers) {
             Ok(trailers) => {
+                let size = size_of_fields(&trailers);
+                unsettled.response_fields = unsettled.response_fields.saturating_add(size);
                 let changes = unsettled.uncharged(None, grpc_status(&trailers));
                 self.apply(host, unsettled, &changes);
             }
@@ -212,8 +232,10 @@ impl Quota {
                 continue;
             }
             let cost = match limit.cost.late() {
-                Some(Late::RequestBytes) => size(host, ["request", "total_size"]),
-                Some(Late::ResponseBytes) => size(host, ["response", "total_size"]),
+                Some(Late::RequestBytes) => size(host, ["request", "total_size"], unsettled.request_fields),
+                Some(Late::ResponseBytes) => {
+                    size(host, ["response", "total_size"], unsettled.response_fields)
+                }
                 Some(Late::ResponseJson(_)) => entry.meter.as_mut().and_then(Meter::finish),
                 None => continue,
             };
@@ -308,8 +330,14 @@ fn grpc_status(headers: &Headers) -> Option<GrpcStatus> {
     GrpcStatus::from_field(field).or_else(|| GrpcStatus::named("UNKNOWN"))
 }
 
-/// A number of bytes that the proxy has counted.
-fn size(host: &mut dyn Host, path: [&str; 2]) -> Option<u64> {
+/// A number of bytes that the proxy has counted, and that of the fields that it no longer has.
+fn size(host: &mut dyn Host, path: [&str; 2], fields: u64) -> Option<u64> {
     let bytes = host.property(&path).ok()??;
-    bytes.try_into().ok().map(u64::from_le_bytes)
+    bytes.try_into().ok().map(|bytes| u64::from_le_bytes(bytes).saturating_add(fields))
+}
+
+/// As Envoy counts them: names and values, and nothing between them.
+fn size_of_fields(fields: &Headers) -> u64 {
+    let sizes = fields.iter().map(|(name, value)| name.len().saturating_add(value.len()));
+    sizes.fold(0, |all, size| all.saturating_add(u64::try_from(size).unwrap_or(u64::MAX)))
 }

@@ -207,6 +207,9 @@ impl<E: Exchange> Conversation<E> {
         if self.phases.log {
             self.drive.log(&mut self.host);
         }
+        if self.phases.end {
+            self.drive.end(&mut self.host);
+        }
         let client = self.client();
         Outcome {
             upstream: self.request.passed,

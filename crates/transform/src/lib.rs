@@ -84,7 +84,7 @@ struct Reads {
 
 impl Policy for Transform {
     const NAME: &'static str = "transform";
-    const PHASES: Phases = Phases { callout: false, log: false, ..Phases::ALL };
+    const PHASES: Phases = Phases { callout: false, log: false, end: false, ..Phases::ALL };
     const OPTIONS: Options<'static> = Options {
         sensitive: &[],
         examples: &[

@@ -148,21 +148,27 @@ fn bytes_are_counted_when_the_stream_has_ended() {
     assert_eq!(status(&worker, &get("/", "key-1")), 200);
     assert_eq!((left(&worker), world.metric("meshgate.quota.cost_unknown")), (vec![950, 999], 2));
 
-    size("request", 40);
+    // What the proxy says is without the fields, of which names and values count.
+    let fields = |message: &Message| -> u64 {
+        message.head.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum()
+    };
+    let (sent, trailed) = (get("/", "key-1"), ok().with_body("x").with_trailer("grpc-status", "0"));
+    size("request", 10);
     size("response", 300);
     let mut conversation = worker.begin();
-    conversation.send(Side::Request, &get("/", "key-1"), &Chunking::WHOLE);
+    conversation.send(Side::Request, &sent, &Chunking::WHOLE);
     assert_eq!(left(&worker), [900, 998]);
-    conversation.send(Side::Response, &ok(), &Chunking::WHOLE);
+    conversation.send(Side::Response, &trailed, &Chunking::WHOLE);
     conversation.finish();
-    assert_eq!(left(&worker), [910, 699]);
+    let cost = [10 + fields(&sent), 300 + fields(&trailed) + 12];
+    assert_eq!(left(&worker), [950 - cost[0], 999 - cost[1]]);
 
     // What has happened is counted even if there was no room for it. A client that went away pays as well.
     size("response", 2_000);
     let mut conversation = worker.begin();
-    conversation.send(Side::Request, &get("/", "key-1"), &Chunking::WHOLE);
+    conversation.send(Side::Request, &sent, &Chunking::WHOLE);
     assert_eq!(conversation.finish().client, Client::Nothing);
-    assert_eq!(left(&worker), [870, 0]);
+    assert_eq!(left(&worker), [950 - 2 * cost[0], 0]);
     assert_eq!(status(&worker, &get("/", "key-1")), 429);
     world.advance(Duration::from_secs(86_400));
     assert_eq!(left(&worker), [1_000, 1_000]);

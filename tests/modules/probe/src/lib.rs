@@ -184,5 +184,5 @@ impl Exchange for Told {
 }
 
 meshgate_envoy_host::filter!(
-    Probe: request_head, request_body, request_trailers, response_head, response_body, response_trailers, callout, log
+    Probe: request_head, request_body, request_trailers, response_head, response_body, response_trailers, callout, log, end
 );

@@ -197,18 +197,29 @@ fn dlp() -> Vec<Lane> {
     const GROUP: &str = "dlp";
     let ours =
         |name, note, traffic| Lane::new(GROUP, name, note).module("dlp", default_packs()).traffic(traffic);
+    const MASK: &str = r#"
+function envoy_on_response(handle)
+  local body = handle:body()
+  body:setBytes((body:getBytes(0, body:length()):gsub(("%d"):rep(16), ("*"):rep(16))))
+end"#;
     // 100 KiB at 100 MB/s.
     const FLOOD_US: f64 = 1_024.0;
     let flood = Budget::over("window_100k", FLOOD_US);
     vec![
         Lane::new(GROUP, "bare_digits", "no filter; 100 KiB of digits").traffic(Traffic::Digits),
         Lane::new(GROUP, "bare_base64", "no filter; 100 KiB of base64").traffic(Traffic::Base64),
+        Lane::new(GROUP, "bare_backslashes", "no filter; 100 KiB of backslashes")
+            .traffic(Traffic::Backslashes),
+        Lane::new(GROUP, "lua_100k_digits", "a script that masks each 16 digits, and knows no cards")
+            .filter(lua(MASK))
+            .traffic(Traffic::Json100),
         ours("dlp_10k", "ours: the default packs, nothing to be found", Traffic::Json10),
         ours("dlp_100k", "as dlp_10k", Traffic::Json100)
             .budget(Budget::over("window_100k", 350.0))
             .footprint(),
         ours("dlp_digits", "as dlp_10k; the budget is 100 MB/s", Traffic::Digits).budget(flood),
         ours("dlp_base64", "as dlp_10k; the budget is 100 MB/s", Traffic::Base64).budget(flood),
+        ours("dlp_backslashes", "as dlp_10k; the budget is 100 MB/s", Traffic::Backslashes).budget(flood),
     ]
 }
 

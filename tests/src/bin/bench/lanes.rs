@@ -79,6 +79,8 @@ pub enum Traffic {
     Digits,
     /// 100 KiB of base64.
     Base64,
+    /// 100 KiB of backslashes.
+    Backslashes,
 }
 
 impl Traffic {
@@ -94,6 +96,7 @@ impl Traffic {
             Self::Json100 => "bare_100k",
             Self::Digits => "bare_digits",
             Self::Base64 => "bare_base64",
+            Self::Backslashes => "bare_backslashes",
         }
     }
 
@@ -131,6 +134,7 @@ impl Traffic {
             Self::Json100 => "/json/100",
             Self::Digits => "/digits",
             Self::Base64 => "/base64",
+            Self::Backslashes => "/backslashes",
         }
     }
 
@@ -141,6 +145,7 @@ impl Traffic {
             Self::Json100 => bodies::json(100 << 10),
             Self::Digits => bodies::digits(100 << 10),
             Self::Base64 => bodies::base64(100 << 10),
+            Self::Backslashes => bodies::backslashes(100 << 10),
         }
     }
 
@@ -149,7 +154,7 @@ impl Traffic {
         match self {
             Self::Small | Self::Key | Self::Token | Self::Rs256Tokens | Self::Es256Tokens => "10 bytes",
             Self::Json10 => "10 KiB",
-            Self::Json100 | Self::Digits | Self::Base64 => "100 KiB",
+            Self::Json100 | Self::Digits | Self::Base64 | Self::Backslashes => "100 KiB",
         }
     }
 }
@@ -165,7 +170,7 @@ pub fn origin() -> Listener {
         "direct_response": { "status": 200, "body": { "inline_string": tokens::introspected().to_string() } },
         "response_headers_to_add": [header],
     });
-    [Traffic::Json10, Traffic::Json100, Traffic::Digits, Traffic::Base64].iter().fold(
+    [Traffic::Json10, Traffic::Json100, Traffic::Digits, Traffic::Base64, Traffic::Backslashes].iter().fold(
         listener.route(introspected),
         |listener, traffic| {
             listener.route(json!({

@@ -62,6 +62,11 @@ pub fn base64(size: usize) -> String {
     flood(size, |text| text.push(ALPHABET[random.below(64) as usize].into()))
 }
 
+/// A JSON string of this size, if that is even, that is nothing but backslashes: each second one escapes the next.
+pub fn backslashes(size: usize) -> String {
+    flood(size, |text| text.push_str(if text.len() % 2 == 1 { "x" } else { r"\\" }))
+}
+
 fn flood(size: usize, mut more: impl FnMut(&mut String)) -> String {
     let mut text = String::from(r#"{"data":""#);
     while text.len() < size - 2 {
@@ -92,7 +97,7 @@ mod tests {
     #[test]
     fn bodies_are_json_of_their_size() {
         for size in [10 << 10, 100 << 10] {
-            for body in [json(size), digits(size), base64(size)] {
+            for body in [json(size), digits(size), base64(size), backslashes(size)] {
                 assert!(body.len() <= size && body.len() > size - 400, "{}", body.len());
                 assert!(serde_json::from_str::<Value>(&body).is_ok());
             }
