@@ -8,7 +8,6 @@ use meshgate_policy::expression::Scope;
 use meshgate_policy::expression::template::{Sink, Template};
 use meshgate_policy::headers::{HeaderName, HeaderValue, Headers};
 use meshgate_policy::host::Host;
-use meshgate_policy::media_type::MediaTypePattern;
 use meshgate_policy::problem::title;
 use serde_json::{Map, Value};
 
@@ -116,7 +115,7 @@ impl CustomAnswer {
 
 impl Body {
     fn compile(source: &str, content_type: String, path: &Path) -> Result<Self, ConfigError> {
-        let sink = sink_of(&content_type);
+        let sink = Sink::of_body(&content_type);
         let value = HeaderValue::new(content_type.clone().into_bytes()).ok();
         let (Some(sink), Some(value)) = (sink, value) else {
             let error = ConfigError::at(path.key("content_type")).value(&content_type);
@@ -170,21 +169,4 @@ pub fn header_name(name: &str, path: &Path) -> Result<HeaderName, ConfigError> {
 
 fn compile_template(source: &str, sink: Sink, path: &Path) -> Result<Template, ConfigError> {
     Template::new(source, sink).map_err(|error| ConfigError::at(path).problem(error.to_string()))
-}
-
-/// How a body of this media type escapes values. `None`: it is none.
-fn sink_of(content_type: &str) -> Option<Sink> {
-    let is = |pattern: &str| {
-        MediaTypePattern::new(pattern).is_some_and(|pattern| pattern.matches(content_type.as_bytes()))
-    };
-    let any = |patterns: &[&str]| patterns.iter().any(|pattern| is(pattern));
-    if any(&["application/json", "*/*+json"]) {
-        Some(Sink::Json)
-    } else if is("text/html") {
-        Some(Sink::Html)
-    } else if any(&["application/xml", "text/xml", "*/*+xml"]) {
-        Some(Sink::Xml)
-    } else {
-        is("*/*").then_some(Sink::Text)
-    }
 }
