@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::config::AnswerConfig;
 
+const CACHE_CONTROL: HeaderName = HeaderName::constant("cache-control");
 const CONTENT_TYPE: HeaderName = HeaderName::constant("content-type");
 /// Fields that the proxy writes, and those that answers have anyway.
 const RESERVED: &[&str] = &[
@@ -79,6 +80,12 @@ impl CustomAnswer {
     ) {
         if let Some(status) = self.status.filter(|status| *status != reply.status) {
             set_status(reply, status);
+            // Caches keep some errors, such as a 404, unless they are told not to; 401, 403 and 429 they do not.
+            if !self.headers.iter().any(|(name, _)| *name == CACHE_CONTROL) {
+                reply
+                    .headers
+                    .extend(HeaderValue::new(&b"no-store"[..]).ok().map(|value| (CACHE_CONTROL, value)));
+            }
         }
         if self.is_templated()
             && let Some(mut scope) = scope(host)

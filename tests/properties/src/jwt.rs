@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use meshgate_jwt::{ClaimPath, KeySet, Required, Rules, Take, Unverified};
+use meshgate_jwt::{ClaimPath, KeySet, Required, Rules, Take, Types, Unverified};
 use meshgate_test_tokens::Signer;
 use serde_json::json;
 
@@ -49,7 +49,7 @@ pub fn any_token(bytes: &[u8]) {
     let rules = Rules {
         issuer: Some("https://issuer.example.com".into()),
         audiences: vec!["api".into()],
-        types: vec!["at+jwt".into(), "JWT".into()],
+        types: Types::Usual,
         skew: 60,
         max_lifetime: Some(3_600),
         required: vec![Required { claim: ClaimPath::new("/a/0"), values: vec!["b".into()] }],

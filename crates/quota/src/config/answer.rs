@@ -102,7 +102,7 @@ pub struct AnswerConfig {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UsageEndpointConfig {
-    /// The path, without a query. No request to it reaches the upstream.
+    /// The path, without a query. No request to it reaches the upstream, but for CORS preflight requests where these pass.
     #[schemars(example = &"/.well-known/usage", regex(pattern = "^/"))]
     pub path: String,
 }

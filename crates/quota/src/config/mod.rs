@@ -115,7 +115,7 @@ pub struct Config {
     #[serde(default)]
     pub access: Vec<AccessConfig>,
 
-    /// What happens to CORS preflight requests: `OPTIONS` with `origin` and `access-control-request-method`.
+    /// What happens to CORS preflight requests: `OPTIONS` with `origin` and `access-control-request-method`, without a body.
     #[serde(default)]
     pub preflight: Preflight,
 

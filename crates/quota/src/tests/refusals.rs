@@ -57,6 +57,9 @@ fn refusals_have_the_status_the_body_and_the_fields_that_are_configured() {
         assert!(answer.text().starts_with(who), "{}", answer.text());
         assert_eq!((answer.head.get("x-plan"), answer.head.get("www-authenticate")), (Some("free"), None));
     }
+    let form = json!({"status": 404, "headers": {"cache-control": "max-age=5"}});
+    let outcome = send(&load(&guarded([("unauthorized", form)])).unwrap(), &Message::get("/"));
+    assert_eq!(outcome.answer().head.all("cache-control").collect::<Vec<_>>(), [b"max-age=5"]);
     // Others are as they were.
     let twice = get("/", "key-1").with("x-api-key", "key-1");
     let outcome = send(&worker, &twice);
@@ -74,6 +77,7 @@ fn a_status_alone_changes_the_problem() {
         let outcome = send(&worker, &request);
         assert_eq!(outcome.status(), status);
         assert_eq!(problem(&outcome)["title"], title);
+        assert_eq!(outcome.answer().head.get("cache-control"), Some("no-store"));
     }
 }
 
