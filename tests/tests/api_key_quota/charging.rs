@@ -376,20 +376,3 @@ async fn a_client_may_guess_only_so_often() {
     assert!(lines.contains(&"429 meshgate_failed_auth_limited".to_owned()));
     vms.assert_alive().await;
 }
-
-/// Many more than the table has room for: it keeps as many as it has, and nothing grows.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_table_holds_as_many_as_it_can() {
-    let limits = json!([{ "name": "l", "quota": "100/year", "per": "ip" }]);
-    let config = with(forwarded(limits), "/table", json!({ "slots": 2 }));
-    let envoy = Envoy::start(Config::from(listener(config)).concurrency(2)).await.unwrap();
-    let client = envoy.http1();
-    let statuses = burst(&client, 16, 2_000, |client, number| {
-        let address = format!("10.0.{}.{}", number / 256, number % 256);
-        let request = acme(client.get("/")).header("x-forwarded-for", address);
-        async move { anyhow::Ok(request.send().await?.status) }
-    });
-    assert!(statuses.await.unwrap().iter().all(|status| *status == 200));
-    let stat = async |name: &str| envoy.stat(&format!("{PREFIX}{name}")).await.unwrap();
-    assert_eq!((stat("table.entries").await, stat("table.evictions").await), (32, 1_968));
-}

@@ -12,5 +12,6 @@ mod keys;
 mod limits;
 mod observed;
 mod support;
+mod tables;
 mod tokens;
 mod updates;
