@@ -332,7 +332,7 @@ mod tests {
         /// that was there then, or as much and was older.
         #[test]
         fn a_slot_forgets_only_what_it_may(
-            uses in proptest::collection::vec((0_u64..40, 1_u64..5, 0_u64..50, 0_u64..400), 1..200),
+            uses in proptest::collection::vec((0_u64..40, 1_u64..5, 0_u64..20, 0_u64..1_000), 1..200),
         ) {
             let mut slot = Slot::fresh();
             let mut there = std::collections::BTreeMap::<u64, (u64, u64, u64)>::new();
