@@ -36,9 +36,9 @@ fn address(number: usize) -> String {
 async fn whoever_is_at_a_limit_stays_there_in_a_flood() {
     // A rate that each of the flood uses up at once beside a quota that it does not.
     let limits = json!([
-        { "name": "address", "quota": "3/year", "per": "ip" },
-        { "name": "second", "rate": "1000/s", "burst": 3, "per": "ip" },
-        { "name": "tenant", "quota": "3/year", "per": { "header": "x-tenant" } },
+        { "name": "address", "quota": "3/year", "per": "ip", "match": { "path": "/" } },
+        { "name": "second", "rate": "1000/s", "burst": 3, "per": "ip", "match": { "path": "/" } },
+        { "name": "tenant", "quota": "3/year", "per": { "header": "x-tenant" }, "match": { "path": "/" } },
     ]);
     let config = with(flooded(limits), "/failed_auth", json!({ "rate": "3/d" }));
     let envoy = start(config).await;
