@@ -226,6 +226,8 @@ impl<'de> Visitor<'de> for NodeSeed {
         while let Some(item) = list.next_element_seed(inside)? {
             items.push(item);
         }
+        // Of a large document there are very many small ones, and the memory that a VM has grown to is never given back.
+        items.shrink_to_fit();
         Ok(Node::List(items))
     }
 
@@ -235,6 +237,7 @@ impl<'de> Visitor<'de> for NodeSeed {
         while let Some(key) = object.next_key()? {
             entries.push((key, object.next_value_seed(inside)?));
         }
+        entries.shrink_to_fit();
         Ok(Node::Object(entries))
     }
 }
