@@ -25,7 +25,8 @@ pub fn decode(coding: Coding, encoded: &[u8], caps: &Caps) -> Result<Vec<u8>, De
 }
 
 /// Decodes a body that comes in pieces. What comes out, and whether it ends with an error, does not depend on how the body
-/// is cut. An empty body is empty in every coding.
+/// is cut; nor does which error, but for br: of a body that is damaged and over a cap as well, either may be said. An empty
+/// body is empty in every coding.
 pub struct Decoder {
     state: State,
     caps: Caps,

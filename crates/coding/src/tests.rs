@@ -336,7 +336,26 @@ mod properties {
                 result = result.and_then(|()| decoder.push(piece, &mut decoded));
             }
             result = result.and_then(|()| decoder.push(rest, &mut decoded)).and_then(|()| decoder.finish());
-            prop_assert_eq!(result.map(|()| decoded), whole);
+            let cut = result.map(|()| decoded);
+            // What a decoder of br has made of a piece in which it fails is lost: see [`Decoder`].
+            let either = |one: &DecodeError, other: &DecodeError| one.is_cap() && *other == DecodeError::Malformed;
+            match (&cut, &whole) {
+                (Err(one), Err(other)) if coding == Coding::Brotli && (either(one, other) || either(other, one)) => {}
+                _ => prop_assert_eq!(cut, whole),
+            }
+        }
+
+        #[test]
+        fn what_is_both_damaged_and_too_large_is_one_of_these(size in 0..12_usize, at in 0..28_usize) {
+            let encoded = [
+                155, 255, 255, 63, 248, 39, 0, 226, 177, 64, 32, 0, 254, 7, 155, 255, 255, 63, 248, 39, 0, 226, 177, 64, 32,
+                0, 254, 7,
+            ];
+            let mut decoder = Decoder::new(Coding::Brotli, Caps { size, ratio: 50 });
+            let mut decoded = Vec::new();
+            let (first, second) = encoded.split_at(at);
+            let result = decoder.push(first, &mut decoded).and_then(|()| decoder.push(second, &mut decoded));
+            prop_assert!(matches!(result, Err(DecodeError::Malformed | DecodeError::Size { .. })), "{:?}", result);
         }
 
         #[test]
