@@ -14,7 +14,7 @@ use crate::limit::Usage;
 use crate::metrics::{Event, Level};
 use crate::plan::{Counted, MAX_LIMITS};
 use crate::scope::{Facts, Scope};
-use crate::slot::{Full, Kept, Slot};
+use crate::slot::{Full, Kept, Slot, Weight};
 use crate::state::State;
 use crate::table::{Fingerprint, Tables, Which};
 
@@ -42,11 +42,9 @@ pub struct Account<'a> {
     version: Version,
     /// For an entry: the slot that it is in.
     slot: Option<Slot>,
-    /// When what was set has run out.
-    until: u64,
-    /// How much of the time of its limits is spent: as it was read, and with what was set.
-    spent_before: u64,
-    spent: u64,
+    /// For an entry: what it weighs, as it was read, and with what was set.
+    before: Weight,
+    weight: Weight,
 }
 
 /// Why an account was not written.
@@ -101,7 +99,8 @@ impl<'a> Place<'a> {
 impl<'a> Account<'a> {
     /// One that is not read yet.
     pub const fn new(place: Place<'a>) -> Self {
-        Self { place, state: None, version: ABSENT, slot: None, until: 0, spent_before: 0, spent: 0 }
+        let nothing = Weight { until: 0, spent: 0 };
+        Self { place, state: None, version: ABSENT, slot: None, before: nothing, weight: nothing }
     }
 
     /// What was used of the limit of this name.
@@ -109,19 +108,17 @@ impl<'a> Account<'a> {
         self.state.as_ref()?.get(name)
     }
 
-    /// Sets what was used of a limit, to be written. `runs_out`: when that is as good as nothing. `keep` says which entries
-    /// stay if there are too many.
-    pub fn set(&mut self, name: &str, usage: Usage, runs_out: u64, keep: impl Fn(&[u8]) -> bool) {
+    /// Sets what was used of a limit, to be written. `keep` says which entries stay if there are too many.
+    pub fn set(&mut self, name: &str, usage: Usage, keep: impl Fn(&[u8]) -> bool) {
         self.state.get_or_insert_with(State::fresh).set(name, usage, keep);
-        self.until = self.until.max(runs_out);
     }
 
-    /// Weighs what is used of all limits, after one was set. `spent` says how much of the time of the limit of a name is spent;
-    /// `None` of one that is not known now, for which stays what was known when it was counted.
-    pub fn weigh(&mut self, spent: impl Fn(&Self, &[u8]) -> Option<u64>) {
+    /// Weighs what is used of all limits, after one was set. `weight` says what is used of the limit of a name; `None` of one
+    /// that is not known now, for which stays what was known when it was counted.
+    pub fn weigh(&mut self, weight: impl Fn(&Self, &[u8]) -> Option<Weight>) {
         let (Place::Entry(..), Some(state)) = (&self.place, &self.state) else { return };
-        let limits = state.names().map(|name| spent(self, name).unwrap_or(self.spent_before));
-        self.spent = limits.max().unwrap_or_default();
+        let limits = state.names().map(|name| weight(self, name).unwrap_or(self.before));
+        self.weight = limits.fold(Weight::default(), Weight::max);
     }
 }
 
@@ -198,7 +195,6 @@ impl Quota {
         let name = self.shared_name(&account.place)?;
         let shared = host.shared(&name)?;
         account.version = shared.as_ref().map_or(ABSENT, |shared| shared.version);
-        account.until = 0;
         let readable = match &account.place {
             Place::Value(_) => {
                 account.state = shared.and_then(|shared| State::from_bytes(shared.value).ok());
@@ -207,8 +203,8 @@ impl Quota {
             Place::Entry(_, fingerprint) => {
                 account.slot = shared.and_then(|shared| Slot::from_bytes(shared.value).ok());
                 let kept = account.slot.as_ref().and_then(|slot| slot.get(fingerprint));
-                let kept = kept.map(|(state, spent)| (Some(state), spent));
-                (account.state, account.spent_before) = kept.unwrap_or_default();
+                let kept = kept.map(|(state, weight)| (Some(state), weight));
+                (account.state, account.before) = kept.unwrap_or_default();
                 account.slot.is_some()
             }
         };
@@ -248,7 +244,7 @@ impl Quota {
             Place::Value(_) => host.set_shared(&name, state.as_bytes(), Some(account.version)),
             Place::Entry(which, fingerprint) => {
                 let slot = account.slot.get_or_insert_with(Slot::fresh);
-                let kept = Kept { state, until: account.until, spent: account.spent };
+                let kept = Kept { state, weight: account.weight };
                 let change = slot.set(fingerprint, kept, now);
                 let written = host.set_shared(&name, slot.as_bytes(), Some(account.version));
                 if written.is_ok() {

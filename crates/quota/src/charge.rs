@@ -21,9 +21,9 @@ use crate::slot::Full;
 use crate::usage::UsageEndpoint;
 
 /// Why a request was not counted.
-enum Failure {
-    /// A limit has no room for it any more.
-    Over,
+enum Failure<'a> {
+    /// Limits have no room for it any more.
+    Over(Box<Over<'a>>),
     /// The usage changed too often.
     Contention,
     /// A table has no room.
@@ -80,9 +80,11 @@ impl Quota {
                 let unsettled = Unsettled::new(plan, accounts, counted, &decision.usages);
                 Ok((fields, unsettled.map(Box::new)))
             }
-            Err(Failure::Over) => {
+            Err(Failure::Over(found)) => {
                 accounts.iter_mut().try_for_each(|account| self.read(host, account))?;
+                // By now others may have made room; it is refused for what there was.
                 let over = plan.over(&accounts, counted, now);
+                let over = if over.violated.is_empty() { *found } else { over };
                 Err(self.refuse(host, identity, &mut accounts, counted, over, now)?)
             }
             Err(Failure::Full(full)) => Err(table_full(full, now)),
@@ -125,12 +127,12 @@ impl Quota {
     }
 
     /// Writes what was decided on, all of it or nothing.
-    fn commit(
+    fn commit<'d>(
         &self,
         host: &mut dyn Host,
         accounts: &mut Accounts<'_>,
-        decision: &mut Decision<'_>,
-    ) -> Result<(), Failure> {
+        decision: &mut Decision<'d>,
+    ) -> Result<(), Failure<'d>> {
         for number in 0..accounts.len() {
             if let Err(failure) = self.commit_one(host, accounts, number, decision) {
                 self.take_back(host, accounts, number, decision);
@@ -141,13 +143,13 @@ impl Quota {
     }
 
     /// Writes one account. Where another worker came between, the limits that are there are decided on again.
-    fn commit_one(
+    fn commit_one<'d>(
         &self,
         host: &mut dyn Host,
         accounts: &mut Accounts<'_>,
         number: usize,
-        decision: &mut Decision<'_>,
-    ) -> Result<(), Failure> {
+        decision: &mut Decision<'d>,
+    ) -> Result<(), Failure<'d>> {
         loop {
             let Some(account) = accounts.get_mut(number) else { return Ok(()) };
             match self.write(host, account, decision.now) {
@@ -166,7 +168,7 @@ impl Quota {
             }
             self.read(host, account).map_err(Failure::Host)?;
             let here = only(accounts, number, decision.counted);
-            let again = decision.plan.charge(accounts, &here, decision.now).map_err(|_| Failure::Over)?;
+            let again = decision.plan.charge(accounts, &here, decision.now).map_err(Failure::Over)?;
             for ((usage, again), due) in decision.usages.iter_mut().zip(again).zip(here) {
                 *usage = if due.is_some() { again } else { *usage };
             }

@@ -114,8 +114,8 @@ impl Cost {
         }
     }
 
-    /// Whether the path of a request may have a say in it.
-    pub const fn may_ask_for_path(&self) -> bool {
+    /// Whether an expression says what it is, which may ask for anything of a request.
+    pub const fn is_expression(&self) -> bool {
         matches!(self.by, By::Expression(_))
     }
 }

@@ -139,8 +139,8 @@ impl Locations {
         found
     }
 
-    /// Removes all keys, all tokens, or both from the request, and nothing else. What is written is the request as it came without the keys of
-    /// all places, so that hiding one does not bring back another.
+    /// Removes all keys, all tokens, or both from the request, and nothing else. What is written is the request as it came
+    /// without the keys of all places, so that hiding one does not bring back another.
     ///
     /// # Errors
     /// What the host refused.

@@ -26,6 +26,7 @@ use crate::token::{Bearer, Stopped, TokenProblem};
 const ACCEPT_ENCODING: HeaderName = HeaderName::constant("accept-encoding");
 /// Longer keys are nobody's.
 const MAX_KEY: usize = 1_024;
+
 /// One request and its response.
 #[derive(Debug)]
 pub struct QuotaExchange {
@@ -172,7 +173,10 @@ impl QuotaExchange {
             return Err(Refusal::PathAmbiguous.into());
         }
         let usage_endpoint = quota.usage_endpoint.as_ref().filter(|usage| usage.is_at(head.path));
-        if let Some(event) = quota.passes_anyway(host, &head, end, usage_endpoint.is_some()) {
+        // What has waited does not: a guard by chance is not drawn for again.
+        let anyway =
+            if self.waited { None } else { quota.passes_anyway(host, &head, end, usage_endpoint.is_some()) };
+        if let Some(event) = anyway {
             remove_all(host, &forged)?;
             // A token is for whoever takes it here, and may be for the upstream.
             self.hidden = Hidden { keys: quota.hide_credentials, tokens: false };
@@ -202,6 +206,10 @@ impl QuotaExchange {
         }
         if let Some(plan) = identity.plan.on_route(&request).map_err(|Ambiguous| Refusal::RequestAmbiguous)? {
             identity.plan = plan;
+        }
+        // There are servers that make `post` a POST, and an expression can't know.
+        if identity.plan.asks_expressions() && head.method.iter().any(u8::is_ascii_lowercase) {
+            return Err(Refusal::RequestAmbiguous.into());
         }
         if let Some(counted) = identity.plan.counted(&request).map_err(|Unclear| Refusal::CostInvalid)? {
             let (limits, mut unsettled) = quota.charge(host, &identity, &facts, &counted)?;

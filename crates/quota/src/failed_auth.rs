@@ -94,8 +94,8 @@ impl Quota {
             let usage = failed_auth.used(account);
             refusal = failed_auth.check(account, now).err().unwrap_or(why);
             if let Some(charged) = failed_auth.rule.charge(usage, now, 1) {
-                account.set(NAME, charged, failed_auth.rule.runs_out(charged), |_| true);
-                account.weigh(|_, _| Some(failed_auth.rule.spent(charged, now)));
+                account.set(NAME, charged, |_| true);
+                account.weigh(|_, _| Some(failed_auth.rule.weight(charged, now)));
             }
         })?;
         Ok(refusal)

@@ -19,6 +19,7 @@ use crate::rate_limit::{self, Told};
 use crate::request::Request;
 use crate::rule;
 use crate::scope::Scope;
+use crate::slot::Weight;
 use crate::state::{MAX_ENTRIES, State};
 
 /// The most limits of a plan.
@@ -187,7 +188,12 @@ impl Plan {
         let allow = self.allow.iter().flat_map(|allow| allow.iter());
         let routes = self.routes.iter().map(|route| &route.requests);
         allow.chain(routes).chain(self.all().map(|limit| &limit.counts)).any(Match::looks_at_path)
-            || self.all().any(|limit| limit.when.is_some() || limit.cost.may_ask_for_path())
+            || self.all().any(|limit| limit.when.is_some() || limit.cost.is_expression())
+    }
+
+    /// Whether a condition or an expression has a say in which limits count a request, or in what it costs.
+    pub fn asks_expressions(&self) -> bool {
+        self.limits().any(|limit| limit.when.is_some() || limit.cost.is_expression())
     }
 
     /// Which limits count a request, and what it costs; `None`: not one.
@@ -270,12 +276,13 @@ impl Plan {
     /// Sets what was used of a limit in its account.
     pub fn set_in(&self, account: &mut Account<'_>, index: usize, usage: Usage, now: u64) {
         if let Some(limit) = self.limits.get(index) {
-            account.set(&limit.name, usage, limit.rule.runs_out(usage), |name| self.has_limit(name));
+            account.set(&limit.name, usage, |name| self.has_limit(name));
             account.weigh(|account, name| {
                 let limit = self.limits().find(|limit| limit.name.as_bytes() == name)?;
+                let usage = account.usage(&limit.name);
+                let weight = usage.map_or(Weight::default(), |usage| limit.rule.weight(usage, now));
                 // To forget what refuses nothing is no loss.
-                let usage = account.usage(&limit.name).filter(|_| !limit.shadow);
-                Some(usage.map_or(0, |usage| limit.rule.spent(usage, now)))
+                Some(if limit.shadow { Weight { spent: 0, ..weight } } else { weight })
             });
         }
     }

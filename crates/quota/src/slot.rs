@@ -52,11 +52,25 @@ pub struct Change {
 pub struct Kept<'a> {
     /// All of it.
     pub state: &'a State,
-    /// When all of that has run out, if nothing is added; an entry that was to last longer still does, since it may hold
-    /// limits that are not counted now. Nanoseconds since the epoch.
+    /// What that weighs.
+    pub weight: Weight,
+}
+
+/// How much what somebody has used is worth keeping: of several limits, the most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weight {
+    /// When all of it has run out, if nothing is added: from then on it need not be kept. Nanoseconds since the epoch.
     pub until: u64,
-    /// How long its limits take to give so much: of several the longest. Nanoseconds.
+    /// How long the limit takes to give so much. Nanoseconds.
     pub spent: u64,
+}
+
+impl Weight {
+    /// That of both.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self { until: self.until.max(other.until), spent: self.spent.max(other.spent) }
+    }
 }
 
 impl Slot {
@@ -85,10 +99,10 @@ impl Slot {
         Entries::new(&self.bytes).count()
     }
 
-    /// What this one has used and has spent, if it has an entry.
-    pub fn get(&self, of: &Fingerprint) -> Option<(State, u64)> {
+    /// What this one has used, and what that weighs, if it has an entry.
+    pub fn get(&self, of: &Fingerprint) -> Option<(State, Weight)> {
         let entry = Entries::new(&self.bytes).find(|entry| entry.fingerprint == *of)?;
-        Some((State::from_bytes(entry.state.to_vec()).ok()?, entry.spent))
+        Some((State::from_bytes(entry.state.to_vec()).ok()?, entry.weight()))
     }
 
     /// Whether somebody had to go to make room for this one.
@@ -108,27 +122,28 @@ impl Slot {
         if count < ENTRIES { Ok(()) } else { Err(Full { until }) }
     }
 
-    /// Sets what this one has used. Where there is no room for it, another goes.
+    /// Sets what this one has used. Where there is no room for it, another goes; what has run out needs none.
     pub fn set(&mut self, of: &Fingerprint, new: Kept<'_>, now: u64) -> Change {
-        let Kept { state, mut until, spent } = new;
+        let Kept { state, weight: Weight { until, spent } } = new;
+        let is_kept = until > now;
         let mut before = 0_i64;
         let mut kept: Vec<Entry<'_>> = Vec::with_capacity(ENTRIES);
         for entry in Entries::new(&self.bytes) {
             before = before.saturating_add(1);
-            if entry.fingerprint == *of {
-                until = until.max(entry.until);
-            } else if entry.until > now {
+            if entry.fingerprint != *of && entry.until > now {
                 kept.push(entry);
             }
         }
-        let evicted = kept.len() >= ENTRIES;
+        let evicted = is_kept && kept.len() >= ENTRIES;
         if evicted {
             let first = kept.iter().enumerate().min_by_key(|(_, entry)| (entry.spent, entry.used_at));
             if let Some((place, _)) = first {
                 kept.swap_remove(place);
             }
         }
-        kept.push(Entry { fingerprint: *of, used_at: now, until, spent, state: state.as_bytes() });
+        if is_kept {
+            kept.push(Entry { fingerprint: *of, used_at: now, until, spent, state: state.as_bytes() });
+        }
         let after = i64::try_from(kept.len()).unwrap_or(i64::MAX);
         let mut bytes =
             Vec::with_capacity(self.bytes.len().saturating_add(ENTRY).saturating_add(state.as_bytes().len()));
@@ -151,6 +166,10 @@ struct Entry<'a> {
 }
 
 impl Entry<'_> {
+    const fn weight(&self) -> Weight {
+        Weight { until: self.until, spent: self.spent }
+    }
+
     /// A state that is longer than its length can say is not written: it is one of more than 32 limits.
     fn write(&self, bytes: &mut Vec<u8>) {
         let Ok(length) = u16::try_from(self.state.len()) else { return };
@@ -218,7 +237,11 @@ mod tests {
 
     /// Sets so many requests, each worth a nanosecond.
     fn set(slot: &mut Slot, number: u64, requests: u64, now: u64, until: u64) -> Change {
-        slot.set(&one(number), Kept { state: &used(requests), until, spent: requests }, now)
+        slot.set(
+            &one(number),
+            Kept { state: &used(requests), weight: Weight { until, spent: requests } },
+            now,
+        )
     }
 
     fn state(slot: &Slot, number: u64) -> Option<State> {
@@ -281,13 +304,20 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_lasts_as_long_as_its_longest_limit() {
+    fn an_entry_lasts_until_it_has_run_out_as_it_was_last_set() {
         let mut slot = Slot::fresh();
         set(&mut slot, 1, 1, 0, 1_000);
         set(&mut slot, 1, 2, 1, 10);
-        set(&mut slot, 2, 3, 500, 1_000);
-        assert_eq!(slot.get(&one(1)), Some((used(2), 2)));
-        assert_eq!(slot.len(), 2);
+        assert_eq!(slot.get(&one(1)), Some((used(2), Weight { until: 10, spent: 2 })));
+        assert_eq!(set(&mut slot, 2, 3, 10, 1_000), Change { entries: 0, evicted: false });
+        assert_eq!((slot.get(&one(1)), slot.len()), (None, 1));
+        // What has run out when it is set goes, and makes nobody go.
+        assert_eq!(set(&mut slot, 2, 0, 20, 20), Change { entries: -1, evicted: false });
+        for number in 0..COUNT {
+            set(&mut slot, number, 1, 30, 1_000);
+        }
+        assert_eq!(set(&mut slot, 100, 0, 40, 0), Change::default());
+        assert_eq!(slot.len(), ENTRIES);
     }
 
     #[test]
@@ -340,13 +370,16 @@ mod tests {
             for (number, requests, step, lasts) in uses {
                 now += step;
                 let room = slot.room(&one(number), now);
-                let until = there.get(&number).map_or(0, |(.., until)| *until).max(now + lasts);
-                let change = set(&mut slot, number, requests, now, now + lasts);
+                let until = now + lasts;
+                let change = set(&mut slot, number, requests, now, until);
                 entries += change.entries;
-                proptest::prop_assert_eq!(change.evicted, room.is_err());
+                proptest::prop_assert_eq!(change.evicted, room.is_err() && lasts > 0);
                 let before = there.clone();
                 there.retain(|other, (.., until)| *other == number || *until > now);
-                there.insert(number, (requests, now, until));
+                there.remove(&number);
+                if lasts > 0 {
+                    there.insert(number, (requests, now, until));
+                }
                 let gone: Vec<_> = there.keys().copied().filter(|number| state(&slot, *number).is_none()).collect();
                 proptest::prop_assert_eq!(gone.len(), usize::from(change.evicted));
                 for gone in gone {
@@ -358,8 +391,9 @@ mod tests {
                 }
                 proptest::prop_assert_eq!(i64::try_from(there.len()).unwrap(), entries);
                 proptest::prop_assert!(there.len() == slot.len() && slot.len() <= ENTRIES);
-                for (number, (requests, ..)) in &there {
-                    proptest::prop_assert_eq!(slot.get(&one(*number)), Some((used(*requests), *requests)));
+                for (number, (requests, _, until)) in &there {
+                    let weight = Weight { until: *until, spent: *requests };
+                    proptest::prop_assert_eq!(slot.get(&one(*number)), Some((used(*requests), weight)));
                 }
             }
         }

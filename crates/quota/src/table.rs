@@ -295,7 +295,7 @@ mod tests {
 
     use super::*;
     use crate::config::PerConfig;
-    use crate::slot::Kept;
+    use crate::slot::{Kept, Weight};
     use crate::state::State;
 
     fn scope(per: PerConfig) -> Scope {
@@ -370,7 +370,7 @@ mod tests {
                 let Some(bytes) = world.shared(&name) else { continue };
                 let mut slot = Slot::from_bytes(bytes).unwrap();
                 assert_eq!(slot.len(), usize::from(before == slots), "{name}");
-                slot.set(&one(0), Kept { state: &State::fresh(), until: 1, spent: 0 }, 0);
+                slot.set(&one(0), Kept { state: &State::fresh(), weight: Weight { until: 1, spent: 0 } }, 0);
                 world.set_shared(&name, slot.as_bytes());
             }
             assert_eq!(

@@ -7,7 +7,7 @@ use meshgate_policy::exchange::Reply;
 use meshgate_policy::expression::clock::Utc;
 use meshgate_policy::headers::{HeaderName, HeaderValue};
 use meshgate_policy::host::Timestamp;
-use meshgate_policy::matching::{is_ambiguous, normalize};
+use meshgate_policy::matching::{is_ambiguous, may_be, normalize};
 use meshgate_policy::problem::Problem;
 use serde::Serialize;
 
@@ -64,9 +64,9 @@ impl UsageEndpoint {
         Ok(Self { path: normalize(path.as_bytes()).into() })
     }
 
-    /// Whether a request asks for it. However the path is written: it never reaches the upstream.
+    /// Whether a request asks for it. However the path is written or read: it never reaches the upstream.
     pub fn is_at(&self, path: &[u8]) -> bool {
-        *normalize(path) == *self.path
+        may_be(path, &self.path)
     }
 
     /// The answer to somebody who stands there with all limits.

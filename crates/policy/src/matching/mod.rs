@@ -38,7 +38,7 @@ use serde::{Deserialize, Deserializer, de};
 
 pub use self::host::{HostPattern, host_of};
 pub use self::named::{FieldName, Named};
-pub use self::path::{is_ambiguous, normalize};
+pub use self::path::{is_ambiguous, may_be, normalize};
 pub use self::path_match::PathMatch;
 pub use self::pattern::Pattern;
 pub use self::status::{StatusPattern, number_of};
@@ -252,7 +252,7 @@ impl Match {
         let target = self.target_truth(input.request);
         if target == Truth::No || !self.response_holds(input) || !self.chance_holds(input.roll) {
             Truth::No
-        } else if self.sees_several(input.request) {
+        } else if self.sees_several(input.request) || self.sees_several_types(input) {
             Truth::Unclear
         } else if self.named_hold(input.request) {
             target
@@ -280,6 +280,12 @@ impl Match {
                 .iter()
                 .flat_map(Named::names)
                 .any(|name| several(cookie::values(request.headers, name.as_bytes()).count()))
+    }
+
+    /// The same for media types: of the response, or of the request where there is none.
+    fn sees_several_types(&self, input: &Input<'_>) -> bool {
+        let content = input.response.unwrap_or(input.request.headers);
+        self.content_type.is_some() && content.all("content-type").count() > 1
     }
 
     /// The parts of which a request has one value each, however that is read.

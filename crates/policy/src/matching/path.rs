@@ -66,6 +66,15 @@ pub(super) fn readings(path: &[u8]) -> [Cow<'_, [u8]>; 5] {
     ]
 }
 
+/// Whether a path is, for some server, this one in normal form.
+pub fn may_be(path: &[u8], normal: &[u8]) -> bool {
+    if has_readings(path) {
+        readings(path).iter().any(|reading| **reading == *normal)
+    } else {
+        *normalize(path) == *normal
+    }
+}
+
 /// Decodes the escapes of some bytes, once.
 fn decode_only(path: &[u8], which: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(path.len());

@@ -86,6 +86,13 @@ fn what_upstreams_read_differently_is_unclear() {
         (&json!({"path": "/v1", "query": {"a": "1"}}), &[(":path", "/v2?a=1&a=2")], No),
         (&json!({"path": "/v1", "query": {"a": "1"}}), &[(":path", "/v1;x?a=2")], No),
         (&json!({"path": "/v1", "query": {"a": "1"}}), &[(":path", "/v1;x?a=1")], Unclear),
+        (&json!({"content_type": "text/*"}), &[("content-type", "text/css")], Yes),
+        (
+            &json!({"content_type": "text/*"}),
+            &[("content-type", "text/css"), ("content-type", "a/b")],
+            Unclear,
+        ),
+        (&json!({"content_type": "text/*"}), &[("content-type", "a/b"), ("content-type", "a/c")], No),
         (&json!({"path": "/v1", "status": 200}), &[(":path", "/v1;x")], No),
         (&json!({"path": "/v1", "content_type": "text/*"}), &[(":path", "/v1;x")], No),
     ] {

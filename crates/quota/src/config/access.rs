@@ -51,7 +51,7 @@ pub struct WhoConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Preflight {
-    /// It passes without a credential, uncounted and without an identity.
+    /// It passes without a credential, uncounted and without an identity. One with a body or trailers is none.
     #[default]
     Pass,
     /// It is treated as any other request.

@@ -34,8 +34,8 @@ pub use self::token::{
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The requests that need a key. All others pass without one, with no more change than that headers which would name
-    /// a consumer (`x-consumer-...`) are removed. Without this: all requests.
+    /// The requests that need a key. All others pass without one, with no more change than that keys, and headers which would
+    /// name a consumer (`x-consumer-...`), are removed. Without this: all requests.
     #[serde(default, rename = "match")]
     pub guards: Match,
 
@@ -44,7 +44,8 @@ pub struct Config {
     #[schemars(extend("default" = [{"header": "x-api-key"}]))]
     pub keys_from: OneOrMany<KeyFrom>,
 
-    /// Whether the upstream is kept from seeing the key: header fields and query parameters that carry it are removed.
+    /// Whether the upstream is kept from seeing the key: header fields, query parameters, cookies and trailers that carry it
+    /// are removed.
     #[serde(default = "yes")]
     pub hide_credentials: bool,
 

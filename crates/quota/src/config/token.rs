@@ -201,7 +201,7 @@ pub struct TokenIdentityConfig {
     pub groups_claim: Option<String>,
 
     /// What else the upstream is to know, by claim: `tenant: org` becomes `x-consumer-meta-tenant: ...`, if `org` is a string, a
-    /// number or a truth value that can stand in a header.
+    /// number or a truth value of 1 to 128 printable ASCII characters.
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
 }

@@ -18,6 +18,7 @@ pub use self::gcra::{Bucket, Gcra};
 pub use self::sliding::{Parts, Sliding};
 pub use self::window::{Span, Used, Window};
 pub use self::zone::Zone;
+use crate::slot::Weight;
 
 /// How a limit counts.
 #[derive(Clone, Debug)]
@@ -177,6 +178,14 @@ impl Rule {
             Self::Sliding(sliding) => sliding.spent(parts(usage), now),
             Self::Concurrency(most) => most.spent(in_flight(usage), now),
         }
+    }
+
+    /// What a usage weighs: nothing where nothing is used, as when all of it was given back.
+    pub fn weight(&self, usage: Usage, now: u64) -> Weight {
+        if self.standing(usage, now).remaining >= self.quota() {
+            return Weight::default();
+        }
+        Weight { until: self.runs_out(usage), spent: self.spent(usage, now) }
     }
 
     /// How many requests a window lets through, or come at once: `q` of a `RateLimit-Policy`.

@@ -178,6 +178,32 @@ fn no_rule_is_evaded_by_what_some_upstreams_read_differently() {
     assert_eq!(send(&worker, &get("/export/a/b%2fc", ACME)).status(), 200);
 }
 
+/// An expression sees a method as it is written; there are servers that make `post` a POST.
+#[test]
+fn no_expression_is_evaded_by_a_method_in_lower_case() {
+    for limit in [
+        json!({"name": "l", "quota": "100/d", "when": "request.method == 'POST'"}),
+        json!({"name": "l", "quota": "100/d", "cost": {"expression": "50 if request.method == 'POST' else 1"}}),
+        json!({"name": "l", "quota": "100/d", "cost": 50, "match": {"method": "POST"}}),
+    ] {
+        let worker = load(&with([("/plans/free/limits", json!([limit]))])).unwrap();
+        let send = |method: &str| {
+            let outcome = send(&worker, &Message::request(method, "/").with("x-api-key", ACME));
+            (outcome.status(), outcome.details)
+        };
+        let matches = limit.get("match").is_some();
+        let refused = (400, Some("meshgate_request_ambiguous"));
+        assert_eq!(send("POST"), (200, None));
+        assert_eq!(send("post"), if matches { (200, None) } else { refused }, "{limit}");
+        assert_eq!(
+            send("Post"),
+            if matches { (429, Some("meshgate_limit_exceeded")) } else { refused },
+            "{limit}"
+        );
+        assert_eq!(send("PURGE"), (200, None));
+    }
+}
+
 #[test]
 fn rules_that_mean_nobody_are_refused() {
     for (rule, expected) in [

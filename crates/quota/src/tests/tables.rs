@@ -5,6 +5,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use meshgate_policy::host::Side;
+use meshgate_test_host::Chunking;
 use meshgate_test_tokens::Signer;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -212,6 +214,58 @@ fn a_newcomer_is_refused_where_nobody_is_to_be_forgotten() {
     }
     world.advance(Duration::from_secs(3_600));
     assert_eq!(send(&worker, &from("192.0.2.1", "key-1")).status(), 200);
+}
+
+/// Requests that have ended, and costs that were given back, are nothing that anybody has used.
+#[test]
+fn what_is_given_back_makes_room() {
+    let limits = json!([
+        {"name": "open", "concurrency": 1, "per": "ip"},
+        {"name": "good", "quota": "5/month", "per": "ip", "charge": {"status": "2xx"}},
+    ]);
+    let world = World::new();
+    let mut document = limited(limits);
+    document["table"] = json!({"slots": 1, "when_full": "refuse"});
+    let worker = Worker::<Quota>::new(&world, document);
+    for number in 0..100 {
+        let failed = worker.run(&from(&address(number), "key-1"), &Message::response(500));
+        assert_eq!((failed.status(), table(&world, "limits.entries")), (500, 0), "{number}");
+    }
+    // One that is under way has a place, and keeps it as long.
+    let mut slow = worker.begin();
+    slow.send(Side::Request, &from("192.0.2.1", "key-1"), &Chunking::WHOLE);
+    assert_eq!(table(&world, "limits.entries"), 1);
+    slow.send(Side::Response, &Message::response(500), &Chunking::WHOLE);
+    slow.finish();
+    assert_eq!(table(&world, "limits.entries"), 0);
+    // What was not given back stays.
+    assert_eq!(send(&worker, &from("192.0.2.2", "key-1")).status(), 200);
+    assert_eq!((table(&world, "limits.entries"), table(&world, "limits.evictions")), (1, 0));
+}
+
+/// An entry that had to go while its request was under way is not written again to give something back: nobody goes for it.
+#[test]
+fn what_is_forgotten_is_not_given_back() {
+    let world = World::new();
+    let mut document = limited(
+        json!([{"name": "open", "concurrency": 9, "per": "ip"}, {"name": "l", "quota": "9/d", "per": "ip"}]),
+    );
+    document["table"] = json!({"slots": 1});
+    document["plans"]["free"]["limits"][0]["match"] = json!({"path": "/slow"});
+    document["plans"]["free"]["limits"][1]["match"] = json!({"path": "/l"});
+    let worker = Worker::<Quota>::new(&world, document);
+    let mut slow = worker.begin();
+    slow.send(Side::Request, &from("192.0.2.1", "key-1").with(":path", "/slow"), &Chunking::WHOLE);
+    for _ in 0..9 {
+        for number in 0..16 {
+            send(&worker, &from(&address(number), "key-1").with(":path", "/l"));
+        }
+    }
+    let evictions = table(&world, "limits.evictions");
+    assert!(evictions > 0);
+    slow.send(Side::Response, &Message::response(200), &Chunking::WHOLE);
+    slow.finish();
+    assert_eq!((table(&world, "limits.evictions"), table(&world, "limits.entries")), (evictions, 16));
 }
 
 /// Another worker takes the last place between a request's look and its write: what it had written is taken back.

@@ -75,6 +75,10 @@ fn the_usage_endpoint_is_for_those_who_may_know_and_never_the_upstreams() {
         // However it is written.
         (get("/.well-known/%75sage", "key-1"), 200, "meshgate_usage"),
         (get("/%2ewell-known/usage?", "key-1"), 200, "meshgate_usage"),
+        // Or read.
+        (get("/.well-known/usage;x", "key-1"), 200, "meshgate_usage"),
+        (get("/.well-known%2Fusage", "key-1"), 200, "meshgate_usage"),
+        (get("/.well-known/usage%3b", "other"), 401, "meshgate_key_invalid"),
     ] {
         let outcome = send(&worker, &request);
         assert_eq!((outcome.status(), outcome.details), (status, Some(details)), "{request:?}");

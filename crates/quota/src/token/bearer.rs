@@ -138,8 +138,8 @@ impl Mapping {
         groups.extend(texts);
         let mut metadata = consumer.map(|consumer| consumer.metadata.clone()).unwrap_or_default();
         for (header, claim) in &self.metadata {
-            let value =
-                claim.text(&claims).and_then(|text| HeaderValue::new(text.into_owned().into_bytes()).ok());
+            // As metadata that is configured has to be: nobody makes headers that are too large for the upstream.
+            let value = claim.text(&claims).and_then(|text| consumer::check_name(&text, &Path::root()).ok());
             // What a token says of itself stands before what the configuration says of its consumer, or nothing does.
             metadata.extend(value.map(|value| (header.clone(), value)));
         }

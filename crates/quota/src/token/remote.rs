@@ -18,6 +18,7 @@ use meshgate_policy::host::{Answer, CalloutId, Host, HostError, Listener, Metric
 
 use super::endpoint::{self, Endpoint};
 use crate::config::JwksFromConfig;
+use crate::consumer::escaped;
 use crate::metrics::{self, Event, Metrics};
 
 /// How long after a fetch a key id that is not known makes for another one.
@@ -111,7 +112,7 @@ impl Remote {
             path,
         )?;
         // The names of consumers have no slash in them, so no usage is called that.
-        let shared = format!("{prefix}jwks/{}/{}", endpoint.cluster(), endpoint.url());
+        let shared = format!("{prefix}jwks/{}/{}", escaped(endpoint.cluster()), escaped(&endpoint.url()));
         let failed = |error| ConfigError::at(path).problem(format!("keys can't be shared: {error}"));
         if setup.shared(&shared).map_err(failed)?.is_none() {
             setup.set_shared(&shared, &[]).map_err(failed)?;
