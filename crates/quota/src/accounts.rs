@@ -108,6 +108,11 @@ impl<'a> Account<'a> {
         self.state.as_ref()?.get(name)
     }
 
+    /// What was used of a rate of this name at which is counted no more.
+    pub fn usage_before(&self, name: &str) -> Option<Usage> {
+        self.state.as_ref()?.get_rate(name)
+    }
+
     /// Sets what was used of a limit, to be written. `keep` says which entries stay if there are too many.
     pub fn set(&mut self, name: &str, usage: Usage, keep: impl Fn(&[u8]) -> bool) {
         self.state.get_or_insert_with(State::fresh).set(name, usage, keep);

@@ -45,6 +45,9 @@ pub struct Plan {
 pub struct Limit {
     /// What it is called.
     pub name: Box<str>,
+    /// What its usage is called: its name, and the way in which it counts. Where limits of one name, of a plan and of a route,
+    /// count in different ways, neither counts in what the other has used, or who alternates between them would have used nothing.
+    usage: Box<str>,
     /// How it counts.
     pub rule: Rule,
     /// What it counts apart.
@@ -169,7 +172,7 @@ impl Plan {
     }
 
     fn check_routes(&self, path: &Path) -> Result<(), ConfigError> {
-        let names: BTreeSet<_> = self.limit_names().collect();
+        let names: BTreeSet<_> = self.all().map(|limit| &*limit.usage).collect();
         if names.len() > MAX_ENTRIES {
             return Err(ConfigError::at(path)
                 .found(format!("{} limits of different names, with those of all routes", names.len()))
@@ -242,7 +245,7 @@ impl Plan {
     pub fn unused(&self) -> State {
         let mut state = State::fresh();
         for limit in self.limits.iter().filter(|limit| limit.scope.is_consumer()) {
-            state.set(&limit.name, limit.rule.unused(), |_| true);
+            state.set(&limit.usage, limit.rule.unused(), |_| true);
         }
         state
     }
@@ -276,10 +279,10 @@ impl Plan {
     /// Sets what was used of a limit in its account.
     pub fn set_in(&self, account: &mut Account<'_>, index: usize, usage: Usage, now: u64) {
         if let Some(limit) = self.limits.get(index) {
-            account.set(&limit.name, usage, |name| self.has_limit(name));
+            account.set(&limit.usage, usage, |name| self.has_usage(name));
             account.weigh(|account, name| {
-                let limit = self.limits().find(|limit| limit.name.as_bytes() == name)?;
-                let usage = account.usage(&limit.name);
+                let limit = self.limits().find(|limit| limit.usage.as_bytes() == name)?;
+                let usage = account.usage(&limit.usage);
                 let weight = usage.map_or(Weight::default(), |usage| limit.rule.weight(usage, now));
                 // To forget what refuses nothing is no loss.
                 Some(if limit.shadow { Weight { spent: 0, ..weight } } else { weight })
@@ -354,8 +357,8 @@ impl Plan {
         over
     }
 
-    fn has_limit(&self, name: &[u8]) -> bool {
-        self.all().any(|limit| limit.name.as_bytes() == name)
+    fn has_usage(&self, name: &[u8]) -> bool {
+        self.all().any(|limit| limit.usage.as_bytes() == name)
     }
 }
 
@@ -394,8 +397,10 @@ impl Limit {
         let cost = Cost::compile(cost, &path.key("cost"))?;
         let policy = rate_limit::policy_member(&name, &rule, &cost);
         let charged = Charged::compile(charge, &path.key("charge"))?;
+        let usage = format!("{name}/{}", rule.way());
         Ok(Self {
             name: name.into(),
+            usage: usage.into(),
             rule,
             scope,
             cost,
@@ -416,7 +421,9 @@ impl Limit {
 
     /// What was used of it in this account.
     pub fn usage_in(&self, account: &Account<'_>) -> Usage {
-        account.usage(&self.name).unwrap_or_else(|| self.rule.unused())
+        // A rate that was changed goes on with what was used at the one before.
+        let before = || account.usage_before(&self.name).filter(|_| matches!(self.rule, Rule::Gcra(_)));
+        account.usage(&self.usage).or_else(before).unwrap_or_else(|| self.rule.unused())
     }
 }
 

@@ -9,10 +9,11 @@
 //!
 //! Kind 1 is a bucket with 5 numbers, 2 a window with 2, 3 the parts of a sliding window with 13, 4 what is in flight with 3.
 //!
-//! An entry belongs to the limit of its name. So a consumer that gets another plan, or a plan whose limits are in another
-//! order or have other numbers, keeps what it used of the limits whose names stay; a limit that changes its kind (from a
-//! rate to a quota, from a fixed to a sliding window) starts anew. Entries of limits that the present plan does not have stay, for the way back and for the
-//! workers that still have the old plan, until a new entry needs room among [`MAX_ENTRIES`].
+//! An entry belongs to the limit of its name that counts in one way: `burst/0c8a1f52`, see `Rule::way`. So a consumer that gets
+//! another plan, or a plan whose limits are in another order or have other quotas, keeps what it used of the limits whose names
+//! stay; a limit that changes the way in which it counts (from a rate to a quota, from days to months) starts anew. Entries of
+//! limits that the present plan does not have stay, for the way back and for the workers that still have the old plan, until a
+//! new entry needs room among [`MAX_ENTRIES`].
 
 use crate::limit::{Bucket, InFlight, Parts, Usage, Used};
 
@@ -62,6 +63,18 @@ impl State {
     pub fn get(&self, name: &str) -> Option<Usage> {
         let entry = Entries::new(&self.bytes).find(|entry| entry.name == name.as_bytes())?;
         read(entry.kind, entry.numbers)
+    }
+
+    /// What was used of some rate of this name, whichever it is: usages are called by the name of their limit, `/`, and eight
+    /// digits that tell how it counts.
+    pub fn get_rate(&self, name: &str) -> Option<Usage> {
+        const WAY: usize = 9;
+        let is_of = |found: &[u8]| {
+            let split = found.len().checked_sub(WAY).and_then(|at| found.split_at_checked(at));
+            split.is_some_and(|(before, way)| before == name.as_bytes() && way.starts_with(b"/"))
+        };
+        let entries = Entries::new(&self.bytes).filter(|entry| entry.kind == BUCKET && is_of(entry.name));
+        entries.filter_map(|entry| read(entry.kind, entry.numbers)).next()
     }
 
     /// The names of all limits of which something was used, as bytes.

@@ -118,6 +118,11 @@ impl Gcra {
         }
     }
 
+    /// How fast it leaks, in words.
+    pub fn way(&self) -> String {
+        format!("{}/{}", self.amount, self.period)
+    }
+
     /// Nanoseconds in which what is in the bucket leaks.
     pub fn spent(&self, bucket: Bucket, now: u64) -> u64 {
         self.time_to_leak(self.level(bucket, now))

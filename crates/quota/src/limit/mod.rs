@@ -180,6 +180,18 @@ impl Rule {
         }
     }
 
+    /// A name for the way in which it counts: usages that were counted in different ways are not each other's. What makes the
+    /// difference is the kind, and the windows or the rate; not the quota, nor the burst.
+    pub fn way(&self) -> String {
+        let way = match self {
+            Self::Gcra(gcra) => format!("rate {}", gcra.way()),
+            Self::Window(window) => format!("window {}", window.way()),
+            Self::Sliding(sliding) => format!("sliding {}", sliding.way()),
+            Self::Concurrency(_) => "concurrency".to_owned(),
+        };
+        format!("{:08x}", crc32fast::hash(way.as_bytes()))
+    }
+
     /// What a usage weighs: nothing where nothing is used, as when all of it was given back.
     pub fn weight(&self, usage: Usage, now: u64) -> Weight {
         if self.standing(usage, now).remaining >= self.quota() {

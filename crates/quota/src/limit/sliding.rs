@@ -107,6 +107,11 @@ impl Sliding {
         }
     }
 
+    /// Its window, in words.
+    pub fn way(&self) -> String {
+        self.part.to_string()
+    }
+
     /// What counts now, as a part of a window's length.
     pub fn spent(&self, parts: Parts, now: u64) -> u64 {
         super::time_for(self.current(parts, now).sum(), self.quota, self.length())

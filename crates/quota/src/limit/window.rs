@@ -103,6 +103,11 @@ impl Window {
         }
     }
 
+    /// Its windows, in words.
+    pub fn way(&self) -> String {
+        format!("{:?}", self.span)
+    }
+
     /// What is used of this window, as a part of its length.
     pub fn spent(&self, used: Used, now: u64) -> u64 {
         let (used, _) = self.current(used, now);

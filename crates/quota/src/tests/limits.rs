@@ -5,7 +5,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use meshgate_policy::host::Side;
 use meshgate_policy::policy::{self, Policy};
+use meshgate_test_host::Chunking;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -273,12 +275,52 @@ fn a_new_configuration_forgets_nothing() {
     let left = "\"hourly\";r=49;t=3600, \"daily\";r=13;t=86400, \"burst\";r=93;t=1";
     assert_eq!(headers(&outcome).1, Some(left));
 
-    // The worker that still has the old one counts on.
+    // The worker that still has the old one counts on: together with the new one, but for the rate.
     let outcome = send(&worker, &get("/", "key-1"));
-    assert_eq!(headers(&outcome).1, Some("\"burst\";r=2;t=1, \"daily\";r=4;t=86400"));
+    assert_eq!(headers(&outcome).1, Some("\"burst\";r=3;t=1, \"daily\";r=4;t=86400"));
     let outcome = send(&changed, &get("/", "key-1"));
-    let left = "\"hourly\";r=48;t=3600, \"daily\";r=11;t=86400, \"burst\";r=91;t=1";
+    let left = "\"hourly\";r=48;t=3600, \"daily\";r=11;t=86400, \"burst\";r=92;t=1";
     assert_eq!(headers(&outcome).1, Some(left));
+}
+
+/// Who is at a limit is not let through again by a request that another limit of the same name counts.
+#[test]
+fn limits_of_one_name_do_not_wash_each_other() {
+    for (limit, other) in [
+        (json!({"quota": "3/d"}), json!({"rate": "100/s"})),
+        (json!({"quota": "3/d"}), json!({"quota": "100/s"})),
+        (json!({"quota": "3/d"}), json!({"quota": "100/s", "window": "sliding"})),
+        (json!({"quota": "3/d"}), json!({"concurrency": 5})),
+        (
+            json!({"quota": "3/month"}),
+            json!({"quota": "9/month", "time_zone": "Asia/Tokyo", "anchor": {"day": 15}}),
+        ),
+        (json!({"quota": "3/h", "window": "sliding"}), json!({"quota": "100/m", "window": "sliding"})),
+        (json!({"rate": "3/h"}), json!({"rate": "1000/s"})),
+        (json!({"rate": "3/h"}), json!({"quota": "9/s"})),
+        (json!({"concurrency": 1}), json!({"quota": "3/d"})),
+    ] {
+        let named = |limit: &Value| {
+            let mut limit = limit.clone();
+            limit["name"] = json!("l");
+            json!([limit])
+        };
+        let routes = json!([{"match": {"path": "/other"}, "limits": named(&other)}]);
+        let world = World::new();
+        let document = with([("/plans/free/limits", named(&limit)), ("/routes", routes)]);
+        let worker = Worker::<Quota>::new(&world, document);
+        let slow = limit.get("concurrency").map(|_| {
+            let mut slow = worker.begin();
+            slow.send(Side::Request, &get("/", "key-1"), &Chunking::WHOLE);
+            slow
+        });
+        let before = if slow.is_some() { vec![429] } else { vec![200, 200, 200, 429] };
+        assert_eq!(statuses(&worker, before.len()), before, "{limit}");
+        for _ in 0..3 {
+            assert_eq!(send(&worker, &get("/other", "key-1")).status(), 200, "{limit} {other}");
+            assert_eq!(statuses(&worker, 2), [429, 429], "{limit} {other}");
+        }
+    }
 }
 
 #[test]
