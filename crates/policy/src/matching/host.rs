@@ -67,9 +67,20 @@ impl HostPattern {
     }
 
     /// As [`HostPattern::matches`], where servers may see another host in what is none: in `user@host`, in two hosts with a
-    /// comma between them, in `api%2Eexample.com`.
+    /// comma between them, in `api%2Eexample.com`. Nor does a port that is left out mean much: a client may choose the scheme.
     pub fn truth<'a>(&self, authority: &[u8], scheme: impl FnOnce() -> Option<&'a [u8]>) -> Truth {
-        if is_host(authority) { self.matches(authority, scheme).into() } else { Truth::Unclear }
+        let (host, port) = split_port(authority);
+        if !is_host(authority) {
+            Truth::Unclear
+        } else if !self.matches_name(host) {
+            Truth::No
+        } else if self.port.is_none_or(|wanted| port_of(port, scheme) == Some(wanted)) {
+            Truth::Yes
+        } else if port.is_none() {
+            Truth::Unclear
+        } else {
+            Truth::No
+        }
     }
 
     fn matches_name(&self, host: &[u8]) -> bool {
@@ -122,7 +133,8 @@ impl JsonSchema for HostPattern {
 fn is_host(authority: &[u8]) -> bool {
     let (host, port) = split_port(authority);
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    port.is_none_or(|port| port.iter().all(u8::is_ascii_digit))
+    port.is_none_or(|port| parse_port(port).is_some())
+        && !host.ends_with(b"..")
         && (host.iter().all(is_name)
             || unbracketed(host).is_some_and(|address| parse_ipv6(address).is_some()))
 }

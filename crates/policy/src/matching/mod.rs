@@ -145,7 +145,13 @@ impl Match {
     ///
     /// `status` does not hold as long as there is no response.
     pub fn holds(&self, input: &Input<'_>) -> bool {
-        self.request_holds(input.request) && self.response_holds(input) && self.chance_holds(input.roll)
+        let content = input.response.unwrap_or(input.request.headers);
+        self.request_holds(input.request)
+            && self.status_holds(input)
+            && holds(self.content_type.as_ref(), |pattern| {
+                content.all("content-type").any(|value| pattern.matches(value))
+            })
+            && self.chance_holds(input.roll)
     }
 
     /// Whether this holds for a request and some response to it: `status` and `content_type` are taken for granted. `roll` is
@@ -159,15 +165,10 @@ impl Match {
         holds(self.status.as_ref(), |pattern| pattern.matches(status))
     }
 
-    /// The parts that are about the response, or the request where there is none.
-    fn response_holds(&self, input: &Input<'_>) -> bool {
-        let Input { request, response, .. } = *input;
-        let content = response.unwrap_or(request.headers);
+    fn status_holds(&self, input: &Input<'_>) -> bool {
         self.status.as_ref().is_none_or(|_| {
-            let status = response.and_then(|response| response.first(":status")).and_then(number_of);
+            let status = input.response.and_then(|response| response.first(":status")).and_then(number_of);
             status.is_some_and(|status| self.allows_status(status))
-        }) && holds(self.content_type.as_ref(), |pattern| {
-            content.all("content-type").any(|value| pattern.matches(value))
         })
     }
 
@@ -249,13 +250,13 @@ impl Match {
     /// is one of these for every upstream, for some, or for none. What guards, counts or masks goes by [`Truth::may_be`];
     /// what permits needs [`Truth::Yes`].
     pub fn truth(&self, input: &Input<'_>) -> Truth {
-        let target = self.target_truth(input.request);
-        if target == Truth::No || !self.response_holds(input) || !self.chance_holds(input.roll) {
+        let truth = self.target_truth(input.request).min(self.type_truth(input));
+        if truth == Truth::No || !self.status_holds(input) || !self.chance_holds(input.roll) {
             Truth::No
-        } else if self.sees_several(input.request) || self.sees_several_types(input) {
+        } else if self.sees_several(input.request) {
             Truth::Unclear
         } else if self.named_hold(input.request) {
-            target
+            truth
         } else {
             Truth::No
         }
@@ -282,10 +283,19 @@ impl Match {
                 .any(|name| several(cookie::values(request.headers, name.as_bytes()).count()))
     }
 
-    /// The same for media types: of the response, or of the request where there is none.
-    fn sees_several_types(&self, input: &Input<'_>) -> bool {
+    /// The media type, however it is read: Envoy makes one value of two lines of `content-type`, with a comma between them.
+    fn type_truth(&self, input: &Input<'_>) -> Truth {
+        let Some(patterns) = &self.content_type else { return Truth::Yes };
         let content = input.response.unwrap_or(input.request.headers);
-        self.content_type.is_some() && content.all("content-type").count() > 1
+        let types = content.all("content-type").flat_map(|value| value.split(|byte| *byte == b','));
+        let mut holding = types.map(|kind| patterns.iter().any(|pattern| pattern.matches(kind.trim_ascii())));
+        match (holding.next(), holding.next()) {
+            (first, None) => first.unwrap_or(false).into(),
+            (first, second) if first == Some(true) || second == Some(true) || holding.any(|holds| holds) => {
+                Truth::Unclear
+            }
+            _ => Truth::No,
+        }
     }
 
     /// The parts of which a request has one value each, however that is read.

@@ -53,7 +53,7 @@ pub(super) fn has_readings(path: &[u8]) -> bool {
 
 /// The normal forms of all paths that a path may be, first that of [`normalize`]: with parameters cut off, before escapes are
 /// decoded or after, and split at `%2F` and `%5C`.
-pub(super) fn readings(path: &[u8]) -> [Cow<'_, [u8]>; 5] {
+pub(super) fn readings(path: &[u8]) -> [Cow<'_, [u8]>; 6] {
     let split = |path: &[u8]| decode_only(path, b"/\\");
     let cut = without_parameters(path);
     let owned = |path: Vec<u8>| Cow::Owned(normalize(&path).into_owned());
@@ -62,6 +62,7 @@ pub(super) fn readings(path: &[u8]) -> [Cow<'_, [u8]>; 5] {
         owned(split(path)),
         owned(split(&cut)),
         owned(without_parameters(&decode_only(path, b"/\\;"))),
+        owned(without_parameters(&decode_only(path, b";"))),
         owned(cut),
     ]
 }
@@ -296,6 +297,7 @@ mod tests {
             ("/%2Fv1/a", &["/%2Fv1/a", "/v1/a"]),
             ("/v1%3bx/a", &["/v1;x/a", "/v1/a"]),
             ("/v1;a%2fb/c", &["/v1;a%2Fb/c", "/v1;a/b/c", "/v1/b/c", "/v1/c"]),
+            ("/v1%3bx%2fy/a", &["/v1;x%2Fy/a", "/v1;x/y/a", "/v1/a", "/v1/y/a"]),
             ("/v1%252fa", &["/v1%252fa"]),
             ("/v1/a", &["/v1/a"]),
             ("/v1/%zz/%", &["/v1/%25zz/%25"]),
