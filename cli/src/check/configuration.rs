@@ -1,0 +1,192 @@
+//! One configuration: compiled by its filter, and what that says led back to the file.
+
+use std::rc::Rc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use meshgate_policy::config::{ConfigError, MAX_SIZE, Path};
+
+use super::carrier::{Configuration, Found};
+use super::node::{Fault, Node, Surprise, Value, Walk};
+use super::report::Severity;
+use super::setup::Checking;
+use super::source::Source;
+use super::yaml::Document;
+use super::{embedded, json};
+use crate::filters::Filter;
+
+/// Compiles a configuration. `whole` is the text of the file, where that is what the module gets.
+pub fn check(
+    source: &Source,
+    document: &Document,
+    found: &Found,
+    filter: &Filter,
+    whole: Option<&str>,
+) -> Vec<(Severity, Fault)> {
+    let mut faults = Vec::new();
+    let mut setup = Checking::new(found.environment.as_deref());
+    let wrong = match &found.configuration {
+        // What is in the way of it has been said.
+        Configuration::Missing if !found.faults.is_empty() => None,
+        Configuration::Missing => {
+            let error = (filter.compile)(b"", &mut setup).err();
+            error.map(|error| Fault { at: found.at, error })
+        }
+        Configuration::Tree(root) => {
+            let written;
+            let text = match whole {
+                Some(text) => Some(text),
+                None => {
+                    written = root.to_json(MAX_SIZE);
+                    written.as_deref()
+                }
+            };
+            match text {
+                Some(text) => compile(text, &mut setup, filter, &|error| root.locate(error)),
+                None => {
+                    let error = ConfigError::at(Path::root()).found("a document of more than 16 MiB as JSON");
+                    Some(Fault { at: root.at, error: error.expected("at most 16 MiB") })
+                }
+            }
+        }
+        Configuration::Json(node) => {
+            let Value::Text(text) = &node.value else { return faults };
+            let places = embedded::places(source, node.at, text);
+            embedded_json(&text.text, &mut setup, filter, &|offset| {
+                places.get(offset).or(places.last()).copied().unwrap_or(node.at)
+            })
+        }
+        Configuration::Base64(node) => match decoded(node) {
+            Some(text) => embedded_json(&text, &mut setup, filter, &|_| node.at),
+            None => {
+                let error = ConfigError::at(Path::root()).found("a BytesValue that is no text in base64");
+                let error = error.expected("JSON in base64").hint("or JSON as it is in a StringValue");
+                Some(Fault { at: node.at, error })
+            }
+        },
+    };
+    if let Configuration::Tree(root) = &found.configuration {
+        surprises(root, wrong.as_ref(), &mut faults);
+        if found.is_envoy {
+            merges(root, document, &mut faults);
+        }
+    }
+    faults.extend(wrong.map(|fault| (Severity::Error, fault)));
+    let mut unset = setup.unset();
+    unset.sort();
+    unset.dedup();
+    for name in unset {
+        let problem =
+            format!("the environment variable {name} is not set here: what is in it was not checked");
+        faults.push((
+            Severity::Note,
+            Fault { at: found.at, error: ConfigError::at(Path::root()).problem(problem) },
+        ));
+    }
+    faults.sort_by_key(|(_, fault)| fault.at);
+    faults
+}
+
+/// The values of a configuration, whatever form it has.
+pub fn tree(configuration: &Configuration) -> Option<Rc<Node>> {
+    match configuration {
+        Configuration::Missing => None,
+        Configuration::Tree(root) => Some(Rc::clone(root)),
+        Configuration::Json(node) => json::tree(node.text()?, &|offset| offset).ok(),
+        Configuration::Base64(node) => json::tree(&decoded(node)?, &|offset| offset).ok(),
+    }
+}
+
+/// An error of the loader without the line and the column in the text: the place in the file is another.
+pub fn without_position(error: &ConfigError) -> ConfigError {
+    let Some((line, column)) = error.position() else { return error.clone() };
+    let parts = error.parts();
+    let found = parts.found.unwrap_or_default().replace(&format!(" at line {line}, column {column}"), "");
+    let same = ConfigError::at(error.path()).found(found).expected(parts.expected.unwrap_or_default());
+    match parts.hint {
+        Some(hint) => same.hint(hint),
+        None => same,
+    }
+}
+
+fn compile(
+    text: &str,
+    setup: &mut Checking<'_>,
+    filter: &Filter,
+    locate: &dyn Fn(&ConfigError) -> usize,
+) -> Option<Fault> {
+    let error = (filter.compile)(text.as_bytes(), setup).err()?;
+    let at = locate(&error);
+    Some(Fault { at, error: without_position(&error) })
+}
+
+fn embedded_json(
+    text: &str,
+    setup: &mut Checking<'_>,
+    filter: &Filter,
+    place: &dyn Fn(usize) -> usize,
+) -> Option<Fault> {
+    compile(text, setup, filter, &|error| match (json::tree(text, place), error.position()) {
+        (Err(wrong), _) => place(wrong.offset),
+        // What only the loader refuses, such as half of a surrogate pair.
+        (Ok(_), Some((line, column))) => place(offset(text, line, column)),
+        (Ok(root), None) => root.locate(error),
+    })
+}
+
+/// The offset of a column in bytes.
+fn offset(text: &str, line: usize, column: usize) -> usize {
+    let before = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len);
+    before.sum::<usize>().saturating_add(column.saturating_sub(1))
+}
+
+fn decoded(node: &Node) -> Option<String> {
+    let bytes = STANDARD.decode(node.text()?.trim()).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+/// What is read in another way than it looks, but for where that is the error itself.
+fn surprises(root: &Rc<Node>, wrong: Option<&Fault>, faults: &mut Vec<(Severity, Fault)>) {
+    let mut add = |at: usize, surprise: Option<Surprise>, path: &Path| {
+        let Some(surprise) = surprise.filter(|_| wrong.is_none_or(|wrong| wrong.at != at)) else { return };
+        let error = ConfigError::at(path);
+        let error = match surprise {
+            Surprise::Boolean => error
+                .found("an unquoted y, n, yes, no, on or off, which Kubernetes and Envoy read as a boolean")
+                .expected("true, false or a string")
+                .hint("quote it"),
+            Surprise::Number => error
+                .found("a number that readers of YAML take for different things")
+                .expected("decimal digits without a leading 0 or a string")
+                .hint("quote it or write it in decimal"),
+        };
+        faults.push((Severity::Warning, Fault { at, error }));
+    };
+    root.walk(&Path::root(), &mut |node, path| {
+        add(node.at, node.surprise, path);
+        for entry in node.entries() {
+            add(entry.at, entry.surprise, path);
+        }
+        Walk::Into
+    });
+}
+
+/// Envoy takes `<<` for a key like any other.
+fn merges(root: &Node, document: &Document, faults: &mut Vec<(Severity, Fault)>) {
+    let end = last(root);
+    for at in document.merges.iter().filter(|at| (root.at..=end).contains(*at)) {
+        let error = ConfigError::at(Path::root()).found("a merge key (<<), which Envoy takes for a field");
+        let error = error.expected("the fields themselves");
+        faults.push((Severity::Error, Fault { at: *at, error }));
+    }
+}
+
+/// Where the last thing of a value stands.
+fn last(node: &Node) -> usize {
+    let mut last = node.at;
+    node.walk(&Path::root(), &mut |node, _| {
+        last = node.entries().iter().map(|entry| entry.at).fold(last.max(node.at), usize::max);
+        Walk::Into
+    });
+    last
+}
