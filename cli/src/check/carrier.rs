@@ -17,7 +17,7 @@ pub struct Found {
     pub configuration: Configuration,
     /// The environment of the VM; `None` where nothing says what it will be.
     pub environment: Option<Vec<Variable>>,
-    /// Merge keys mean nothing there.
+    /// Envoy itself reads the file, as YAML: it has no merge keys, and its own mind about numbers.
     pub is_envoy: bool,
     /// What is wrong around the configuration.
     pub faults: Vec<Fault>,
@@ -48,14 +48,14 @@ pub enum Content {
     Bare(Found),
 }
 
-/// Looks for configurations.
-pub fn find(root: &Rc<Node>) -> Content {
+/// Looks for configurations in a document of YAML or JSON.
+pub fn find(root: &Rc<Node>, json: bool) -> Content {
     let mut found = Vec::new();
     let is_kubernetes = root.get("apiVersion").is_some() && root.get("kind").is_some();
     if is_kubernetes {
         resource(root, &Path::root(), &mut found);
     } else {
-        wasm_filters(root, &Path::root(), true, "", &mut found);
+        wasm_filters(root, &Path::root(), !json, "", &mut found);
         const OF_ENVOY: [&str; 8] = [
             "@type",
             "static_resources",

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use meshgate_policy::config::{ConfigError, MAX_SIZE, Path};
 
 use super::carrier::{Configuration, Found};
-use super::node::{Fault, Node, Surprise, Value, Walk};
+use super::node::{Entry, Fault, Node, Style, Surprise, Text, Value, Walk};
 use super::report::Severity;
 use super::setup::Checking;
 use super::source::Source;
@@ -25,7 +25,7 @@ pub fn check(
 ) -> Vec<(Severity, Fault)> {
     let mut faults = Vec::new();
     let mut setup = Checking::new(found.environment.as_deref());
-    let wrong = match &found.configuration {
+    let mut wrong = match &found.configuration {
         // What is in the way of it has been said.
         Configuration::Missing if !found.faults.is_empty() => None,
         Configuration::Missing => {
@@ -33,6 +33,7 @@ pub fn check(
             error.map(|error| Fault { at: found.at, error })
         }
         Configuration::Tree(root) => {
+            let root = if found.is_envoy { &numbers_as_strings(root) } else { root };
             let written;
             let text = match whole {
                 Some(text) => Some(text),
@@ -69,6 +70,7 @@ pub fn check(
         surprises(root, wrong.as_ref(), &mut faults);
         if found.is_envoy {
             merges(root, document, &mut faults);
+            wrong = wrong.map(|fault| about_numbers(root, fault));
         }
     }
     faults.extend(wrong.map(|fault| (Severity::Error, fault)));
@@ -169,6 +171,41 @@ fn surprises(root: &Rc<Node>, wrong: Option<&Fault>, faults: &mut Vec<(Severity,
         }
         Walk::Into
     });
+}
+
+/// What Envoy (1.36 to 1.40) makes of the numbers of its YAML: only whole ones of 32 bits stay numbers in a `Struct`.
+fn numbers_as_strings(node: &Rc<Node>) -> Rc<Node> {
+    let value = match &node.value {
+        Value::Number(text) if text.parse::<i32>().is_err() => {
+            Value::Text(Text { text: text.clone(), style: Style::Plain })
+        }
+        Value::List(items) => Value::List(items.iter().map(numbers_as_strings).collect()),
+        Value::Object(entries) => {
+            let entry = |entry: &Entry| {
+                let Entry { at, surprise, .. } = *entry;
+                Entry { key: entry.key.clone(), at, surprise, value: numbers_as_strings(&entry.value) }
+            };
+            Value::Object(entries.iter().map(entry).collect())
+        }
+        _ => return Rc::clone(node),
+    };
+    Rc::new(Node::new(node.at, value))
+}
+
+/// Says why a number is a string, where that is what is wrong.
+fn about_numbers(root: &Node, fault: Fault) -> Fault {
+    let mut is_number = false;
+    root.walk(&Path::root(), &mut |node, _| {
+        is_number |=
+            node.at == fault.at && matches!(&node.value, Value::Number(text) if text.parse::<i32>().is_err());
+        Walk::Into
+    });
+    let parts = fault.error.parts();
+    let (Some(found), Some(expected), true) = (parts.found, parts.expected, is_number) else { return fault };
+    let error = ConfigError::at(fault.error.path()).found(found).expected(expected);
+    let hint = "Envoy's YAML makes a string of a fraction and of a number beyond 2147483647: write the configuration as \
+                JSON in a StringValue";
+    Fault { error: error.hint(hint), ..fault }
 }
 
 /// Envoy takes `<<` for a key like any other.

@@ -173,7 +173,7 @@ impl Checker<'_> {
     }
 
     fn document(&mut self, file: &mut File<'_>, document: &Document) {
-        match carrier::find(&document.root) {
+        match carrier::find(&document.root, file.json) {
             Content::Carriers(all) => {
                 for found in all {
                     self.carrier(file, document, found);
