@@ -6,14 +6,17 @@
 
 mod check;
 mod filters;
+mod keys;
 mod output;
+mod schema;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
-/// API-gateway policies for Envoy and Istio: check configurations
+/// API-gateway policies for Envoy and Istio: check configurations, make API keys
 #[derive(Debug, Parser)]
 #[command(
     name = "meshgate",
@@ -34,13 +37,31 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Check),
+    Schema(schema::Schema),
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Print what makes a shell complete this command line
+    #[command(after_help = COMPLETIONS)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
+
+const COMPLETIONS: &str = "\
+Examples:
+  meshgate completions bash > ~/.local/share/bash-completion/completions/meshgate
+  meshgate completions zsh > ~/.zfunc/_meshgate          with ~/.zfunc in fpath
+  meshgate completions fish > ~/.config/fish/completions/meshgate.fish";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     cli.color.apply();
     let done = match cli.command {
         Command::Check(check) => check.run(),
+        Command::Schema(schema) => schema.run(),
+        Command::Keys(keys) => keys.run(),
+        Command::Completions { shell } => completions(shell),
     };
     done.unwrap_or_else(|error| {
         // Whoever reads the output has seen enough of it.
@@ -50,4 +71,12 @@ fn main() -> ExitCode {
         let _ = writeln!(anstream::stderr(), "meshgate: {error}");
         ExitCode::from(2)
     })
+}
+
+fn completions(shell: Shell) -> io::Result<ExitCode> {
+    // Into memory first: it takes every failure to write for its own.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "meshgate", &mut script);
+    io::stdout().lock().write_all(&script)?;
+    Ok(ExitCode::SUCCESS)
 }
