@@ -87,17 +87,19 @@ fn what_the_project_shows_is_good() {
         "{}",
         bootstraps.err
     );
+    let mut pages = vec![(workspace().join("README.md"), String::new())];
     for filter in fs::read_dir(workspace().join("filters")).unwrap() {
         let filter = filter.unwrap().path();
         let name = filter.file_name().unwrap().to_str().unwrap();
         let example = meshgate(&["check", "--strict"]).arg(filter.join("example.json")).ran();
         assert_eq!((example.code, example.out.as_str()), (0, ""), "{name}");
-
-        let page = fs::read_to_string(filter.join("README.md")).unwrap();
+        pages.push((filter.join("README.md"), name.to_owned()));
+    }
+    for (page, filter) in pages {
         let mut checked = 0;
-        for (fence, block) in blocks(&page) {
+        for (fence, block) in blocks(&fs::read_to_string(&page).unwrap()) {
             let args: &[&str] = match fence.strip_prefix("json config") {
-                Some("") => &["check", "--filter", name, "-"],
+                Some("") => &["check", "--filter", &filter, "-"],
                 Some(other) => &["check", "--filter", other.trim_start(), "-"],
                 None if fence == "yaml filter" => &["check", "-"],
                 None => continue,
@@ -105,10 +107,10 @@ fn what_the_project_shows_is_good() {
             let ran = meshgate(args).input(block.as_bytes());
             // A pepper is not in the environment of a test.
             let notes = ran.out.lines().all(|line| line.contains(": note: "));
-            assert!(ran.code == 0 && notes, "{name}: {}{}\n{block}", ran.out, ran.err);
+            assert!(ran.code == 0 && notes, "{}: {}{}\n{block}", page.display(), ran.out, ran.err);
             checked += 1;
         }
-        assert!(checked >= 2, "{name} has {checked} configurations");
+        assert!(checked >= 2, "{} has {checked} configurations", page.display());
     }
 }
 

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use meshgate_policy::config::{ConfigError, Path};
 
-use super::node::{Fault, Node, Walk};
+use super::node::{Fault, Node, Value, Walk};
 
 /// A configuration that was found, or a Wasm filter without one.
 pub struct Found {
@@ -19,6 +19,8 @@ pub struct Found {
     pub environment: Option<Vec<Variable>>,
     /// Envoy itself reads the file, as YAML: it has no merge keys, and its own mind about numbers.
     pub is_envoy: bool,
+    /// Whether the proxy holds headers while a body is looked at; `None` where nothing says so.
+    pub holds_headers: Option<bool>,
     /// What is wrong around the configuration.
     pub faults: Vec<Fault>,
 }
@@ -31,6 +33,16 @@ pub enum Configuration {
     Json(Rc<Node>),
     /// JSON in base64.
     Base64(Rc<Node>),
+}
+
+impl Configuration {
+    /// Its value in the file.
+    pub fn root(&self) -> Option<Rc<Node>> {
+        match self {
+            Self::Missing => None,
+            Self::Tree(node) | Self::Json(node) | Self::Base64(node) => Some(Rc::clone(node)),
+        }
+    }
 }
 
 /// An environment variable of the VM.
@@ -83,6 +95,7 @@ impl Found {
             configuration: Configuration::Missing,
             environment: None,
             is_envoy: false,
+            holds_headers: None,
             faults: Vec::new(),
         }
     }
@@ -179,6 +192,8 @@ const PLUGIN_CONFIG: &[&str] = &[
 fn istio(wasm: &Node, path: &Path, label: String, known: &[&str]) -> Found {
     let mut found = Found { carrier: Some(label), ..Found::new(wasm.at) };
     found.check_keys(wasm, path, known);
+    // Neither has a field for it.
+    found.holds_headers = Some(false);
     found.name(wasm.get("url"));
     found.name(wasm.get("pluginName"));
     if let Some(config) = child(wasm, "pluginConfig") {
@@ -198,6 +213,7 @@ fn istio(wasm: &Node, path: &Path, label: String, known: &[&str]) -> Found {
 fn envoy_gateway(wasm: &Node, path: &Path, label: &str) -> Found {
     let mut found = Found { carrier: Some(label.to_owned()), ..Found::new(wasm.at) };
     found.check_keys(wasm, path, ENVOY_GATEWAY_WASM);
+    found.holds_headers = Some(false);
     found.name(wasm.under(&["code", "image", "url"]));
     found.name(wasm.under(&["code", "http", "url"]));
     found.name(wasm.get("name"));
@@ -245,6 +261,9 @@ fn wasm_filters(root: &Rc<Node>, path: &Path, is_envoy: bool, label: &str, found
 fn envoy_plugin(plugin: &Node, path: &Path) -> Found {
     let mut found = Found::new(plugin.at);
     found.check_keys(plugin, path, PLUGIN_CONFIG);
+    let holds = plugin.any_of(["allow_on_headers_stop_iteration", "allowOnHeadersStopIteration"]);
+    // A BoolValue: in YAML and JSON it is the value alone.
+    found.holds_headers = Some(holds.is_some_and(|holds| matches!(holds.value, Value::Bool(true))));
     let vm = plugin.any_of(["vm_config", "vmConfig"]);
     let code = vm.and_then(|vm| vm.get("code"));
     found.name(code.and_then(|code| code.under(&["local", "filename"])));

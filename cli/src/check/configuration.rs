@@ -1,10 +1,11 @@
 //! One configuration: compiled by its filter, and what that says led back to the file.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use meshgate_policy::config::{ConfigError, MAX_SIZE, Path};
+use meshgate_policy::config::{ConfigError, MAX_SIZE, Path, quoted};
 
 use super::carrier::{Configuration, Found};
 use super::node::{Entry, Fault, Node, Style, Surprise, Text, Value, Walk};
@@ -66,6 +67,9 @@ pub fn check(
             }
         },
     };
+    if wrong.is_none() && found.holds_headers == Some(false) {
+        wrong = needs_held_headers(source, &found.configuration);
+    }
     if let Configuration::Tree(root) = &found.configuration {
         surprises(root, wrong.as_ref(), &mut faults);
         if found.is_envoy {
@@ -147,6 +151,24 @@ fn decoded(node: &Node) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+/// The filters that hold headers for a body take the configuration's word for it that the proxy can: here it can be seen.
+fn needs_held_headers(source: &Source, configuration: &Configuration) -> Option<Fault> {
+    const OPTION: &str = "allow_on_headers_stop_iteration";
+    let root = match configuration {
+        Configuration::Json(node) => {
+            let Value::Text(text) = &node.value else { return None };
+            let places = embedded::places(source, node.at, text);
+            json::tree(&text.text, &|offset| places.get(offset).copied().unwrap_or(node.at)).ok()?
+        }
+        other => tree(other)?,
+    };
+    let option = root.get(OPTION).filter(|option| matches!(option.value, Value::Bool(true)))?;
+    let error = ConfigError::at(Path::root().key(OPTION));
+    let error = error.found("true").expected(format!("`{OPTION}: true` in Envoy's PluginConfig as well"));
+    let hint = "without it requests hang; WasmPlugin, TrafficExtension and EnvoyExtensionPolicy can't say it: use an EnvoyFilter";
+    Some(Fault { at: option.at, error: error.hint(hint) })
+}
+
 /// What is read in another way than it looks, but for where that is the error itself.
 fn surprises(root: &Rc<Node>, wrong: Option<&Fault>, faults: &mut Vec<(Severity, Fault)>) {
     let mut add = |at: usize, surprise: Option<Surprise>, path: &Path| {
@@ -206,6 +228,27 @@ fn about_numbers(root: &Node, fault: Fault) -> Fault {
     let hint = "Envoy's YAML makes a string of a fraction and of a number beyond 2147483647: write the configuration as \
                 JSON in a StringValue";
     Fault { error: error.hint(hint), ..fault }
+}
+
+/// Keys that stand more than once around the configurations: some readers take the first, some the last, some none. Those in the
+/// configurations are told by the loader.
+pub fn repeated_keys(document: &Document, configurations: &[Rc<Node>]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    document.root.walk(&Path::root(), &mut |node, path| {
+        if configurations.iter().any(|configuration| std::ptr::eq(&raw const **configuration, node)) {
+            return Walk::Over;
+        }
+        let mut seen = HashSet::new();
+        for entry in node.entries() {
+            if !seen.insert(entry.key.as_str()) {
+                let found = format!("the key {} more than once", quoted(&entry.key));
+                let error = ConfigError::at(path).found(found).expected("each key once");
+                faults.push(Fault { at: entry.at, error });
+            }
+        }
+        Walk::Into
+    });
+    faults
 }
 
 /// Envoy takes `<<` for a key like any other.

@@ -175,8 +175,16 @@ impl Checker<'_> {
     fn document(&mut self, file: &mut File<'_>, document: &Document) {
         match carrier::find(&document.root, file.json) {
             Content::Carriers(all) => {
+                let configurations: Vec<_> =
+                    all.iter().filter_map(|found| found.configuration.root()).collect();
+                let before = file.ours;
                 for found in all {
                     self.carrier(file, document, found);
+                }
+                if file.ours > before {
+                    for fault in configuration::repeated_keys(document, &configurations) {
+                        self.report.add(Problem::new(file.name, file.source, fault));
+                    }
                 }
             }
             Content::Bare(found) => self.bare(file, document, found),
