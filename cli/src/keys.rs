@@ -70,7 +70,7 @@ struct Entry {
 
 const NEW_EXAMPLES: &str = "\
 Examples:
-  meshgate keys new --id acme-1                the key for the consumer, and the entry for its `keys:`
+  meshgate keys new --id acme-1                the key, and the entry for it
   meshgate keys new --count 3 --output json
   MESHGATE_PEPPER=$(cat pepper) meshgate keys new --hmac-env MESHGATE_PEPPER";
 

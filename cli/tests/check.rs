@@ -273,6 +273,9 @@ fn hostile_files_get_a_line() {
         writeln!(text, "a{level}: &a{level} [{all}]").unwrap();
         text
     });
+    // Each merge of a large object takes as long as that is, and not that many times as long.
+    let keys: String = (0..20_000).fold(String::new(), |keys, number| keys + &format!("  k{number}: 1\n"));
+    let merges = format!("a: &a\n{keys}b:\n{}", "- {<<: *a}\n".repeat(100));
     let long = format!(r#"{{"realm": "{}"}}"#, "x".repeat(20 << 20));
     let deep = format!("rules: {}", "[".repeat(100_000));
     let json = format!(r#"{{"rules": {}"#, "[".repeat(100_000));
@@ -286,6 +289,7 @@ fn hostile_files_get_a_line() {
         ("a list", "x.yaml", b"- 1\n", "x.yaml:1:1: $: found no configuration"),
         ("a word", "x.yaml", b"hello", "x.yaml:1:1: $: found no configuration"),
         ("laughs", "x.yaml", laughs.as_bytes(), "x.yaml:7:"),
+        ("merges", "x.yaml", merges.as_bytes(), "x.yaml:20052:8: $: found aliases that stand for"),
         ("itself", "x.yaml", b"a: &a [*a]", "x.yaml:1:8: $: found an alias inside what it names"),
         (
             "20 MiB",

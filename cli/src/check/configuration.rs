@@ -165,7 +165,7 @@ fn needs_held_headers(source: &Source, configuration: &Configuration) -> Option<
     let option = root.get(OPTION).filter(|option| matches!(option.value, Value::Bool(true)))?;
     let error = ConfigError::at(Path::root().key(OPTION));
     let error = error.found("true").expected(format!("`{OPTION}: true` in Envoy's PluginConfig as well"));
-    let hint = "without it requests hang; WasmPlugin, TrafficExtension and EnvoyExtensionPolicy can't say it: use an EnvoyFilter";
+    let hint = "without it messages hang; WasmPlugin, TrafficExtension and EnvoyExtensionPolicy can't say it: use an EnvoyFilter";
     Some(Fault { at: option.at, error: error.hint(hint) })
 }
 

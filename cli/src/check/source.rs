@@ -39,9 +39,8 @@ impl Source {
         let offset = offset.min(self.text.len());
         let line = self.lines.partition_point(|begin| *begin <= offset);
         let begin = self.lines.get(line.saturating_sub(1)).copied().unwrap_or_default();
-        let before = self.text.as_bytes().get(begin..offset).unwrap_or_default();
-        // What continues a character in UTF-8 is none.
-        let column = before.iter().filter(|byte| **byte & 0xc0 != 0x80).count().saturating_add(1);
+        // Not counted from the beginning of the line: a file may be one line.
+        let column = self.character_at(offset).saturating_sub(self.character_at(begin)).saturating_add(1);
         (line, column)
     }
 

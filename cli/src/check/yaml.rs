@@ -4,7 +4,7 @@
 //! read YAML 1.1, where `on` is a boolean. Aliases share what they name, so that a text of a few lines that stands for
 //! billions of values takes no more memory than its lines.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use meshgate_policy::config::{ConfigError, Path};
@@ -161,16 +161,7 @@ impl<'s> Builder<'s> {
         let value = match content {
             Content::List(items) => Value::List(items),
             Content::Object { mut entries, merged, .. } => {
-                for object in &merged {
-                    for entry in object.entries() {
-                        // Own keys win, and of merged ones the first.
-                        if entries.iter().all(|own| own.key != entry.key) {
-                            let Entry { at, surprise, .. } = *entry;
-                            let (key, value) = (entry.key.clone(), Rc::clone(&entry.value));
-                            entries.push(Entry { key, at, surprise, value });
-                        }
-                    }
-                }
+                merge_into(&mut entries, &merged);
                 Value::Object(entries)
             }
         };
@@ -200,9 +191,12 @@ impl<'s> Builder<'s> {
             self.root = Some(node);
             return Ok(());
         };
-        open.weight = open.weight.saturating_add(node.weight);
+        let weight = open.weight.saturating_add(node.weight);
         match &mut open.content {
-            Content::List(items) => items.push(node),
+            Content::List(items) => {
+                open.weight = weight;
+                items.push(node);
+            }
             Content::Object { entries, key, merged } => match key.take() {
                 // An object in braces whose key is one too is how YAML takes `{{ name }}`.
                 None if node.is_object() && self.source.from(open.at).starts_with("{{") => {
@@ -210,10 +204,12 @@ impl<'s> Builder<'s> {
                 }
                 None => *key = Some(self::key(&node, merges)?),
                 Some(Key { at, merges: true, .. }) => {
+                    open.weight = weight;
                     self.merges.push(at);
                     merge(&node, merged)?;
                 }
                 Some(Key { name, at, surprise, .. }) => {
+                    open.weight = weight;
                     entries.push(Entry { key: name, at, surprise, value: node });
                 }
             },
@@ -294,6 +290,20 @@ fn merge(node: &Rc<Node>, merged: &mut Vec<Rc<Node>>) -> Result<(), Fault> {
     }
     merged.extend(items.iter().map(Rc::clone));
     Ok(())
+}
+
+/// Own keys win, and of merged ones the first.
+fn merge_into(entries: &mut Vec<Entry>, merged: &[Rc<Node>]) {
+    if merged.is_empty() {
+        return;
+    }
+    let mut known: HashSet<String> = entries.iter().map(|entry| entry.key.clone()).collect();
+    for entry in merged.iter().flat_map(|object| object.entries()) {
+        if known.insert(entry.key.clone()) {
+            let Entry { at, surprise, .. } = *entry;
+            entries.push(Entry { key: entry.key.clone(), at, surprise, value: Rc::clone(&entry.value) });
+        }
+    }
 }
 
 fn scalar(at: usize, text: String, style: ScalarStyle, tag: Option<&Tag>) -> Node {
