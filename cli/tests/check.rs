@@ -240,6 +240,7 @@ fn a_variable_of_the_proxy_need_not_be_set_here() {
     assert_eq!(plugin("{name: MESHGATE_TEST_PEPPER, value: 0123456789abcdef}").out, "");
     assert!(plugin("{name: MESHGATE_TEST_PEPPER, valueFrom: HOST}").out.contains(": note: "));
     assert_eq!(plugin("").code, 1);
+    assert_eq!(plugin("{name: OTHER, value: 0123456789abcdef}").code, 1);
 }
 
 #[test]
