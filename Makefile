@@ -26,7 +26,7 @@ export CARGO_TARGET_DIR
 OLDER_ENVOYS := 1.36.4 1.39.3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench setup-fuzz build run test test-older lint bench fuzz clean distclean
+.PHONY: help setup setup-test setup-bench setup-fuzz build cli run test test-older lint bench fuzz clean distclean
 
 help: ## what you can make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 - \2/p' Makefile | awk -F ' - ' '{ printf "%-19s%s\n", $$1, $$2 }'
@@ -46,6 +46,11 @@ setup-fuzz: ## get what fuzzing needs: cargo-fuzz
 build: ## build the filters: target/wasm32-wasip1/release/*.wasm
 	@scripts/setup.sh tools toolchain crates
 	@scripts/build.sh $(MODULES)
+
+cli: ## build the command line: target/release/meshgate
+	@scripts/setup.sh tools toolchain crates
+	@cargo build -q --release -p meshgate-cli
+	@echo 'built $(CARGO_TARGET_DIR)/release/meshgate' >&2
 
 # The bootstrap names the module where it is without a target directory of one's own.
 run: export CARGO_TARGET_DIR = target

@@ -46,6 +46,12 @@ impl Digest {
         }
         Some(Self(bytes))
     }
+
+    /// Its 64 hexadecimal digits, in lower case.
+    pub fn to_hex(&self) -> String {
+        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+        digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+    }
 }
 
 /// In constant time. Where a digest lies in the table still shows in the time of a look-up, but nobody can make a key

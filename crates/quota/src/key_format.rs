@@ -15,6 +15,10 @@ pub struct KeyFormat {
     prefix: Box<str>,
 }
 
+/// What the random part of a new key is written in.
+const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// So many of them hold 256 bits.
+const RANDOM: usize = 43;
 /// The fewest letters and digits that are 128 bits.
 const MIN_RANDOM: usize = 22;
 /// `_` and eight digits.
@@ -36,6 +40,12 @@ impl KeyFormat {
         Ok(Self { prefix: format!("{prefix}_").into() })
     }
 
+    /// A key of this form: 256 random bits as 43 letters and digits.
+    pub fn key(&self, random: [u8; 32]) -> String {
+        let body = format!("{}{}", self.prefix, base62(random));
+        format!("{body}_{:08x}", crc32fast::hash(body.as_bytes()))
+    }
+
     /// Whether the bytes have the form of a key: the prefix, `_`, at least 22 ASCII letters and digits, `_`, and the CRC-32
     /// (that of gzip, RFC 1952 section 8) of all bytes before that last `_`, as eight hexadecimal digits in lower case.
     pub fn accepts(&self, key: &[u8]) -> bool {
@@ -47,6 +57,22 @@ impl KeyFormat {
             && random.iter().all(u8::is_ascii_alphanumeric)
             && tail == format!("_{:08x}", crc32fast::hash(body)).as_bytes()
     }
+}
+
+/// A number of 32 bytes, the first the most significant, in letters and digits.
+fn base62(mut number: [u8; 32]) -> String {
+    let mut digits = [0; RANDOM];
+    for digit in digits.iter_mut().rev() {
+        let mut rest = 0_u16;
+        for byte in &mut number {
+            // At most 61 * 256 + 255, and so the quotient is a byte.
+            let here = rest << 8 | u16::from(*byte);
+            *byte = u8::try_from(here / 62).unwrap_or(u8::MAX);
+            rest = here % 62;
+        }
+        *digit = LETTERS.get(usize::from(rest)).copied().unwrap_or(b'0');
+    }
+    digits.iter().copied().map(char::from).collect()
 }
 
 #[cfg(test)]
@@ -67,6 +93,20 @@ mod tests {
         assert!(form("mg").unwrap().accepts(KEY.as_bytes()));
         // The check value of CRC-32 is that of these nine digits.
         assert_eq!(crc32fast::hash(b"123456789"), 0xcbf4_3926);
+    }
+
+    #[test]
+    fn a_new_key_has_all_its_random_bits() {
+        let mg = form("mg").unwrap();
+        assert_eq!(base62([0; 32]), "0".repeat(43));
+        // 2^256 - 1
+        assert_eq!(base62([0xff; 32]), "yhjskwdA6OZ1AL1YmHWZWm8LLG7HjnuCA2j5rOw8Xp1");
+        let mut one = [0; 32];
+        one[30] = 1;
+        assert_eq!(base62(one), format!("{}48", "0".repeat(41)));
+        for random in [[0; 32], [0xff; 32], one] {
+            assert!(mg.accepts(mg.key(random).as_bytes()));
+        }
     }
 
     #[test]

@@ -36,8 +36,8 @@ impl Pepper {
         })
     }
 
-    /// From its bytes; `None` if they are too few.
-    fn new(secret: &[u8]) -> Option<Self> {
+    /// From its bytes; `None` if they are too few: 16 are needed.
+    pub fn new(secret: &[u8]) -> Option<Self> {
         let long_enough = secret.len() >= MIN_PEPPER;
         long_enough.then(|| Hmac::new_from_slice(secret).ok()).flatten().map(Self)
     }

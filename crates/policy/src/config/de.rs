@@ -110,7 +110,8 @@ impl<'a> Reader<'a> {
         visitor: V,
     ) -> Result<V::Value, Failure> {
         refuse_repeated(entries, fields.unwrap_or_default())?;
-        let mut object = Object { entries: entries.iter(), value: None, fields, reader: self };
+        let mut object =
+            Object { entries: entries.iter(), size: entries.len(), value: None, fields, reader: self };
         let value = visitor.visit_map(&mut object)?;
         match object.entries.as_slice().len() {
             0 => Ok(value),
@@ -169,7 +170,8 @@ fn refuse_repeated(entries: &[(String, Node)], fields: &[&str]) -> Result<(), Fa
     keys.sort_unstable();
     match keys.array_windows().find(|[key, next]| key == next) {
         Some([key, _]) => {
-            Err(Failure::RepeatedKey { name: (*key).to_owned(), is_field: fields.contains(key) })
+            let entry = entries.iter().rposition(|(name, _)| name == key);
+            Err(Failure::RepeatedKey { name: (*key).to_owned(), is_field: fields.contains(key), entry })
         }
         None => Ok(()),
     }
@@ -292,6 +294,8 @@ impl<'de> serde::de::SeqAccess<'de> for &mut List<'_> {
 /// The entries of an object.
 struct Object<'a> {
     entries: slice::Iter<'a, (String, Node)>,
+    /// How many there are.
+    size: usize,
     /// The entry whose key was read last.
     value: Option<(&'a str, &'a Node)>,
     /// The fields of the type that reads it, if it is a struct.
@@ -304,6 +308,7 @@ impl<'de> serde::de::MapAccess<'de> for &mut Object<'_> {
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {
         let Some((key, node)) = self.entries.next() else { return Ok(None) };
+        let entry = self.size.saturating_sub(self.entries.len()).saturating_sub(1);
         self.value = Some((key, node));
         let Reader { place, options, .. } = self.reader;
         // Also where a type forgets to deny unknown fields.
@@ -315,7 +320,8 @@ impl<'de> serde::de::MapAccess<'de> for &mut Object<'_> {
             // A name that the type does not have is the object's fault; any other error is the key's own.
             let above = matches!(failure, Failure::UnknownField { .. } | Failure::UnknownVariant { .. });
             let path = || if above { place.path() } else { place.key(key, false, options).path() };
-            Failure::from(failure.settle(path, Subject::Key(key), place.hidden, options))
+            let error = failure.settle(path, Subject::Key(key), place.hidden, options);
+            Failure::from(if above { error.entry_at(entry) } else { error })
         })
     }
 

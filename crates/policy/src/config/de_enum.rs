@@ -34,7 +34,12 @@ impl<'de> EnumAccess<'de> for Variant<'_> {
     type Variant = Self;
 
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Failure> {
-        Ok((seed.deserialize(StrDeserializer::<Failure>::new(self.name))?, self))
+        let read = seed.deserialize(StrDeserializer::<Failure>::new(self.name));
+        let variant = read.map_err(|failure| match self.content {
+            Some(_) => Failure::from(self.reader.settle(failure).entry_at(0)),
+            None => failure,
+        })?;
+        Ok((variant, self))
     }
 }
 

@@ -30,12 +30,34 @@ pub struct ConfigError {
     found: Option<String>,
     expected: Option<String>,
     hint: Option<String>,
+    /// In a box: most errors have none, and all are returned by value.
+    spot: Option<Box<Spot>>,
+}
+
+/// What of the value at the path it is about, if not all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Spot {
+    Entry(usize),
+    Position(usize, usize),
+}
+
+/// The parts of a [`ConfigError`] beside its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts<'a> {
+    /// What is wrong, where found and expected do not say it.
+    pub problem: Option<&'a str>,
+    /// What was found.
+    pub found: Option<&'a str>,
+    /// What was expected.
+    pub expected: Option<&'a str>,
+    /// What to do about it.
+    pub hint: Option<&'a str>,
 }
 
 impl ConfigError {
     /// Something is wrong here. What, is said by the methods that follow.
     pub fn at(path: impl Into<Path>) -> Self {
-        Self { path: path.into(), problem: None, found: None, expected: None, hint: None }
+        Self { path: path.into(), problem: None, found: None, expected: None, hint: None, spot: None }
     }
 
     /// A name was found that is none of those that there are.
@@ -87,9 +109,45 @@ impl ConfigError {
         }
     }
 
+    /// Which entry of the object here it is about: one whose key is what is wrong.
+    pub(super) fn entry_at(self, index: usize) -> Self {
+        Self { spot: Some(Box::new(Spot::Entry(index))), ..self }
+    }
+
+    /// Where in a text that is not JSON it is.
+    pub(super) fn position_at(self, line: usize, column: usize) -> Self {
+        Self { spot: Some(Box::new(Spot::Position(line, column))), ..self }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Which entry of the object at the path it is about, counted from 0, where the key of one is what is wrong.
+    pub fn entry(&self) -> Option<usize> {
+        match self.spot.as_deref() {
+            Some(Spot::Entry(index)) => Some(*index),
+            _ => None,
+        }
+    }
+
+    /// The line and the column, counted from 1 and the column in bytes, where a text is not JSON.
+    pub fn position(&self) -> Option<(usize, usize)> {
+        match self.spot.as_deref() {
+            Some(Spot::Position(line, column)) => Some((*line, *column)),
+            _ => None,
+        }
+    }
+
+    /// What it says, part by part.
+    pub fn parts(&self) -> Parts<'_> {
+        Parts {
+            problem: self.problem.as_deref(),
+            found: self.found.as_deref(),
+            expected: self.expected.as_deref(),
+            hint: self.hint.as_deref(),
+        }
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) enum Failure {
         name: String,
         /// Whether the name is one of the type's own, which is no secret anywhere.
         is_field: bool,
+        /// Which entry it is that repeats it.
+        entry: Option<usize>,
     },
     Custom(String),
     /// Its place is known.
@@ -126,13 +128,17 @@ impl Failure {
                     None => error,
                 }
             }
-            Self::RepeatedKey { name, is_field } => {
+            Self::RepeatedKey { name, is_field, entry } => {
                 let found = if hidden && !is_field {
                     format!("a key of {} (not shown) more than once", characters(&name))
                 } else {
                     format!("the key {} more than once", quoted(&name))
                 };
-                ConfigError::at(path()).found(found).expected("each key once")
+                let error = ConfigError::at(path()).found(found).expected("each key once");
+                match entry {
+                    Some(entry) => error.entry_at(entry),
+                    None => error,
+                }
             }
             Self::Custom(_) if hidden => ConfigError::at(path()).problem("not valid").found(subject.kind()),
             Self::Custom(message) => {
@@ -242,7 +248,7 @@ impl de::Error for Failure {
     }
 
     fn duplicate_field(name: &'static str) -> Self {
-        Self::RepeatedKey { name: name.to_owned(), is_field: true }
+        Self::RepeatedKey { name: name.to_owned(), is_field: true, entry: None }
     }
 }
 

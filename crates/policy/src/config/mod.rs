@@ -48,9 +48,9 @@ mod tests;
 
 use serde::de::DeserializeOwned;
 
-pub use self::error::ConfigError;
+pub use self::error::{ConfigError, Parts};
 pub use self::one_or_many::OneOrMany;
-pub use self::path::Path;
+pub use self::path::{Path, Step};
 pub use self::schema::schema;
 pub(crate) use self::text::nearest;
 pub use self::text::quoted;

@@ -24,10 +24,14 @@ struct Link {
     step: Step,
 }
 
+/// One step of a [`Path`].
 #[derive(Debug, PartialEq, Eq)]
-enum Step {
+pub enum Step {
+    /// To the value of a key.
     Key(String),
+    /// To an element of a list, counted from 0.
     Index(usize),
+    /// To the value of a key whose name may be a secret.
     Hidden,
 }
 
@@ -55,6 +59,18 @@ impl Path {
         self.step(Step::Hidden)
     }
 
+    /// The steps from the document to here.
+    pub fn steps(&self) -> Vec<&Step> {
+        let mut steps = Vec::new();
+        let mut here = self;
+        while let Some(link) = &here.0 {
+            steps.push(&link.step);
+            here = &link.parent;
+        }
+        steps.reverse();
+        steps
+    }
+
     fn step(&self, step: Step) -> Self {
         Self(Some(Arc::new(Link { parent: self.clone(), step })))
     }
@@ -68,17 +84,12 @@ impl From<&Self> for Path {
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut steps = Vec::new();
-        let mut here = self;
-        while let Some(link) = &here.0 {
-            steps.push(&link.step);
-            here = &link.parent;
-        }
+        let steps = self.steps();
         // A document that starts with `[0]` or `["a b"]` would read like a value.
-        if !matches!(steps.last(), Some(Step::Key(key)) if is_plain(key)) {
+        if !matches!(steps.first(), Some(Step::Key(key)) if is_plain(key)) {
             f.write_str("$")?;
         }
-        for (depth, step) in steps.iter().rev().enumerate() {
+        for (depth, step) in steps.iter().enumerate() {
             match step {
                 Step::Key(key) if is_plain(key) => write!(f, "{}{key}", if depth == 0 { "" } else { "." })?,
                 Step::Key(key) => write!(f, "[{}]", quoted(key))?,

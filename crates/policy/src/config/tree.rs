@@ -274,7 +274,7 @@ fn syntax_error(error: &serde_json::Error, text: &str) -> ConfigError {
         },
     };
     let found = format!("invalid JSON at line {line}, column {column} ({what})");
-    let error = ConfigError::at(Path::root()).found(found).expected(expected);
+    let error = ConfigError::at(Path::root()).found(found).expected(expected).position_at(line, column);
     if text.trim_start().starts_with(['{', '[']) {
         error
     } else {

@@ -1,7 +1,7 @@
 //! One line for each way to be wrong.
 
 use super::*;
-use crate::config::{MAX_SIZE, from_value};
+use crate::config::{MAX_SIZE, Parts, Path, Step, from_value};
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -454,4 +454,28 @@ fn a_parsed_value_is_read_like_its_text() {
     let config: Config = from_value(&value, &OPTIONS).unwrap();
     assert_eq!((config.tiny, config.signed, config.big), (10, -5, u64::MAX));
     assert_eq!(config.free, serde_json::json!([true, null, "x"]));
+}
+
+/// For programs, which lead a reader to the place.
+#[test]
+fn an_error_tells_its_place_and_its_parts() {
+    let error = |document: &str| load(document).unwrap_err();
+
+    let unknown = error(r#"{"enabled": true, "plans": {"free": {"limits": [], "limts": []}}}"#);
+    let free = Path::root().key("plans").key("free");
+    assert_eq!((unknown.path(), unknown.entry()), (&free, Some(1)));
+    assert_eq!(free.steps(), [&Step::Key("plans".to_owned()), &Step::Key("free".to_owned())]);
+    let parts = Parts {
+        problem: None,
+        found: Some("unknown field \"limts\""),
+        expected: Some("\"limits\""),
+        hint: Some("did you mean \"limits\"?"),
+    };
+    assert_eq!(unknown.parts(), parts);
+
+    let repeated = error(r#"{"tiny": 1, "enabled": true, "tiny": 1}"#);
+    assert_eq!((repeated.path(), repeated.entry()), (&Path::root(), Some(2)));
+    let value = error(r#"{"tiny": 1, "enabled": 1}"#);
+    assert_eq!((value.path(), value.entry(), value.position()), (&Path::root().key("enabled"), None, None));
+    assert_eq!(error("{\n\"tiny\": }").position(), Some((2, 9)));
 }
