@@ -121,6 +121,10 @@ impl Cost {
 }
 
 fn by_header(name: &str, path: &Path) -> Result<By, ConfigError> {
+    if name.eq_ignore_ascii_case("host") {
+        let error = ConfigError::at(path.key("header")).value(name);
+        return Err(error.expected("a header with a number in it, such as x-cost"));
+    }
     HeaderName::new(name).map(By::Header).map_err(|_| {
         let error = ConfigError::at(path.key("header")).value(name);
         error.expected("the name of a header field, such as x-cost")

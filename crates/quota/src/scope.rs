@@ -10,10 +10,13 @@ use meshgate_policy::config::{ConfigError, OneOrMany, Path};
 use meshgate_policy::head::RequestHead;
 use meshgate_policy::headers::HeaderName;
 use meshgate_policy::host::{Host, HostError};
+use meshgate_policy::matching::host_of;
 
 use crate::config::{ClientIpConfig, PerConfig};
 use crate::consumer::{Identity, UsageAt, escaped};
 use crate::table::{Fingerprint, Tables};
+
+const AUTHORITY: HeaderName = HeaderName::constant(":authority");
 
 /// What a limit counts apart: all of these parts together. Without any, each consumer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +61,8 @@ impl Scope {
                 PerConfig::Key => Part::Key,
                 PerConfig::Route => Part::Route,
                 PerConfig::Ip => Part::Ip,
+                // Where Envoy has it, of HTTP/1 as well.
+                PerConfig::Header(name) if name.eq_ignore_ascii_case("host") => Part::Header(AUTHORITY),
                 PerConfig::Header(name) => Part::Header(HeaderName::new(&name).map_err(|_| {
                     let error = ConfigError::at(path.key("header")).value(&name);
                     error.expected("the name of a header field, such as x-tenant")
@@ -146,6 +151,11 @@ impl<'a> Facts<'a> {
                 }
                 Part::Route => parts.push((kind::ROUTE, self.route(host)?.into())),
                 Part::Ip => parts.push((kind::IP, self.address(host)?.as_bytes().into())),
+                Part::Header(name) if *name == AUTHORITY => {
+                    parts.push((kind::HEADER, name.as_str().as_bytes().into()));
+                    // However it is spelled.
+                    parts.push((kind::VALUE, host_of(self.head.authority).into()));
+                }
                 Part::Header(name) => {
                     parts.push((kind::HEADER, name.as_str().as_bytes().into()));
                     let values = self.head.headers.all(name.as_str());

@@ -438,6 +438,7 @@ fn what_may_be_a_token_of_an_issuer_is_not_asked_about() {
         signed(&header(json!({})), "{"),
         signed(&header(json!({"crit": []})), "{}"),
         format!("{}=", signer.sign(&claims())),
+        signer.sign(&claiming([("iss", json!(["https://idp"]))])),
     ] {
         refused(&send(&worker, &bearer(&token)), 401, "meshgate_token_malformed");
     }

@@ -283,6 +283,15 @@ fn a_new_configuration_forgets_nothing() {
     assert_eq!(headers(&outcome).1, Some(left));
 }
 
+#[test]
+fn hosts_are_counted_apart_however_they_are_spelled() {
+    let limits = json!([{"name": "l", "quota": "2/d", "per": {"header": "Host"}}]);
+    let worker = load(&with([("/plans/free/limits", limits)])).unwrap();
+    let to = |host: &str| send(&worker, &get("/", "key-1").with(":authority", host)).status();
+    assert_eq!(["a.example", "A.Example.:443", "a.example:80"].map(to), [200, 200, 429]);
+    assert_eq!(["b.example", "b.example", "b.example"].map(to), [200, 200, 429]);
+}
+
 /// Who is at a limit is not let through again by a request that another limit of the same name counts.
 #[test]
 fn limits_of_one_name_do_not_wash_each_other() {

@@ -23,7 +23,6 @@ use std::rc::Rc;
 use meshgate_jwt::{MAX_TOKEN, Origin, Unverified};
 use meshgate_policy::config::{ConfigError, Path};
 use meshgate_policy::host::{Host, HostError, Setup, Timestamp};
-use serde_json::Value;
 
 pub use self::bearer::Bearer;
 use self::bearer::Directory;
@@ -235,7 +234,11 @@ impl Tokens {
             Err(_) if self.introspection.is_some() && self.is_foreign(token) => return Ok(None),
             Err(_) => return Err(TokenProblem::Malformed),
         };
-        let name = token.claims.get("iss").and_then(Value::as_str);
+        // RFC 7519 section 4.1.1: a string. A list might be one of ours for the server.
+        let name = match token.claims.get("iss") {
+            Some(name) => Some(name.as_str().ok_or(TokenProblem::Malformed)?),
+            None => None,
+        };
         let issuer = self.issuers.iter().enumerate().find(|(_, issuer)| Some(&*issuer.name) == name);
         Ok(issuer.map(|(index, issuer)| (index, issuer, token)))
     }
