@@ -22,6 +22,8 @@ const RESERVED: &[&str] = &[
     "content-type",
     "host",
     "keep-alive",
+    "ratelimit",
+    "ratelimit-policy",
     "retry-after",
     "te",
     "trailer",
@@ -152,12 +154,17 @@ fn compile_headers(
     headers: BTreeMap<String, String>,
     path: &Path,
 ) -> Result<Box<[(HeaderName, Template)]>, ConfigError> {
-    let compiled = headers.into_iter().map(|(name, source)| {
+    let mut compiled: Vec<(HeaderName, Template)> = Vec::with_capacity(headers.len());
+    for (name, source) in headers {
         let path = path.key(&name);
         let parsed = header_name(&name, &path)?;
-        Ok((parsed, compile_template(&source, Sink::Header, &path)?))
-    });
-    compiled.collect()
+        if compiled.iter().any(|(there, _)| *there == parsed) {
+            let error = ConfigError::at(path).value(&name).expected("each field once");
+            return Err(error.hint("upper and lower case make no difference"));
+        }
+        compiled.push((parsed, compile_template(&source, Sink::Header, &path)?));
+    }
+    Ok(compiled.into())
 }
 
 /// The name of a field that answers can have besides those that they have anyway.

@@ -155,7 +155,8 @@ fn a_token_that_cannot_be_asked_about_is_refused() {
 fn a_token_that_cannot_be_asked_about_may_count_as_none() {
     let auth =
         Auth::new(|_| Answer::Failed(CalloutError::Reset).into()).change([("on_error", json!("anonymous"))]);
-    refused(&send(&auth.worker(), &bearer("good")), 401, "meshgate_key_missing");
+    let error = Worker::<Quota>::load(&auth.world, &auth.document).unwrap_err().to_string();
+    assert!(error.starts_with("introspection.on_error: found \"anonymous\", expected deny"), "{error}");
     let mut document = auth.document.clone();
     document["anonymous"] = json!({"plan": "endless"});
     let worker = Worker::<Quota>::new(&auth.world, document);
@@ -202,10 +203,16 @@ fn the_secret_stays_in_the_environment() {
     let world = World::new();
     let error = Worker::<Quota>::load(&world, &auth.document).unwrap_err().to_string();
     assert!(error.starts_with("introspection.client.secret_env: found \"SECRET\""), "{error}");
-    for (name, value) in [("path", json!("x")), ("cluster", json!("")), ("timeout", json!("0s"))] {
+    let nobody = json!({"id": "", "secret_env": "SECRET"});
+    for (name, value, at) in [
+        ("path", json!("x"), "path"),
+        ("cluster", json!(""), "cluster"),
+        ("timeout", json!("0s"), "timeout"),
+        ("client", nobody, "client.id"),
+    ] {
         let auth = Auth::usual().change([(name, value)]);
         let error = Worker::<Quota>::load(&auth.world, &auth.document).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("introspection.{name}: ")), "{error}");
+        assert!(error.starts_with(&format!("introspection.{at}: ")), "{error}");
     }
 }
 
@@ -274,7 +281,8 @@ fn a_client_that_floods_the_server_is_refused_alone() {
 #[test]
 fn how_many_questions_a_client_may_have_can_be_said() {
     let (auth, _) = server(|| Planned::Never);
-    let auth = auth.change([("questions_per_client", json!(2)), ("on_error", json!("anonymous"))]);
+    let mut auth = auth.change([("questions_per_client", json!(2)), ("on_error", json!("anonymous"))]);
+    auth.document["anonymous"] = json!({"plan": "endless"});
     let worker = auth.worker();
     let _hanging = [begin(&worker, "a"), begin(&worker, "b")];
     // Nor does it become anonymous by that.

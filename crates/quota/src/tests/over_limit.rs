@@ -108,6 +108,11 @@ fn an_answer_over_a_limit_that_cannot_be_is_refused() {
         (json!({"body": "{{ response.body }}"}), "over_limit.body: "),
         (json!({"headers": {"a b": ""}}), "over_limit.headers[\"a b\"]: found"),
         (json!({"headers": {"Retry-After": "1"}}), "over_limit.headers[\"Retry-After\"]: found"),
+        (json!({"headers": {"RateLimit": "1"}}), "over_limit.headers.RateLimit: found"),
+        (
+            json!({"headers": {"X-A": "1", "x-a": "1"}}),
+            "over_limit.headers[\"x-a\"]: found \"x-a\", expected each field once",
+        ),
         (json!({"headers": {"content-length": "1"}}), "over_limit.headers[\"content-length\"]: found"),
         (json!({"headers": {"x-a": "{% if %}"}}), "over_limit.headers[\"x-a\"]: "),
         (json!({"retry_after_jitter": "soon"}), "over_limit.retry_after_jitter: found \"soon\""),

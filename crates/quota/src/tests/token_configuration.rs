@@ -46,6 +46,10 @@ fn mistakes_are_found_before_the_first_request() {
         ),
         (without("audiences"), "tokens[0]: missing field \"audiences\""),
         (without("issuer"), "tokens[0]: missing field \"issuer\""),
+        (
+            issuer(document.clone(), [("issuer", json!(""))]),
+            "tokens[0].issuer: found \"\", expected iss of its tokens",
+        ),
         (without("identity"), "tokens[0]: missing field \"identity\""),
         (twice, "tokens[1].issuer: found \"https://idp\""),
         (in_the_way, "keys_from[0]: found the place of tokens"),

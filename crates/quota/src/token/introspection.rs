@@ -127,6 +127,10 @@ impl Introspection {
             let error = ConfigError::at(path.key("questions_per_client")).found(per_client.to_string());
             return Err(error.expected(format!("1 to {MAX_UNDER_WAY}")));
         }
+        if config.client.id.is_empty() {
+            let error = ConfigError::at(path.key("client").key("id")).value("");
+            return Err(error.expected("who we are for the authorization server, such as gateway"));
+        }
         let secret = environment(&config.client.secret_env, setup, &path.key("client").key("secret_env"))?;
         // RFC 6749 section 2.3.1: both are encoded as in a form first.
         let encode = |bytes: &[u8]| percent_encode(bytes, FORM).to_string();

@@ -48,6 +48,10 @@ impl Issuer {
         setup: &mut dyn Setup,
         path: &Path,
     ) -> Result<Self, ConfigError> {
+        if config.issuer.is_empty() {
+            let error = ConfigError::at(path.key("issuer")).value("");
+            return Err(error.expected("iss of its tokens, such as https://idp.example.com"));
+        }
         let mut rules = rules(Some(config.issuer.clone()), config.audiences, config.require, path)?;
         if matches!(rules.types, Types::Any) {
             rules.types = Types::Usual;

@@ -30,7 +30,7 @@ use self::cache::Cache;
 use self::introspection::{Introspection, Verdict};
 use self::issuer::Issuer;
 pub use self::problem::TokenProblem;
-use crate::config::{IntrospectionConfig, TokenConfig};
+use crate::config::{IntrospectionConfig, OnIntrospectionError, TokenConfig};
 use crate::consumer::Consumers;
 use crate::metrics::{Event, Metrics};
 use crate::plan::Plan;
@@ -121,6 +121,14 @@ impl Tokens {
                     .hint(format!("tokens[{first}] has this one already")));
             }
             issuers.push(Issuer::compile(config, &directory, prefix, metrics, setup, &path)?);
+        }
+        if let Some(OnIntrospectionError::Anonymous) = introspection.as_ref().map(|config| config.on_error)
+            && consumers.anonymous().is_none()
+        {
+            let error = ConfigError::at(Path::root().key("introspection").key("on_error")).value("anonymous");
+            return Err(error
+                .expected("deny")
+                .hint("without `anonymous` in the document nobody is anonymous"));
         }
         let introspection =
             introspection.map(|config| Introspection::compile(config, &directory, metrics, setup));
