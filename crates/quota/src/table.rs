@@ -207,8 +207,9 @@ impl Fingerprint {
 }
 
 impl Table {
-    /// Makes the shared values, unless they are there: a value of its own says how many. With another number than before all
-    /// are emptied, since the entries would be looked for at other places.
+    /// Makes the shared values, unless they are there: a value of its own says how many. Those of another number are others,
+    /// since the entries are at other places, and what was in them goes. A proxy may still take a configuration up again that
+    /// it had before, without telling the module: those that are there stay.
     fn create(
         kind: Kind,
         name: &str,
@@ -219,26 +220,40 @@ impl Table {
     ) -> Result<Self, HostError> {
         let table = Self { prefix: format!("{prefix}table/{name}/").into(), slots };
         let size = format!("{}size", table.prefix);
-        let there = setup.shared(&size)?.and_then(|shared| shared.value.try_into().ok());
-        let there = there.map_or(0, u64::from_le_bytes);
-        if there != slots.get() {
+        let before = setup.shared(&size)?.and_then(|shared| shared.value.try_into().ok());
+        let before = before.map(u64::from_le_bytes).and_then(NonZeroU64::new);
+        if before != Some(slots) {
             // Whoever else is configured now finds the new number, and leaves the slots alone.
             setup.set_shared(&size, &slots.get().to_le_bytes())?;
-            let mut entries = 0_usize;
-            for slot in 0..there {
-                let shared = setup.shared(&table.name(slot))?;
-                let slot = shared.and_then(|shared| Slot::from_bytes(shared.value).ok());
-                entries = entries.saturating_add(slot.map_or(0, |slot| slot.len()));
+            if let Some(before) = before {
+                let old = Self { prefix: table.prefix.clone(), slots: before };
+                let entries = old.empty(setup)?;
+                metrics.shift_at_setup(setup, Level::TableEntries(kind), entries.saturating_neg());
+                metrics.shift_at_setup(setup, Level::TableCapacity(kind), capacity(before).saturating_neg());
             }
-            for slot in 0..there.max(slots.get()) {
-                setup.set_shared(&table.name(slot), Slot::fresh().as_bytes())?;
+            for slot in 0..slots.get() {
+                let name = table.name(slot);
+                if setup.shared(&name)?.is_none() {
+                    setup.set_shared(&name, Slot::fresh().as_bytes())?;
+                }
             }
-            let [entries, before, now] = [Some(entries), capacity(there), capacity(slots.get())]
-                .map(|count| count.and_then(|count| i64::try_from(count).ok()).unwrap_or_default());
-            metrics.shift_at_setup(setup, Level::TableEntries(kind), entries.saturating_neg());
-            metrics.shift_at_setup(setup, Level::TableCapacity(kind), now.saturating_sub(before));
+            metrics.shift_at_setup(setup, Level::TableCapacity(kind), capacity(slots));
         }
         Ok(table)
+    }
+
+    /// Empties all slots. Returns how many entries there were.
+    fn empty(&self, setup: &mut dyn Setup) -> Result<i64, HostError> {
+        let mut entries = 0_i64;
+        for slot in 0..self.slots.get() {
+            let name = self.name(slot);
+            let shared = setup.shared(&name)?;
+            let there =
+                shared.and_then(|shared| Slot::from_bytes(shared.value).ok()).map_or(0, |slot| slot.len());
+            entries = entries.saturating_add(i64::try_from(there).unwrap_or(i64::MAX));
+            setup.set_shared(&name, Slot::fresh().as_bytes())?;
+        }
+        Ok(entries)
     }
 
     fn slot(&self, fingerprint: &Fingerprint) -> String {
@@ -247,14 +262,17 @@ impl Table {
     }
 
     fn name(&self, slot: u64) -> String {
-        let mut number = itoa::Buffer::new();
-        [&*self.prefix, number.format(slot)].concat()
+        let [mut of, mut number] = [itoa::Buffer::new(); 2];
+        [&*self.prefix, of.format(self.slots.get()), "/", number.format(slot)].concat()
     }
 }
 
 /// How many have room in so many slots.
-fn capacity(slots: u64) -> Option<usize> {
-    usize::try_from(slots).ok()?.checked_mul(ENTRIES)
+fn capacity(slots: NonZeroU64) -> i64 {
+    usize::try_from(slots.get())
+        .ok()
+        .and_then(|slots| i64::try_from(slots.checked_mul(ENTRIES)?).ok())
+        .unwrap_or(i64::MAX)
 }
 
 fn check_size(slots: NonZeroU64, tables: NonZeroU64) -> Result<(), ConfigError> {
@@ -329,7 +347,7 @@ mod tests {
         let parts = || [(1, &b"acme"[..]), (2, b"/v1")];
         assert_eq!(first.fingerprint(parts()), second.fingerprint(parts()));
         let slot = |tables: &Tables| tables.slot(Which::Failures, &one(15));
-        assert_eq!((slot(&first), slot(&second)), (Some("p/table/failures/7".to_owned()), slot(&first)));
+        assert_eq!((slot(&first), slot(&second)), (Some("p/table/failures/8/7".to_owned()), slot(&first)));
         // Another proxy has another secret.
         let other = World::new();
         other.seed(1);
@@ -346,14 +364,15 @@ mod tests {
                 .map(scope);
         let limits = BTreeSet::from([tenant.clone(), ip.clone()]);
         let tables = create(2, Needed { limits, ..Needed::default() }, &world).unwrap().unwrap();
-        let names = ["limits/header:x-tenant/0", "limits/header:x-tenant/1", "limits/header:x-tenant/size"];
-        let names = ["limits/ip/0", "limits/ip/1", "limits/ip/size", "secret"].iter().chain(&names);
+        let names =
+            ["limits/header:x-tenant/2/0", "limits/header:x-tenant/2/1", "limits/header:x-tenant/size"];
+        let names = ["limits/ip/2/0", "limits/ip/2/1", "limits/ip/size", "secret"].iter().chain(&names);
         let mut names: Vec<_> = names.map(|name| format!("p/table/{name}")).collect();
         names.sort();
         assert_eq!(world.shared_keys(), names);
         let slot = |scope| tables.of(scope).and_then(|which| tables.slot(which, &one(1)));
-        assert_eq!(slot(&ip).as_deref(), Some("p/table/limits/ip/1"));
-        assert_eq!(slot(&tenant).as_deref(), Some("p/table/limits/header:x-tenant/1"));
+        assert_eq!(slot(&ip).as_deref(), Some("p/table/limits/ip/2/1"));
+        assert_eq!(slot(&tenant).as_deref(), Some("p/table/limits/header:x-tenant/2/1"));
         assert_eq!((slot(&other), slot(&Scope::default())), (None, None));
         assert_eq!(tables.slot(Which::Failures, &one(1)), None);
     }
@@ -362,23 +381,38 @@ mod tests {
     fn another_number_of_slots_empties_the_table() {
         let world = World::new();
         let mut before = 0;
-        for (slots, values) in [(4, 4), (4, 4), (2, 4), (8, 8), (4, 8)] {
+        for (slots, values) in [(4, 4), (4, 4), (2, 6), (8, 14), (4, 14)] {
             let tables = failures(slots, &world);
+            // The number and the secret are values as well.
             assert_eq!(world.shared_keys().len(), values + 2);
-            for number in 0..8 {
-                let name = format!("p/table/failures/{number}");
-                let Some(bytes) = world.shared(&name) else { continue };
-                let mut slot = Slot::from_bytes(bytes).unwrap();
+            for number in 0..slots {
+                let name = format!("p/table/failures/{slots}/{number}");
+                let mut slot = Slot::from_bytes(world.shared(&name).unwrap()).unwrap();
                 assert_eq!(slot.len(), usize::from(before == slots), "{name}");
                 slot.set(&one(0), Kept { state: &State::fresh(), weight: Weight { until: 1, spent: 0 } }, 0);
                 world.set_shared(&name, slot.as_bytes());
             }
             assert_eq!(
                 tables.slot(Which::Failures, &one(9)),
-                Some(format!("p/table/failures/{}", 9 % slots))
+                Some(format!("p/table/failures/{slots}/{}", 9 % slots))
             );
             before = slots;
         }
+    }
+
+    /// Envoy takes a configuration up again that it had within its drain time, and does not tell the module.
+    #[test]
+    fn a_configuration_that_is_taken_up_again_keeps_what_it_counts() {
+        let world = World::new();
+        let first = failures(4, &world);
+        failures(2, &world);
+        let name = first.slot(Which::Failures, &one(1)).unwrap();
+        let mut slot = Slot::from_bytes(world.shared(&name).unwrap()).unwrap();
+        assert_eq!(slot.len(), 0);
+        slot.set(&one(1), Kept { state: &State::fresh(), weight: Weight { until: 9, spent: 1 } }, 0);
+        world.set_shared(&name, slot.as_bytes());
+        failures(4, &world);
+        assert_eq!(world.shared(&name).as_deref(), Some(slot.as_bytes()));
     }
 
     #[test]

@@ -355,9 +355,9 @@ fn names_of_shared_values_are_apart() {
         world.shared_keys()
     };
     let tables = names("a", "acme");
-    assert!(tables.contains(&"meshgate/quota/a/table/limits/ip/0".to_owned()), "{tables:?}");
-    let others = ["a/table", "a/table/limits/ip", "a%2Ftable"];
-    let consumers = ["secret", "0", "size", "limits/ip/0"];
+    assert!(tables.contains(&"meshgate/quota/a/table/limits/ip/2/0".to_owned()), "{tables:?}");
+    let others = ["a/table", "a/table/limits/ip", "a/table/limits/ip/2", "a%2Ftable"];
+    let consumers = ["secret", "0", "size", "2/0", "limits/ip/2/0"];
     for (other, consumer) in others.iter().flat_map(|other| consumers.map(|consumer| (*other, consumer))) {
         let met: Vec<_> = names(other, consumer).into_iter().filter(|name| tables.contains(name)).collect();
         assert!(met.is_empty(), "{other} {consumer}: {met:?}");
