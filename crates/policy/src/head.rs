@@ -1,11 +1,12 @@
 //! What a request asks for: the parts of its head that everything decides by.
 
+use std::cell::OnceCell;
 use std::fmt;
 
 use crate::headers::Headers;
+use crate::matching::{Readings, Truth};
 
 /// The head of a request, with its target taken apart once.
-#[derive(Clone, Copy)]
 pub struct RequestHead<'a> {
     /// All fields, the pseudo-headers among them.
     pub headers: &'a Headers,
@@ -17,6 +18,8 @@ pub struct RequestHead<'a> {
     pub path: &'a [u8],
     /// What follows the first `?` of `:path`, still percent-encoded; `None` where there is no `?`.
     pub query: Option<&'a [u8]>,
+    /// Made for the first rule that asks.
+    readings: OnceCell<Readings>,
 }
 
 /// Without path and query: both may hold a credential.
@@ -29,7 +32,8 @@ impl fmt::Debug for RequestHead<'_> {
 impl<'a> RequestHead<'a> {
     /// Takes the parts out of the fields, in one walk.
     pub fn new(headers: &'a Headers) -> Self {
-        let mut head = Self { headers, method: b"", authority: b"", path: b"", query: None };
+        let readings = OnceCell::new();
+        let mut head = Self { headers, method: b"", authority: b"", path: b"", query: None, readings };
         // Pseudo-headers come first: what follows the first ordinary field is not looked at.
         for (name, value) in headers.iter().take_while(|(name, _)| name.starts_with(b":")) {
             match name {
@@ -40,6 +44,23 @@ impl<'a> RequestHead<'a> {
             }
         }
         head
+    }
+
+    /// The path as rules see it, in normal form: see [`normalize`](crate::matching::normalize).
+    pub fn normal_path(&self) -> &[u8] {
+        self.readings().normal(self.path)
+    }
+
+    /// Whether something holds for the path however servers read it: with parameters (`;x`) or without, split at encoded
+    /// slashes or not. It is asked about paths in normal form.
+    pub fn path_truth(&self, holds: impl Fn(&[u8]) -> bool) -> Truth {
+        let paths = std::iter::once(self.normal_path()).chain(self.readings().others());
+        Truth::of_all(paths.map(holds))
+    }
+
+    /// Taken apart once, however many rules there are.
+    fn readings(&self) -> &Readings {
+        self.readings.get_or_init(|| Readings::new(self.path))
     }
 }
 

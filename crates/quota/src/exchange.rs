@@ -172,7 +172,7 @@ impl QuotaExchange {
         if quota.decides_by_path && is_ambiguous(head.path) {
             return Err(Refusal::PathAmbiguous.into());
         }
-        let usage_endpoint = quota.usage_endpoint.as_ref().filter(|usage| usage.is_at(head.path));
+        let usage_endpoint = quota.usage_endpoint.as_ref().filter(|usage| usage.is_at(&head));
         // What has waited does not: a guard by chance is not drawn for again.
         let anyway =
             if self.waited { None } else { quota.passes_anyway(host, &head, end, usage_endpoint.is_some()) };

@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use meshgate_policy::config::{ConfigError, Path};
 use meshgate_policy::exchange::Reply;
 use meshgate_policy::expression::clock::Utc;
+use meshgate_policy::head::RequestHead;
 use meshgate_policy::headers::{HeaderName, HeaderValue};
 use meshgate_policy::host::Timestamp;
-use meshgate_policy::matching::{is_ambiguous, may_be, normalize};
+use meshgate_policy::matching::{is_ambiguous, normalize};
 use meshgate_policy::problem::Problem;
 use serde::Serialize;
 
@@ -65,8 +66,8 @@ impl UsageEndpoint {
     }
 
     /// Whether a request asks for it. However the path is written or read: it never reaches the upstream.
-    pub fn is_at(&self, path: &[u8]) -> bool {
-        may_be(path, &self.path)
+    pub fn is_at(&self, head: &RequestHead<'_>) -> bool {
+        head.path_truth(|path| *path == *self.path).may_be()
     }
 
     /// The answer to somebody who stands there with all limits.

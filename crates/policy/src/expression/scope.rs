@@ -15,7 +15,7 @@ use crate::cookie;
 use crate::head::RequestHead;
 use crate::headers::Headers;
 use crate::host::Timestamp;
-use crate::matching::{Captures, host_of, normalize, number_of};
+use crate::matching::{Captures, host_of, number_of};
 use crate::query;
 
 /// The variables of one exchange, read when an expression asks for them.
@@ -189,7 +189,7 @@ impl Object for Request {
         let head = RequestHead::new(&self.0);
         match key {
             "method" => Some(text_value(head.method)),
-            "path" => Some(text_value(&normalize(head.path))),
+            "path" => Some(text_value(head.normal_path())),
             "query_string" => head.query.map(text_value),
             "host" => Some(text_value(&host_of(head.authority))),
             "scheme" => self.0.first(":scheme").map(text_value),

@@ -38,7 +38,8 @@ use serde::{Deserialize, Deserializer, de};
 
 pub use self::host::{HostPattern, host_of};
 pub use self::named::{FieldName, Named};
-pub use self::path::{is_ambiguous, may_be, normalize};
+pub(crate) use self::path::Readings;
+pub use self::path::{is_ambiguous, normalize};
 pub use self::path_match::PathMatch;
 pub use self::pattern::Pattern;
 pub use self::status::{StatusPattern, number_of};
@@ -207,9 +208,9 @@ impl Match {
 
     /// The values of the names in the path template that the request satisfies: of the first, if there are several.
     pub fn captures(&self, request: &RequestHead<'_>) -> Captures<'_> {
-        let path = normalize(request.path);
+        let path = request.normal_path();
         let mut patterns = self.path.iter().flatten();
-        patterns.find_map(|pattern| pattern.captures(&path)).map(Captures).unwrap_or_default()
+        patterns.find_map(|pattern| pattern.captures(path)).map(Captures).unwrap_or_default()
     }
 
     /// The names in its path templates: those that [`captures`](Self::captures) may have values for.
@@ -245,21 +246,20 @@ impl Match {
 
     /// Whether all parts hold however the upstream reads the request.
     ///
-    /// A request may say two things: a path with `;` or `%2F` (see [`path::readings`]), a host that is none, a method in
+    /// A request may say two things: a path with `;` or `%2F` (see [`RequestHead::path_truth`]), a host that is none, a method in
     /// lower case, several values where one is looked at. This tells what [`Match::holds`] can't: whether such a request
     /// is one of these for every upstream, for some, or for none. What guards, counts or masks goes by [`Truth::may_be`];
     /// what permits needs [`Truth::Yes`].
     pub fn truth(&self, input: &Input<'_>) -> Truth {
         let truth = self.target_truth(input.request).min(self.type_truth(input));
-        if truth == Truth::No || !self.status_holds(input) || !self.chance_holds(input.roll) {
-            Truth::No
-        } else if self.sees_several(input.request) {
-            Truth::Unclear
-        } else if self.named_hold(input.request) {
-            truth
-        } else {
-            Truth::No
-        }
+        let truth = match truth {
+            Truth::No => return Truth::No,
+            _ if self.sees_several(input.request) => Truth::Unclear,
+            _ if self.named_hold(input.request) => truth,
+            _ => return Truth::No,
+        };
+        // Chance is asked last: it is drawn only where it decides.
+        if self.status_holds(input) && self.chance_holds(input.roll) { truth } else { Truth::No }
     }
 
     /// Whether a request has several values where this looks at one: of a query parameter, a header field or a cookie. This
@@ -305,20 +305,15 @@ impl Match {
             host.truth(request.authority, || request.headers.first(":scheme"))
         });
         let path = self.path.as_ref().map_or(Truth::Yes, |patterns| {
-            let holds = |path: &[u8]| patterns.iter().any(|pattern| pattern.matches(path));
-            if path::has_readings(request.path) {
-                Truth::of_all(path::readings(request.path).iter().map(|path| holds(path)))
-            } else {
-                holds(&normalize(request.path)).into()
-            }
+            request.path_truth(|path| patterns.iter().any(|pattern| pattern.matches(path)))
         });
         method.min(host).min(path)
     }
 
     fn path_holds(&self, request: &RequestHead<'_>) -> bool {
         self.path.as_ref().is_none_or(|patterns| {
-            let path = normalize(request.path);
-            patterns.iter().any(|pattern| pattern.matches(&path))
+            let path = request.normal_path();
+            patterns.iter().any(|pattern| pattern.matches(path))
         })
     }
 }

@@ -11,7 +11,7 @@
 //! 4. Empty segments are dropped: `//` is `/`. A slash at the end stays.
 //!
 //! Parameters of segments (`/users;v=1`, RFC 3986 section 3.3) are part of them. Java servlet containers cut them off, and
-//! some servers split at `%2F`: [`readings`] are the paths that such a path may be for one of them.
+//! some servers split at `%2F`: `Readings` are the paths that such a path may be for one of them.
 
 use std::borrow::Cow;
 
@@ -45,35 +45,56 @@ pub fn is_ambiguous(path: &[u8]) -> bool {
     path.contains(&b'\\') || decoded.split(|byte| matches!(byte, b'/' | b'\\')).any(is_dots)
 }
 
+/// The normal form of a path, and those of all other paths that it may be for some server.
+pub(crate) struct Readings {
+    /// `None`: the path is in it already.
+    normal: Option<Vec<u8>>,
+    others: Vec<Vec<u8>>,
+}
+
+impl Readings {
+    /// Of a path without its query: with parameters cut off, before escapes are decoded or after, and split at `%2F` and `%5C`.
+    pub(crate) fn new(path: &[u8]) -> Self {
+        let normal = normalize(path);
+        let mut others: Vec<Vec<u8>> = Vec::new();
+        if has_others(path) {
+            let split = |path: &[u8]| decode_only(path, b"/\\");
+            let cut = without_parameters(path);
+            let all = [
+                split(path),
+                split(&cut),
+                without_parameters(&decode_only(path, b"/\\;")),
+                without_parameters(&decode_only(path, b";")),
+                cut,
+            ];
+            for other in all.map(|path| normalize(&path).into_owned()) {
+                if *other != *normal && !others.contains(&other) {
+                    others.push(other);
+                }
+            }
+        }
+        let normal = match normal {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(normal) => Some(normal),
+        };
+        Self { normal, others }
+    }
+
+    /// That of [`normalize`], of the path that these are of.
+    pub(crate) fn normal<'r>(&'r self, path: &'r [u8]) -> &'r [u8] {
+        self.normal.as_deref().unwrap_or(path)
+    }
+
+    /// What it may be beside that.
+    pub(crate) fn others(&self) -> impl Iterator<Item = &[u8]> {
+        self.others.iter().map(Vec::as_slice)
+    }
+}
+
 /// Whether a path may be another one for servers that cut off parameters, or that split at encoded slashes or backslashes.
-pub(super) fn has_readings(path: &[u8]) -> bool {
+fn has_others(path: &[u8]) -> bool {
     memchr::memchr(b';', path).is_some()
         || path.windows(3).any(|escape| matches!(unescaped(escape), Some(b'/' | b'\\' | b';')))
-}
-
-/// The normal forms of all paths that a path may be, first that of [`normalize`]: with parameters cut off, before escapes are
-/// decoded or after, and split at `%2F` and `%5C`.
-pub(super) fn readings(path: &[u8]) -> [Cow<'_, [u8]>; 6] {
-    let split = |path: &[u8]| decode_only(path, b"/\\");
-    let cut = without_parameters(path);
-    let owned = |path: Vec<u8>| Cow::Owned(normalize(&path).into_owned());
-    [
-        normalize(path),
-        owned(split(path)),
-        owned(split(&cut)),
-        owned(without_parameters(&decode_only(path, b"/\\;"))),
-        owned(without_parameters(&decode_only(path, b";"))),
-        owned(cut),
-    ]
-}
-
-/// Whether a path is, for some server, this one in normal form.
-pub fn may_be(path: &[u8], normal: &[u8]) -> bool {
-    if has_readings(path) {
-        readings(path).iter().any(|reading| **reading == *normal)
-    } else {
-        *normalize(path) == *normal
-    }
 }
 
 /// Decodes the escapes of some bytes, once.
@@ -304,11 +325,12 @@ mod tests {
             ("*", &["*"]),
             ("", &[""]),
         ] {
-            assert_eq!(has_readings(path.as_bytes()), expected.len() > 1, "{path}");
-            let mut readings = readings(path.as_bytes()).map(|path| path.escape_ascii().to_string()).to_vec();
-            assert_eq!(readings.first().map(String::as_str), expected.first().copied(), "{path}");
+            let found = Readings::new(path.as_bytes());
+            let normal = found.normal(path.as_bytes());
+            assert_eq!(normal.escape_ascii().to_string(), expected[0], "{path}");
+            let all = std::iter::once(normal).chain(found.others());
+            let mut readings: Vec<_> = all.map(|path| path.escape_ascii().to_string()).collect();
             readings.sort();
-            readings.dedup();
             let mut expected = expected.to_vec();
             expected.sort_unstable();
             assert_eq!(readings, expected, "{path}");

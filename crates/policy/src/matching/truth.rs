@@ -19,7 +19,7 @@ impl Truth {
     }
 
     /// What holds in each of these readings, in some, or in none. Without readings: [`Truth::No`].
-    pub(super) fn of_all(readings: impl IntoIterator<Item = bool>) -> Self {
+    pub(crate) fn of_all(readings: impl IntoIterator<Item = bool>) -> Self {
         let agree = |truth: Self, reading: Self| if truth == reading { truth } else { Self::Unclear };
         readings.into_iter().map(Self::from).reduce(agree).unwrap_or(Self::No)
     }
