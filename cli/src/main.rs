@@ -6,6 +6,7 @@
 
 mod check;
 mod filters;
+mod image;
 mod keys;
 mod output;
 mod schema;
@@ -40,6 +41,7 @@ enum Command {
     Schema(schema::Schema),
     #[command(subcommand)]
     Keys(keys::Keys),
+    Image(image::Image),
     /// Print what makes a shell complete this command line
     #[command(after_help = COMPLETIONS)]
     Completions {
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Schema(schema) => schema.run(),
         Command::Keys(keys) => keys.run(),
+        Command::Image(image) => image.run(),
         Command::Completions { shell } => completions(shell),
     };
     done.unwrap_or_else(|error| {

@@ -79,6 +79,17 @@ macro_rules! filter {
             }
         };
 
+        // What the module is, in a section of its own: `meshgate-filter-dlp 0.1.0`. Proxies skip it, `meshgate image` reads it.
+        const _: () = {
+            const IDENTITY: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
+            #[used]
+            #[cfg_attr(target_family = "wasm", unsafe(link_section = "meshgate"))]
+            static SECTION: [u8; IDENTITY.len()] = match IDENTITY.as_bytes().first_chunk() {
+                Some(bytes) => *bytes,
+                None => panic!("a text is as long as it is"),
+            };
+        };
+
         unsafe extern "C" {
             // Made by the linker: runs the constructors of the C library. A module that calls it itself is not wrapped
             // in calls to it at every export.
