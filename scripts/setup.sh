@@ -1,6 +1,6 @@
 #!/bin/sh
 # Gets what the project needs, in the steps that are named: tools toolchain crates envoy node test-runner load-generator
-# fuzzer.
+# fuzzer istiod.
 # What is there stays as it is, so a second run takes no time. Everything but the toolchain goes into .tools/.
 # shellcheck source=scripts/common.sh
 . "$(dirname -- "$0")/common.sh"
@@ -25,6 +25,7 @@ main() {
             test-runner) install_test_runner ;;
             load-generator) install_load_generator ;;
             fuzzer) install_fuzzer ;;
+            istiod) install_istiod ;;
             *) die "setup.sh: no step is called $step" ;;
         esac
     done
@@ -142,6 +143,20 @@ install_fuzzer() {
     esac
     say "building cargo-fuzz $cargo_fuzz_version, a minute, once"
     download "cargo-fuzz $cargo_fuzz_version" cargo_install cargo-fuzz --version "$cargo_fuzz_version"
+}
+
+# Also when its sources have changed, and for nothing else.
+install_istiod() {
+    istiod=$tools/bin/istiod
+    sources=$(cat tests/istiod/go.mod tests/istiod/go.sum tests/istiod/main.go | cksum)
+    if [ -x "$istiod" ] && [ "$(cat "$istiod.sources" 2>/dev/null || true)" = "$sources" ]; then
+        return
+    fi
+    find_go
+    say 'building istiod, about five minutes the first time'
+    mkdir -p "$tools/bin"
+    download 'istiod' "$go" build -C tests/istiod -mod=readonly -trimpath -o "$istiod" .
+    printf '%s\n' "$sources" >"$istiod.sources"
 }
 
 # With the dependencies that its authors locked, or, where a mirror of the registry lacks one of them, with others.
