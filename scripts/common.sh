@@ -74,6 +74,22 @@ wheel() {
     mv "$wheel.part" "$wheel"
 }
 
+# python_packages REQUIREMENTS: sets $python_packages to a directory with these Python packages, for PYTHONPATH; what is not there
+# is downloaded. Another Python or other requirements have another directory.
+python_packages() {
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "$1 needs Python 3.11 or newer: this is $(python3 --version)"
+    python_packages=$tools/python/$(python3 --version | tr -d ' ')-$(cksum <"$1" | tr -d ' ')
+    if [ -d "$python_packages" ]; then
+        return
+    fi
+    find_pip
+    say "downloading the Python packages of $1"
+    rm -rf "$python_packages.part"
+    download "packages of $1" env PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 PIP_DISABLE_PIP_VERSION_CHECK=1 \
+        "$pip_python" -m pip install --retries 2 --no-deps --only-binary :all: --target "$python_packages.part" -r "$1"
+    mv "$python_packages.part" "$python_packages"
+}
+
 # Sets $pip_python to a Python that has pip: a venv of our own, or else the system's.
 find_pip() {
     pip_python=$tools/venv/bin/python3

@@ -28,6 +28,7 @@ check 'clippy, wasm32' cargo clippy -q --target wasm32-wasip1 $packages -- -D wa
 # Read by developers, with private items: links to these are wanted.
 check 'docs' env RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' \
     cargo doc -q --no-deps --workspace --document-private-items
+check 'the site and its links' scripts/docs.sh
 
 [ -z "$failed" ] || die "these checks failed: ${failed#, }"
 say 'all checks passed'
