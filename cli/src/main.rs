@@ -8,6 +8,7 @@ mod check;
 mod filters;
 mod keys;
 mod output;
+mod render;
 mod schema;
 
 use std::io::{self, Write};
@@ -40,6 +41,8 @@ enum Command {
     Schema(schema::Schema),
     #[command(subcommand)]
     Keys(keys::Keys),
+    #[command(subcommand)]
+    Render(render::Render),
     /// Print what makes a shell complete this command line
     #[command(after_help = COMPLETIONS)]
     Completions {
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Schema(schema) => schema.run(),
         Command::Keys(keys) => keys.run(),
+        Command::Render(render) => render.run(),
         Command::Completions { shell } => completions(shell),
     };
     done.unwrap_or_else(|error| {
