@@ -9,6 +9,7 @@ mod filters;
 mod image;
 mod keys;
 mod output;
+mod render;
 mod schema;
 
 use std::io::{self, Write};
@@ -42,6 +43,8 @@ enum Command {
     #[command(subcommand)]
     Keys(keys::Keys),
     Image(image::Image),
+    #[command(subcommand)]
+    Render(render::Render),
     /// Print what makes a shell complete this command line
     #[command(after_help = COMPLETIONS)]
     Completions {
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Command::Schema(schema) => schema.run(),
         Command::Keys(keys) => keys.run(),
         Command::Image(image) => image.run(),
+        Command::Render(render) => render.run(),
         Command::Completions { shell } => completions(shell),
     };
     done.unwrap_or_else(|error| {

@@ -93,6 +93,16 @@ pub fn check(
     faults
 }
 
+/// The environment variables that a configuration refers to.
+pub fn variables(root: &Node, filter: &Filter) -> Vec<String> {
+    let mut setup = Checking::new(None);
+    if let Some(text) = root.to_json(MAX_SIZE) {
+        // Whether it is good was seen before.
+        let _ = (filter.compile)(text.as_bytes(), &mut setup);
+    }
+    setup.asked()
+}
+
 /// The values of a configuration, whatever form it has.
 pub fn tree(configuration: &Configuration) -> Option<Rc<Node>> {
     match configuration {

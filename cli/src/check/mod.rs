@@ -19,6 +19,7 @@ mod yaml;
 use std::io::{self, Read, Write};
 use std::path::{Path as FilePath, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -26,10 +27,16 @@ use meshgate_policy::config::{self, ConfigError, Path};
 use serde::de::IgnoredAny;
 
 use self::carrier::{Content, Found};
-use self::node::Fault;
-use self::report::{Problem, Report, Severity};
-use self::source::Source;
+#[cfg(test)]
+pub use self::json::tree as json_tree;
+#[cfg(test)]
+pub use self::node::Walk;
+pub use self::node::{Fault, Node, Value as NodeValue};
+pub use self::report::{Problem, Report, Severity};
+pub use self::source::Source;
 use self::yaml::Document;
+#[cfg(test)]
+pub use self::yaml::documents as yaml_documents;
 use crate::filters::{FILTERS, Filter};
 use crate::output::{self, Output};
 
@@ -101,18 +108,19 @@ impl Check {
         for path in &self.paths {
             if path.as_os_str() == "-" {
                 let read = read(&mut io::stdin().lock());
-                Checker { report: &mut report, filter, walked: false }.file("<stdin>", None, read);
+                Checker { report: &mut report, filter, walked: false, good: None }
+                    .file("<stdin>", None, read);
             } else if path.is_dir() {
                 let (files, unreadable) = walk::files(path);
                 for (path, error) in unreadable {
                     report.unreadable(&output::shown(&path), &error);
                 }
                 for file in files {
-                    let mut checker = Checker { report: &mut report, filter, walked: true };
+                    let mut checker = Checker { report: &mut report, filter, walked: true, good: None };
                     checker.path(&file);
                 }
             } else {
-                Checker { report: &mut report, filter, walked: false }.path(path);
+                Checker { report: &mut report, filter, walked: false, good: None }.path(path);
             }
         }
         match self.output.output {
@@ -124,12 +132,43 @@ impl Check {
     }
 }
 
+/// A configuration in a document of its own that is good.
+pub struct Good {
+    pub filter: &'static Filter,
+    pub root: Rc<Node>,
+    /// The environment variables that it refers to.
+    pub variables: Vec<String>,
+    /// The name of its file.
+    pub name: String,
+    pub source: Rc<Source>,
+}
+
+/// Reads configurations that stand in documents of their own, as `check` does. What is wrong is in the report.
+pub fn read_configurations(
+    paths: &[PathBuf],
+    filter: Option<&'static Filter>,
+    report: &mut Report,
+) -> Vec<Good> {
+    let mut good = Vec::new();
+    for path in paths {
+        let mut checker = Checker { report, filter, walked: false, good: Some(&mut good) };
+        if path.as_os_str() == "-" {
+            checker.file("<stdin>", None, read(&mut io::stdin().lock()));
+        } else {
+            checker.path(path);
+        }
+    }
+    good
+}
+
 /// What looks at one file.
 struct Checker<'a> {
     report: &'a mut Report,
     filter: Option<&'static Filter>,
     /// Nobody named the file: it may be about something else.
     walked: bool,
+    /// Only documents of their own will do, and those that are good are wanted.
+    good: Option<&'a mut Vec<Good>>,
 }
 
 impl Checker<'_> {
@@ -153,7 +192,7 @@ impl Checker<'_> {
                 return self.report.add(Problem::new(name, &source, Fault { at, error }));
             }
         };
-        let source = Source::new(text);
+        let source = Rc::new(Source::new(text));
         let is_json = path.and_then(FilePath::extension).is_some_and(|extension| extension == "json");
         let mut file = File { name, path, source: &source, json: false, ours: 0, wrong: false };
         for document in documents(&source, is_json, &mut file.json) {
@@ -192,6 +231,13 @@ impl Checker<'_> {
     }
 
     fn carrier(&mut self, file: &mut File<'_>, document: &Document, found: Found) {
+        if self.good.is_some() {
+            file.wrong = true;
+            let carrier = found.carrier.unwrap_or_default();
+            let error = ConfigError::at(Path::root()).found(output::one_line(&carrier));
+            let error = error.expected("a configuration in a document of its own");
+            return self.report.add(Problem::new(file.name, file.source, Fault { at: found.at, error }));
+        }
         let of_fields = || {
             let tree = configuration::tree(&found.configuration)?;
             identify::by_fields(&tree).filter(|filter| identify::looks_like(&tree, filter, true))
@@ -235,6 +281,14 @@ impl Checker<'_> {
         let whole = is_whole.then(|| file.source.text());
         let faults = configuration::check(file.source, document, &found, filter, whole);
         self.report.checked(file.name, file.source, found.at, filter, found.carrier.clone());
+        if let Some(good) = self.good.as_mut()
+            && !faults.iter().any(|(severity, _)| *severity == Severity::Error)
+        {
+            let root = Rc::clone(&document.root);
+            let variables = configuration::variables(&root, filter);
+            let (name, source) = (file.name.to_owned(), Rc::clone(file.source));
+            good.push(Good { filter, root, variables, name, source });
+        }
         let carrier = found.carrier;
         for (severity, fault) in found.faults.into_iter().map(|fault| (Severity::Error, fault)).chain(faults)
         {
@@ -250,7 +304,7 @@ impl Checker<'_> {
 struct File<'a> {
     name: &'a str,
     path: Option<&'a FilePath>,
-    source: &'a Source,
+    source: &'a Rc<Source>,
     json: bool,
     /// How many configurations of ours were found.
     ours: usize,

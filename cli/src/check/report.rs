@@ -123,16 +123,7 @@ impl Report {
     /// The output is closed.
     pub fn write_text(&self, verbose: bool) -> io::Result<()> {
         let mut out = anstream::stdout().lock();
-        let bold = Style::new().bold();
-        for Problem { place, severity, error, .. } in &self.problems {
-            write!(out, "{bold}{place}:{bold:#} ")?;
-            match severity {
-                Severity::Error => {}
-                Severity::Warning => write!(out, "{0}warning:{0:#} ", AnsiColor::Yellow.on_default())?,
-                Severity::Note => write!(out, "{0}note:{0:#} ", AnsiColor::Cyan.on_default())?,
-            }
-            writeln!(out, "{error}")?;
-        }
+        self.write_problems(&mut out, true)?;
         if verbose {
             for Seen { place, filter, carrier } in &self.checked {
                 let carrier = carrier.as_deref().unwrap_or("a document");
@@ -150,6 +141,25 @@ impl Report {
                     output::one_line(carrier.as_deref().unwrap_or_default())
                 )?;
             }
+        }
+        Ok(())
+    }
+
+    /// Writes the problems alone, with or without notes.
+    ///
+    /// # Errors
+    /// The output is closed.
+    pub fn write_problems(&self, out: &mut dyn Write, notes: bool) -> io::Result<()> {
+        let bold = Style::new().bold();
+        let wanted = |problem: &&Problem| notes || problem.severity != Severity::Note;
+        for Problem { place, severity, error, .. } in self.problems.iter().filter(wanted) {
+            write!(out, "{bold}{place}:{bold:#} ")?;
+            match severity {
+                Severity::Error => {}
+                Severity::Warning => write!(out, "{0}warning:{0:#} ", AnsiColor::Yellow.on_default())?,
+                Severity::Note => write!(out, "{0}note:{0:#} ", AnsiColor::Cyan.on_default())?,
+            }
+            writeln!(out, "{error}")?;
         }
         Ok(())
     }
@@ -209,6 +219,11 @@ impl Report {
             summary.push_str(&format!(" ({filters} of others skipped)"));
         }
         summary
+    }
+
+    /// Whether all was read, and nothing in it is an error.
+    pub fn is_good(&self) -> bool {
+        self.unreadable == 0 && self.of(Severity::Error) == 0
     }
 
     pub fn exit_code(&self, strict: bool) -> ExitCode {

@@ -19,11 +19,27 @@ pub struct Checking<'a> {
     metrics: u32,
     /// Variables that are not set here.
     unset: RefCell<Vec<String>>,
+    /// All that were asked for.
+    asked: RefCell<Vec<String>>,
 }
 
 impl<'a> Checking<'a> {
     pub fn new(environment: Option<&'a [Variable]>) -> Self {
-        Self { environment, shared: HashMap::new(), metrics: 0, unset: RefCell::default() }
+        Self {
+            environment,
+            shared: HashMap::new(),
+            metrics: 0,
+            unset: RefCell::default(),
+            asked: RefCell::default(),
+        }
+    }
+
+    /// The names of all variables that were asked for, each once.
+    pub fn asked(self) -> Vec<String> {
+        let mut asked = self.asked.into_inner();
+        asked.sort();
+        asked.dedup();
+        asked
     }
 
     /// The names of variables that were asked for and are not set here.
@@ -43,6 +59,7 @@ impl Setup for Checking<'_> {
     }
 
     fn environment(&self, name: &str) -> Option<Vec<u8>> {
+        self.asked.borrow_mut().push(name.to_owned());
         if let Some(variables) = self.environment {
             let variable = variables.iter().find(|variable| variable.name == name)?;
             if let Some(value) = &variable.value {

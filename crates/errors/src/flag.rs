@@ -57,6 +57,11 @@ impl Flag {
         let bit = NAMES.iter().position(|(short, long)| name == *short || name == *long)?;
         u8::try_from(bit).ok().map(Self)
     }
+
+    /// Its short name, as in `%RESPONSE_FLAGS%`.
+    pub fn short(self) -> &'static str {
+        NAMES.get(usize::from(self.0)).map_or("", |(short, _)| short)
+    }
 }
 
 /// The flags of one response.

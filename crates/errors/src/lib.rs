@@ -48,6 +48,7 @@ use meshgate_policy::host::Setup;
 use meshgate_policy::line_budget::LineBudget;
 use meshgate_policy::policy::{Phases, Policy};
 
+pub use self::catalogue::{KINDS, Kind};
 pub use self::cause::Origin;
 pub use self::config::{
     Config, DirectConfig, GatewayErrors, HeadersConfig, Included, LogErrors, MaintenanceConfig,
@@ -60,6 +61,7 @@ pub use self::flag::Flag;
 pub use self::format::Format;
 use self::maintenance::Maintenance;
 use self::metrics::Metrics;
+pub use self::reason::problem_of;
 use self::rule::Rule;
 pub use self::schedule::{Day, Instant, TimeOfDay};
 

@@ -36,6 +36,12 @@ const DETAILS: &[(u16, &str)] = &[
     (504, "The service did not answer in time."),
 ];
 
+/// Title and detail of what can be said where only the status is known.
+pub fn problem_of(status: u16) -> (String, Option<String>) {
+    let document = document(status);
+    (document.title.into_owned(), document.detail.map(Into::into))
+}
+
 /// What can be said where only the status is known: a problem of no type of its own (RFC 9457 section 4.2.1).
 pub fn document(status: u16) -> Document {
     let title = title(status);

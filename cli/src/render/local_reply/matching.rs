@@ -1,0 +1,267 @@
+//! `match` of a rule as a filter of Envoy's access log: an expression in CEL, and response flags.
+
+use meshgate_errors::{Flag, KINDS, Kind};
+use meshgate_policy::config::Path;
+use serde::Deserialize;
+use serde::de::value::{Error, StrDeserializer};
+
+use super::{Errors, Lost, cel, one_or_many};
+use crate::check::{Node, NodeValue};
+use crate::render::yaml::{Map, Yaml};
+
+/// Which errors a mapper is for. All terms hold.
+#[derive(Default)]
+pub struct Filter {
+    pub terms: Vec<String>,
+    /// One of these is set.
+    pub flags: Vec<&'static str>,
+    /// It is about responses of the upstream.
+    pub never: bool,
+    has_status: bool,
+}
+
+/// Details of what Envoy answers before any filter has the request: it could not be read, or must not come further.
+const UNSEEN: [&str; 9] = [
+    "low_version",
+    "missing_host_header",
+    "missing_path_rejected",
+    "path_normalization_failed",
+    "invalid_path",
+    "empty_host_header",
+    "request_header_timeout",
+    "overload",
+    "upgrade_failed",
+];
+
+/// Details of its codecs and of its checks of headers begin so.
+const CODECS: &str = r"(http[123]|uhv)\.";
+
+/// Whether these are details of an error that no filter sees.
+pub fn is_unseen(details: &str) -> bool {
+    UNSEEN.contains(&details)
+}
+
+/// The filter of a `match` block.
+pub fn filter(matches: &Node, path: &Path) -> Result<Filter, Lost> {
+    let mut filter = Filter::default();
+    for entry in matches.entries() {
+        let (node, path) = (&*entry.value, path.key(&entry.key));
+        let one = |convert: &dyn Fn(&Node) -> Option<String>| any(node, &path, convert);
+        match entry.key.as_str() {
+            "origin" => {
+                filter.never = !one_or_many(node).iter().any(|origin| origin.text() == Some("gateway"));
+            }
+            "flag" => filter.flags = one_or_many(node).into_iter().filter_map(flag).collect(),
+            "status" => {
+                filter.has_status = true;
+                filter.terms.push(one(&status)?);
+            }
+            "details" => filter.terms.push(one(&details)?),
+            "method" => {
+                filter.terms.push(one(&|node| Some(format!("request.method == {}", cel(node.text()?))))?)
+            }
+            "host" => filter.terms.push(one(&host)?),
+            "path" => filter.terms.push(one(&url_path)?),
+            "header" => {
+                for entry in node.entries() {
+                    let path = path.key(&entry.key);
+                    let term =
+                        any(&entry.value, &path, &|value| header(&entry.key.to_ascii_lowercase(), value));
+                    filter.terms.push(term?);
+                }
+            }
+            other => {
+                let why = format!("`{other}`, which Envoy can't ask here: the rule is left out");
+                return Err(Lost::new(node, &path, why));
+            }
+        }
+    }
+    Ok(filter)
+}
+
+impl Filter {
+    /// Of this status, as a term.
+    pub fn of_status(term: String) -> Self {
+        Self { terms: vec![term], has_status: true, ..Self::default() }
+    }
+
+    /// As Envoy takes it; of one kind of errors, if there is one.
+    pub fn write(&self, errors: Errors, kind: Option<&Kind>) -> Map {
+        // What a filter or a service has given a form is left alone.
+        let mut terms = vec!["!('content-type' in response.headers)".to_owned()];
+        if !self.has_status {
+            terms.push("response.code >= 400".to_owned());
+        }
+        match kind {
+            Some(kind) => terms.push(of_kind(kind, errors)),
+            None if errors == Errors::Unseen => {
+                terms.push(format!(
+                    "response.code_details.matches({})",
+                    cel(&format!("^({CODECS}|({})($|[^a-z_]))", UNSEEN.join("|")))
+                ));
+            }
+            None => {}
+        }
+        terms.extend(self.terms.iter().cloned());
+        let cel = Map::new()
+            .with(
+                "@type",
+                "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+            )
+            .with("expression", terms.join(" && "));
+        let cel =
+            Map::new().with("name", "envoy.access_loggers.extension_filters.cel").with("typed_config", cel);
+        let cel = Map::new().with("extension_filter", cel);
+        if self.flags.is_empty() {
+            return cel;
+        }
+        let flags = Map::new().with("flags", self.flags.clone());
+        let filters: Vec<Yaml> = vec![Map::new().with("response_flag_filter", flags).into(), cel.into()];
+        Map::new().with("and_filter", Map::new().with("filters", filters))
+    }
+}
+
+/// The details of a kind, whatever they say of one time behind a brace, a bracket or a colon.
+fn of_kind(kind: &Kind, errors: Errors) -> String {
+    let names = kind.details.iter().filter(|name| errors == Errors::All || is_unseen(name));
+    let (said, plain): (Vec<&str>, Vec<&str>) = names.partition(|name| name.ends_with('}'));
+    // Behind a cause may stand the words of the system: `{connection_failure|Connection_refused}`.
+    let said =
+        said.iter().filter_map(|name| name.strip_suffix('}')).map(|open| format!("{}[|}}]", regex(open)));
+    let plain = (!plain.is_empty()).then(|| format!("({})($|[^a-z_])", plain.join("|")));
+    let names: Vec<_> = said.chain(plain).collect();
+    let details = format!("response.code_details.matches({})", cel(&format!("^({})", names.join("|"))));
+    if kind.name == "protocol-error" {
+        let codecs =
+            format!("response.code == 400 && response.code_details.matches({})", cel(&format!("^{CODECS}")));
+        return format!("({details} || {codecs})");
+    }
+    details
+}
+
+/// Kinds whose details are the beginning of others' come last.
+pub fn by_precision(kinds: &mut [&'static Kind]) {
+    let begins_others = |kind: &Kind| {
+        let begins = |name: &&str| {
+            let open = format!("{name}{{");
+            KINDS
+                .iter()
+                .any(|other| other.name != kind.name && other.details.iter().any(|d| d.starts_with(&open)))
+        };
+        kind.details.iter().any(begins)
+    };
+    kinds.sort_by_key(|kind| begins_others(kind));
+}
+
+/// Terms of which one must hold.
+fn any(node: &Node, path: &Path, convert: &dyn Fn(&Node) -> Option<String>) -> Result<String, Lost> {
+    let several = one_or_many(node);
+    let mut terms = Vec::new();
+    for (index, one) in several.iter().enumerate() {
+        let Some(term) = convert(one) else {
+            let path = if several.len() > 1 { path.index(index) } else { path.clone() };
+            return Err(Lost::new(one, &path, "a condition that Envoy can't ask here: the rule is left out"));
+        };
+        terms.push(term);
+    }
+    Ok(if terms.len() == 1 { terms.concat() } else { format!("({})", terms.join(" || ")) })
+}
+
+fn flag(node: &Node) -> Option<&'static str> {
+    Flag::deserialize(StrDeserializer::<Error>::new(node.text()?)).ok().map(Flag::short)
+}
+
+fn status(node: &Node) -> Option<String> {
+    let text = match &node.value {
+        NodeValue::Number(text) => text.as_str(),
+        _ => node.text()?,
+    };
+    if let Some(class) = text.strip_suffix("xx") {
+        return Some(format!("(response.code >= {class}00 && response.code <= {class}99)"));
+    }
+    Some(match text.split_once('-') {
+        Some((first, last)) => format!("(response.code >= {first} && response.code <= {last})"),
+        None => format!("response.code == {text}"),
+    })
+}
+
+fn details(node: &Node) -> Option<String> {
+    let text = node.text()?;
+    Some(match text.strip_suffix('*') {
+        Some(begin) => format!("response.code_details.startsWith({})", cel(begin)),
+        None => format!("response.code_details == {}", cel(text)),
+    })
+}
+
+/// `*.example.com`, without a port: a request may have one.
+fn host(node: &Node) -> Option<String> {
+    let host = node.text()?;
+    if host == "*" {
+        return Some("true".to_owned());
+    }
+    if host.contains([':', '[']) {
+        return None;
+    }
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let name = match name.strip_prefix("*.") {
+        Some(under) => format!(r".+\.{}", regex(under)),
+        None => regex(name),
+    };
+    Some(format!("request.host.matches({})", cel(&format!(r"^(?i){name}\.?(:[0-9]+)?$"))))
+}
+
+/// A template, a prefix or a path; not a regular expression, which is for a path in normal form.
+fn url_path(node: &Node) -> Option<String> {
+    if let Some(prefix) = node.get("prefix").and_then(Node::text) {
+        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+        return Some(format!("request.url_path.matches({})", cel(&format!("^{}(/|$)", regex(prefix)))));
+    }
+    if let Some(exact) = node.get("exact").and_then(Node::text) {
+        return Some(format!("request.url_path == {}", cel(exact)));
+    }
+    let mut pattern = String::from("^");
+    let mut rest = node.text()?.strip_suffix('/').unwrap_or(node.text()?);
+    while let Some((before, behind)) = rest.split_once('{') {
+        let (name, after) = behind.split_once('}')?;
+        if name.ends_with("...") {
+            // What is left, none included: with the slash in front of it.
+            let before = before.strip_suffix('/').unwrap_or(before);
+            pattern.push_str(&format!("{}(/.*)?", regex(before)));
+        } else {
+            pattern.push_str(&format!("{}[^/]+", regex(before)));
+        }
+        rest = after;
+    }
+    pattern.push_str(&regex(rest));
+    pattern.push_str("/?$");
+    Some(format!("request.url_path.matches({})", cel(&pattern)))
+}
+
+fn header(name: &str, value: &Node) -> Option<String> {
+    let field = format!("request.headers[{}]", cel(name));
+    if let Some(exact) = value.text() {
+        return Some(format!("{field} == {}", cel(exact)));
+    }
+    let [entry] = value.entries() else { return None };
+    let text = || entry.value.text().map(cel);
+    Some(match entry.key.as_str() {
+        "exact" => format!("{field} == {}", text()?),
+        "prefix" => format!("{field}.startsWith({})", text()?),
+        "suffix" => format!("{field}.endsWith({})", text()?),
+        "contains" => format!("{field}.contains({})", text()?),
+        "present" => format!("{} in request.headers", cel(name)),
+        _ => return None,
+    })
+}
+
+/// A text that stands for itself in a regular expression (RE2).
+fn regex(text: &str) -> String {
+    let escaped = |char: char| {
+        if char.is_ascii_alphanumeric() || "_-/".contains(char) || !char.is_ascii() {
+            char.to_string()
+        } else {
+            format!("\\{char}")
+        }
+    };
+    text.chars().map(escaped).collect()
+}
