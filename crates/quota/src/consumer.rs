@@ -85,6 +85,8 @@ pub enum Credential<'a> {
     Token {
         /// What it claims.
         claims: &'a Claims,
+        /// The id of the key of its issuer that has signed it, if it names one.
+        signed_with: Option<&'a str>,
     },
     /// Nothing: the request carries no credential.
     Nothing,
@@ -115,10 +117,19 @@ impl<'a> Identity<'a> {
         }
     }
 
+    /// The key that the request can be traced to: its own, or that of the issuer which has signed its token.
+    pub const fn traced_key_id(&self) -> Option<&'a str> {
+        match self.credential {
+            Credential::Key { id } => Some(id),
+            Credential::Token { signed_with, .. } => signed_with,
+            Credential::Nothing => None,
+        }
+    }
+
     /// What the token claims, if there is one.
     pub const fn claims(&self) -> Option<&'a Claims> {
         match self.credential {
-            Credential::Token { claims } => Some(claims),
+            Credential::Token { claims, .. } => Some(claims),
             Credential::Key { .. } | Credential::Nothing => None,
         }
     }
@@ -246,7 +257,7 @@ impl Consumer {
             name,
             plan: with_limits(plan, limits, path)?,
             groups: Groups::compile(&config.groups, &path.key("groups"))?,
-            metadata: metadata(&config.metadata, &path.key("metadata"))?,
+            metadata: metadata(&config.metadata, &config.name, &path.key("metadata"))?,
             disabled: config.disabled,
             usage_key: usage_key(prefix, &config.name),
             other_plans: false,
@@ -302,7 +313,11 @@ impl Consumer {
             plan = Some(with_limits(plan.as_ref().unwrap_or(&self.plan), &limits, path)?);
         }
         let mut all = self.metadata.clone();
-        all.extend(metadata(&key.metadata, &path.key("metadata"))?);
+        all.extend(metadata(
+            &key.metadata,
+            &String::from_utf8_lossy(self.name.as_bytes()),
+            &path.key("metadata"),
+        )?);
         Ok(Some(keys::Extra { plan, metadata: all }))
     }
 }
@@ -366,8 +381,14 @@ impl Groups {
     }
 }
 
-/// Checks what else the upstream is to be told.
-fn metadata(entries: &BTreeMap<String, String>, path: &Path) -> Result<Metadata, ConfigError> {
+/// Checks what else the upstream is to be told of a consumer, or of one of its keys.
+fn metadata(
+    entries: &BTreeMap<String, String>,
+    consumer: &str,
+    path: &Path,
+) -> Result<Metadata, ConfigError> {
+    // Which entry of a long list it is nobody counts.
+    let of = |error: ConfigError| error.hint(format!("it is of the consumer {consumer:?}"));
     let entry = |(name, value): (&String, &String)| {
         let header = metadata_header(name, path)?;
         let value = check_name(value, &path.key(name)).map_err(|_| {
@@ -377,7 +398,7 @@ fn metadata(entries: &BTreeMap<String, String>, path: &Path) -> Result<Metadata,
         })?;
         Ok((header, value))
     };
-    entries.iter().map(entry).collect()
+    entries.iter().map(entry).collect::<Result<_, _>>().map_err(of)
 }
 
 /// The header field for metadata of this name.

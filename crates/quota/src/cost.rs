@@ -8,7 +8,7 @@ use meshgate_policy::matching::{Match, StatusPattern};
 
 use crate::config::{ChargeConfig, CostConfig, CostSource, MAX_COST};
 use crate::meter::Pointer;
-use crate::request::Request;
+use crate::request::{Request, check_path};
 
 /// The longest number that an expression may give, in bytes of JSON.
 const MAX_NUMBER: usize = 64;
@@ -45,11 +45,11 @@ pub enum Late {
 pub struct Unclear;
 
 impl Cost {
-    /// Checks what is configured. Nothing is: each request costs 1.
+    /// Checks what is configured. Nothing is: each request costs 1. `entry` is the `match` block of its limit.
     ///
     /// # Errors
     /// A [`ConfigError`] for the first thing that is wrong.
-    pub fn compile(config: Option<CostConfig>, path: &Path) -> Result<Self, ConfigError> {
+    pub fn compile(config: Option<CostConfig>, entry: &Match, path: &Path) -> Result<Self, ConfigError> {
         let source = match config {
             None => return Ok(Self { by: By::Fixed(1), reserve: 0 }),
             Some(CostConfig::Fixed(cost)) => return Ok(Self { by: By::Fixed(cost), reserve: 0 }),
@@ -58,7 +58,7 @@ impl Cost {
         let CostSource { header, expression, request_bytes, response_bytes, response_json, reserve } = source;
         let mut found = [
             header.map(|name| by_header(&name, path)),
-            expression.map(|source| by_expression(&source, path)),
+            expression.map(|source| by_expression(&source, entry, path)),
             request_bytes.map(|_| Ok(By::Late(Late::RequestBytes))),
             response_bytes.map(|_| Ok(By::Late(Late::ResponseBytes))),
             response_json.map(|pointer| by_json(&pointer, path)),
@@ -131,7 +131,7 @@ fn by_header(name: &str, path: &Path) -> Result<By, ConfigError> {
     })
 }
 
-fn by_expression(source: &str, path: &Path) -> Result<By, ConfigError> {
+fn by_expression(source: &str, entry: &Match, path: &Path) -> Result<By, ConfigError> {
     let path = path.key("expression");
     // In parentheses, so that nothing in it ends the tag and what follows it becomes text.
     let template = Template::new(&format!("{{{{ ({source}\n) }}}}"), Sink::Json)
@@ -141,6 +141,7 @@ fn by_expression(source: &str, path: &Path) -> Result<By, ConfigError> {
             "an expression over the head of the request: limits count before there is a body or a response",
         ));
     }
+    check_path(template.captures(), entry, &path)?;
     Ok(By::Expression(Box::new(template)))
 }
 

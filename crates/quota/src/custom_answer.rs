@@ -182,5 +182,13 @@ pub fn header_name(name: &str, path: &Path) -> Result<HeaderName, ConfigError> {
 }
 
 fn compile_template(source: &str, sink: Sink, path: &Path) -> Result<Template, ConfigError> {
-    Template::new(source, sink).map_err(|error| ConfigError::at(path).problem(error.to_string()))
+    let template =
+        Template::new(source, sink).map_err(|error| ConfigError::at(path).problem(error.to_string()))?;
+    if template.needs().path {
+        return Err(ConfigError::at(path)
+            .found("a template that asks for `path`")
+            .expected("one that asks for request, consumer, response, body or now")
+            .hint("there is no match beside an answer, so path is always empty; request.path is all of the path"));
+    }
+    Ok(template)
 }

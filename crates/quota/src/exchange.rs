@@ -96,11 +96,11 @@ impl Exchange for QuotaExchange {
 
     /// What the upstream says of limits of its own stays: both fields are lists, and to remove the members of others would
     /// tell of a more generous policy than there is (draft-ietf-httpapi-ratelimit-headers-10, on intermediaries).
-    fn response_head(&mut self, host: &mut dyn Host, _end: bool) -> Result<Next, HostError> {
+    fn response_head(&mut self, host: &mut dyn Host, end: bool) -> Result<Next, HostError> {
         let quota = Rc::clone(&self.quota);
         let mut next = Next::Continue;
         if let Some(unsettled) = &mut self.unsettled
-            && quota.settle_head(host, unsettled, &mut self.limits)
+            && quota.settle_head(host, unsettled, &mut self.limits, end)
         {
             next = Next::ReadBody(BodyMode::Window { limit: usize::MAX });
         }

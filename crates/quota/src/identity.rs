@@ -67,7 +67,7 @@ pub fn tell_upstream(host: &mut dyn Host, identity: &Identity<'_>) -> Result<(),
 /// What the host refused.
 pub fn tell_log(host: &mut dyn Host, identity: &Identity<'_>) -> Result<(), HostError> {
     host.set_filter_state("meshgate.consumer", identity.name.as_bytes())?;
-    if let Some(key_id) = identity.key_id() {
+    if let Some(key_id) = identity.traced_key_id() {
         host.set_filter_state("meshgate.key_id", key_id.as_bytes())?;
     }
     host.set_filter_state("meshgate.plan", identity.plan.name.as_bytes())

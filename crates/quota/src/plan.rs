@@ -16,7 +16,7 @@ use crate::cost::{Charged, Cost, Unclear};
 use crate::levels::{self, Levels, Limits, Route};
 use crate::limit::{Rule, Usage, Wait};
 use crate::rate_limit::{self, Told};
-use crate::request::Request;
+use crate::request::{Request, check_path};
 use crate::rule;
 use crate::scope::Scope;
 use crate::slot::Weight;
@@ -380,6 +380,9 @@ impl Limit {
                 error.expected("conditions on the head of the request: limits count before there is a body")
             );
         }
+        if let Some(when) = &config.when {
+            check_path(when.captures(), &config.counts, &path.key("when"))?;
+        }
         let rule = rule::compile(&config, path)?;
         let LimitConfig { name, counts, when, per, cost, charge, count_rejected, shadow, enforce, .. } =
             config;
@@ -394,7 +397,7 @@ impl Limit {
             }
         }
         let scope = Scope::compile(per, &path.key("per"))?;
-        let cost = Cost::compile(cost, &path.key("cost"))?;
+        let cost = Cost::compile(cost, &counts, &path.key("cost"))?;
         let policy = rate_limit::policy_member(&name, &rule, &cost);
         let charged = Charged::compile(charge, &path.key("charge"))?;
         let usage = format!("{name}/{}", rule.way());

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
 
 use meshgate_policy::condition::Condition;
-use meshgate_policy::config::Percent;
+use meshgate_policy::config::{ConfigError, Path, Percent};
 use meshgate_policy::expression::Scope;
 use meshgate_policy::expression::template::Template;
 use meshgate_policy::head::RequestHead;
@@ -115,6 +115,28 @@ impl<'a> Request<'a> {
             Ok(Err(_)) | Err(_) => 0,
         }
     }
+}
+
+/// Refuses an expression that asks `path` for a name that is not in the path of the `match` block beside it: it would never have a
+/// value.
+///
+/// # Errors
+/// A [`ConfigError`] that says which names there are.
+pub fn check_path<'a>(
+    mut asked: impl Iterator<Item = &'a str>,
+    entry: &Match,
+    path: &Path,
+) -> Result<(), ConfigError> {
+    let Some(name) = asked.find(|asked| entry.names().all(|known| known != *asked)) else { return Ok(()) };
+    let (found, known) = (format!("path.{name}"), entry.names().map(|known| format!("path.{known}")));
+    let known: Vec<_> = known.collect();
+    if known.is_empty() {
+        let error = ConfigError::at(path).value(&found).expected("a name in match.path, which has none");
+        return Err(
+            error.hint(format!("write a path such as match: {{path: \"/users/{{{name}}}\"}} beside it"))
+        );
+    }
+    Err(ConfigError::unknown(path, &found, known.iter().map(String::as_str)))
 }
 
 /// What templates see of the request that a host is at; `None` if it does not show it. `identity` is of who sends it, if that

@@ -228,7 +228,7 @@ impl ClientIp {
 }
 
 /// Who a client is by its address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     /// All of it.
     V4([u8; 4]),

@@ -33,6 +33,8 @@ pub struct Unsettled {
     /// large the bodies were.
     request_fields: u64,
     response_fields: u64,
+    /// What the head of a response says of gRPC while something may follow it: that counts unless trailers say something.
+    grpc_status: Option<GrpcStatus>,
 }
 
 /// For one limit.
@@ -81,6 +83,7 @@ impl Unsettled {
             entries,
             request_fields: 0,
             response_fields: 0,
+            grpc_status: None,
         })
     }
 
@@ -157,12 +160,13 @@ fn remains(limit: &Limit) -> bool {
 
 impl Quota {
     /// The response begins. What is not charged for its status is taken back, so that the client reads of it in `fields`.
-    /// Returns whether its body is to be read.
+    /// `end`: it is nothing but a head. Returns whether its body is to be read.
     pub(crate) fn settle_head(
         &self,
         host: &mut dyn Host,
         unsettled: &mut Unsettled,
         fields: &mut Option<Fields>,
+        end: bool,
     ) -> bool {
         let sized = unsettled.asks_for_response_size();
         if !sized && !unsettled.asks_for_status() && !unsettled.asks_for_body() {
@@ -177,7 +181,9 @@ impl Quota {
         };
         unsettled.response_fields = size_of_fields(&headers);
         let status = headers.first(":status").and_then(number_of);
-        let changes = unsettled.uncharged(status, grpc_status(&headers));
+        unsettled.grpc_status = grpc_status(&headers);
+        let final_grpc_status = unsettled.grpc_status.take_if(|_| end);
+        let changes = unsettled.uncharged(status, final_grpc_status);
         if !changes.is_empty() {
             self.apply(host, unsettled, &changes);
             let now = host.now().as_nanos();
@@ -213,7 +219,8 @@ impl Quota {
             Ok(trailers) => {
                 let size = size_of_fields(&trailers);
                 unsettled.response_fields = unsettled.response_fields.saturating_add(size);
-                let changes = unsettled.uncharged(None, grpc_status(&trailers));
+                let in_head = unsettled.grpc_status.take();
+                let changes = unsettled.uncharged(None, grpc_status(&trailers).or(in_head));
                 self.apply(host, unsettled, &changes);
             }
             Err(error) => self.failed_to_settle(host, error),
@@ -222,6 +229,10 @@ impl Quota {
 
     /// The stream has ended, completed or not.
     pub(crate) fn settle_end(&self, host: &mut dyn Host, unsettled: &mut Unsettled) {
+        if let Some(in_head) = unsettled.grpc_status.take() {
+            let changes = unsettled.uncharged(None, Some(in_head));
+            self.apply(host, unsettled, &changes);
+        }
         let mut changes = Vec::new();
         let mut unknown = 0_u32;
         let plan = Rc::clone(&unsettled.plan);

@@ -92,6 +92,78 @@ impl Documents {
         assert!(fields.is_empty(), "fields that the README does not name: {fields:?}");
     }
 
+    /// Checks that the tables of fields in the README are those of the schema, one by one and in order: `tables` has the definitions
+    /// that each describes, of which `""` is the document. A table has their fields and no others. The fields of all other
+    /// definitions are named in a row of a field that leads to them, or in the section of this heading: `sections`.
+    ///
+    /// # Panics
+    /// They are not.
+    pub fn check_tables<P: Policy>(&self, tables: &[&[&str]], sections: &[(&str, &[&str])]) {
+        let schema = self.code_schema::<P>();
+        let definition = |name: &str| if name.is_empty() { &schema } else { &schema["$defs"][name] };
+        let shown = self.field_tables();
+        assert_eq!(shown.len(), tables.len(), "tables of fields: {shown:?}");
+        let described: Vec<&str> = tables.iter().copied().flatten().copied().collect();
+        let mut rows = Vec::new();
+        for (table, names) in shown.iter().zip(tables) {
+            let properties = names.iter().flat_map(|name| {
+                let properties = definition(name)["properties"].as_object();
+                properties.unwrap_or_else(|| panic!("{name:?} is no definition with fields"))
+            });
+            let mut properties: Vec<(&str, &Value)> =
+                properties.map(|(field, below)| (field.as_str(), below)).collect();
+            properties.sort_unstable_by_key(|(field, _)| *field);
+            properties.dedup_by_key(|(field, _)| *field);
+            let mut fields: Vec<&str> = table.iter().flat_map(|(fields, _)| fields.iter().copied()).collect();
+            fields.sort_unstable();
+            let expected: Vec<&str> = properties.iter().map(|(field, _)| *field).collect();
+            assert_eq!(fields, expected, "the table of {names:?} in the README, and its fields");
+            for (field, below) in properties {
+                let row = table.iter().find(|(fields, _)| fields.contains(&field)).map(|(_, row)| *row);
+                rows.extend(row.map(|row| (row, definitions_below(below, &schema, &described))));
+            }
+        }
+        for (name, below) in schema["$defs"].as_object().into_iter().flatten() {
+            let mut fields = Vec::new();
+            collect_fields(below, &mut fields);
+            if described.contains(&name.as_str()) || fields.is_empty() {
+                continue;
+            }
+            let section = sections.iter().find(|(_, names)| names.contains(&name.as_str()));
+            let places: Vec<&str> = match section {
+                Some((heading, _)) => vec![self.section(heading)],
+                None => rows.iter().filter(|(_, below)| below.contains(name)).map(|(row, _)| *row).collect(),
+            };
+            let names_all = |place: &&str| fields.iter().all(|field| names_field(place, field));
+            assert!(
+                places.iter().any(names_all),
+                "the README does not name {fields:?} of {name} in {places:?}"
+            );
+        }
+    }
+
+    /// The tables in the README whose first column are fields: the fields of each row, and the row.
+    fn field_tables(&self) -> Vec<Vec<(Vec<&'static str>, &'static str)>> {
+        let lines: Vec<&str> = self.readme.lines().collect();
+        let starts = lines.iter().zip(0_usize..).filter(|(line, _)| line.starts_with("| field"));
+        let rows = |(_, start): (_, usize)| {
+            let rows =
+                lines.iter().copied().skip(start.saturating_add(2)).take_while(|line| line.starts_with('|'));
+            let fields =
+                |row: &'static str| row.split('|').nth(1).unwrap_or_default().split('`').skip(1).step_by(2);
+            rows.map(|row| (fields(row).collect(), row)).collect()
+        };
+        starts.map(rows).collect()
+    }
+
+    /// What stands under a heading, up to the next one.
+    fn section(&self, heading: &str) -> &'static str {
+        let begins = format!("# {heading}\n");
+        let (_, rest) =
+            self.readme.split_once(&begins).unwrap_or_else(|| panic!("there is no heading {heading}"));
+        rest.split_once("\n#").map_or(rest, |(section, _)| section)
+    }
+
     /// Checks that the README names all of these.
     ///
     /// # Panics
@@ -139,6 +211,34 @@ pub fn literals<'a>(source: &'a str, prefix: &str) -> impl Iterator<Item = &'a s
     let prefix = format!("\"{prefix}");
     let rests: Vec<_> = source.split(&prefix).skip(1).collect();
     rests.into_iter().filter_map(|rest| rest.split('"').next())
+}
+
+/// Whether a text names a field: `field`, or `"field":` in an example.
+fn names_field(text: &str, field: &str) -> bool {
+    text.contains(&format!("`{field}`")) || text.contains(&format!("\"{field}\":"))
+}
+
+/// The names of the definitions that a schema leads to, but for those that are described elsewhere and what is below them.
+fn definitions_below(schema: &Value, root: &Value, described: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![schema];
+    while let Some(schema) = open.pop() {
+        match schema {
+            Value::Object(members) => open.extend(members.values()),
+            Value::Array(items) => open.extend(items),
+            Value::String(text) => {
+                if let Some(name) = text.strip_prefix("#/$defs/")
+                    && !described.contains(&name)
+                    && !found.iter().any(|known| known == name)
+                {
+                    found.push(name.to_owned());
+                    open.extend(root["$defs"].get(name));
+                }
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 fn collect_fields(schema: &Value, fields: &mut Vec<String>) {

@@ -201,3 +201,37 @@ async fn limits_of_all_levels_are_counted_together() {
     let response = envoy.get("/export").header("x-api-key", "acme-key").send().await.unwrap();
     assert_eq!(response.json()["violated-policies"], json!(["export", "plan"]));
 }
+
+/// One name at every level: route before key, key before consumer, consumer before plan, plan before the limits of everybody. All
+/// count the same requests, so each answer tells the number of the level that counts and what is used of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_most_special_level_counts() {
+    let limit = |quota: &str| json!([{ "name": "l", "quota": quota }]);
+    let mut config =
+        document(json!({ "plan": { "limits": limit("20/year") }, "none": {} }), &[("acme", "plan")]);
+    config["limits"] = limit("10/year");
+    config["routes"] = json!([{ "match": { "path": { "prefix": "/route" } }, "limits": limit("50/year") }]);
+    let with_key = json!({ "id": "special", "sha256": sha256("special-key"), "limits": limit("40/year") });
+    let own = json!({ "name": "own", "plan": "plan", "limits": limit("30/year"), "keys": [
+        { "id": "own-1", "sha256": sha256("own-key") }, with_key,
+    ] });
+    let plain = json!({ "name": "plain", "plan": "none", "keys": [{ "id": "plain-1", "sha256": sha256("plain-key") }] });
+    config["consumers"].as_array_mut().unwrap().extend([own, plain]);
+    let envoy = Envoy::start(listener(config)).await.unwrap();
+    for (key, path, quota, left_of_it) in [
+        ("plain-key", "/", 10, 9),
+        ("acme-key", "/", 20, 19),
+        ("own-key", "/", 30, 29),
+        ("special-key", "/", 40, 38),
+        ("special-key", "/route", 50, 47),
+        ("own-key", "/route", 50, 46),
+        ("acme-key", "/route", 50, 48),
+        ("plain-key", "/route", 50, 48),
+        ("own-key", "/", 30, 25),
+    ] {
+        let response = envoy.get(path).header("x-api-key", key).send().await.unwrap();
+        let policy = parse(one(&response, "ratelimit-policy"));
+        assert_eq!((policy.len(), policy[0].1["q"]), (1, quota), "{key} {path}");
+        assert_eq!(left(&response), [("l".to_owned(), left_of_it)], "{key} {path}");
+    }
+}

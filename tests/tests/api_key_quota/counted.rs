@@ -34,6 +34,7 @@ async fn calls_of_grpc_that_failed_are_not_charged() {
     let grpc_type = json!(["content-type", "application/grpc"]);
     let behind = |status: &str| json!({ "headers": [grpc_type], "body": "\0\0\0\0\0", "trailers": [["grpc-status", status]] });
     let alone = |status: &str| json!({ "headers": [grpc_type, ["grpc-status", status]] });
+    let both = |head: &str, behind: Value| json!({ "headers": [grpc_type, ["grpc-status", head]], "body": "\0\0\0\0\0", "trailers": [behind] });
     let mut expected = [100, 100];
     for (reply, status, charged) in [
         (behind("0"), "0", 1),
@@ -41,6 +42,9 @@ async fn calls_of_grpc_that_failed_are_not_charged() {
         (behind("5"), "5", 1),
         (alone("16"), "16", 0),
         (alone("5"), "5", 1),
+        (both("14", json!(["grpc-status", "0"])), "0", 1),
+        (both("0", json!(["grpc-status", "14"])), "14", 0),
+        (both("14", json!(["x-a", "0"])), "14", 0),
     ] {
         let response = call(&envoy, reply).await.unwrap();
         let told = response.trailers.get("grpc-status").or(response.header("grpc-status"));
@@ -159,15 +163,18 @@ async fn half_of_what_is_over_a_limit_may_pass() {
     assert_eq!(counted, (400 - passed as u64, passed as u64));
 }
 
-/// Envoy follows a redirect with the request as the filter made it, which then has no key.
+/// Envoy follows a redirect with the request as the filter made it, which then has no key; nor is there anything left of what
+/// the filter had written into filter state.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_internal_redirect_has_the_key_only_if_that_is_not_hidden() {
     let limits = json!([{ "name": "l", "quota": "100/year" }]);
     for (hides, status, left) in [(true, 401, 99), (false, 200, 98)] {
         let config = with(told(limits.clone()), "/hide_credentials", json!(hides));
+        let config = with(config, "/filter_state", json!(true));
         let action = json!({ "cluster": "upstream", "internal_redirect_policy": {} });
         let route = json!({ "match": { "prefix": "/from" }, "route": action });
-        let envoy = start(listener(config).route(route)).await;
+        let log = "%RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %FILTER_STATE(wasm.meshgate.consumer:PLAIN)%";
+        let envoy = start(Listener::new().filter(quota(config)).access_log(log).route(route)).await;
         let target = format!("http://{}/to", envoy.addr());
         envoy.upstream().respond_with(move |request| {
             (request.path == "/from").then(|| Reply::status(302).header("location", &target))
@@ -178,6 +185,9 @@ async fn an_internal_redirect_has_the_key_only_if_that_is_not_hidden() {
         let paths: Vec<_> = envoy.upstream().requests().into_iter().map(|request| request.path).collect();
         let expected = if hides { vec!["/from"] } else { vec!["/from", "/to"] };
         assert_eq!(paths, expected);
+        let logged = envoy.wait_for_access_log(2).await.unwrap();
+        let second = if hides { "401 meshgate_key_missing -" } else { "200 via_upstream acme" };
+        assert_eq!(logged[..2], ["302 internal_redirect acme", second]);
     }
 }
 

@@ -9,6 +9,7 @@ mod counted;
 mod exact;
 mod hostile;
 mod identity;
+mod introspection;
 mod keys;
 mod limits;
 mod observed;

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use meshgate_e2e::{Client, Config, Envoy, Listener, Value, json};
+use meshgate_e2e::{Client, Config, Envoy, Listener, Reply, Upstream, Value, json};
+use meshgate_test_tokens::{Signer, jwks};
 
 use crate::support::*;
+use crate::tokens::{claims, get, issued_by};
 
 const PREFIX: &str = "wasmcustom.meshgate.quota.";
 
@@ -123,6 +125,53 @@ async fn access_logs_can_name_the_consumer() {
         let log = envoy.wait_for_access_log(4).await.unwrap();
         assert_eq!(log, [passed, "401 - - -", passed, refused]);
     }
+}
+
+/// Of a JSON Web Token the log has the issuer's key, of what only its server can read it has none; never anything of a token.
+#[tokio::test(flavor = "multi_thread")]
+async fn access_logs_can_name_those_who_come_with_tokens() {
+    let format = ["consumer", "key_id", "plan", "limit", "remaining"]
+        .map(|name| format!("%FILTER_STATE(wasm.meshgate.{name}:PLAIN)%"));
+    let format = format!("%RESPONSE_CODE% {}", format.join(" "));
+    let (named, unnamed) = (Signer::new("ES256").key_id(Some("2026-11")), Signer::new("EdDSA").key_id(None));
+    let document = with(issued_by(("jwks", jwks([&named, &unnamed]))), "/filter_state", json!(true));
+    let document = with(
+        document,
+        "/plans/free",
+        json!({ "limits": [{ "name": "day", "quota": "2/d" }, { "name": "year", "quota": "9/year" }] }),
+    );
+    let document = with(document, "/tokens/0/identity/consumer_prefix", json!("idp/"));
+    let identity = json!({ "plan": "free", "consumer_prefix": "server/" });
+    let introspection = json!({
+        "cluster": "idp", "path": "/introspect", "client": { "id": "gateway", "secret_env": "SECRET" },
+        "identity": identity,
+    });
+    let document = with(document, "/introspection", introspection);
+    let idp = Upstream::start().await.unwrap();
+    idp.respond(Reply::status(200).body(json!({ "active": true, "sub": "bob" }).to_string()));
+    let variables = json!({ "key_values": { "SECRET": "s3cret" } });
+    let filter = quota(document).plugin(json!({ "vm_config": { "environment_variables": variables } }));
+    let config = Config::from(Listener::new().filter(filter).access_log(&format)).cluster("idp", idp.addr());
+    let envoy = Envoy::start(config).await.unwrap();
+
+    let jti = |signer: &Signer| {
+        let mut claims = claims();
+        claims["jti"] = json!("not-for-logs");
+        signer.sign(&claims)
+    };
+    let (first, second, opaque) = (jti(&named), jti(&unnamed), "opaque-token");
+    for token in [&first, &second, &first, opaque, "made-up.by.somebody"] {
+        get(&envoy, token).send().await.unwrap();
+    }
+    let log = envoy.wait_for_access_log(5).await.unwrap();
+    let expected = [
+        "200 idp/alice 2026-11 free - 1",
+        "200 idp/alice - free - 0",
+        "429 idp/alice 2026-11 free day 0",
+        "200 server/bob - free - 1",
+        "200 server/bob - free - 0",
+    ];
+    assert_eq!(log, expected);
 }
 
 /// What each listener says is left, one request after the other.

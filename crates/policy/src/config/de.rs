@@ -1,5 +1,6 @@
 //! serde over a parsed document, with the path to every value at hand.
 
+use std::borrow::Cow;
 use std::slice;
 
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, IntoDeserializer, Visitor};
@@ -15,7 +16,10 @@ use super::text::{names, one_of};
 use super::tree::{Node, Number, object_of};
 
 /// Reads a whole document.
-pub(super) fn read<T: DeserializeOwned>(document: &Node, options: &Options<'_>) -> Result<T, ConfigError> {
+pub(super) fn read<T: DeserializeOwned>(
+    document: &Node<'_>,
+    options: &Options<'_>,
+) -> Result<T, ConfigError> {
     let root = Place { parent: None, step: Step::Root, hidden: false };
     let reader = Reader { node: document, place: &root, options };
     T::deserialize(reader).map_err(|failure| reader.settle(failure))
@@ -63,7 +67,7 @@ impl<'a> Place<'a> {
 /// One value of the document and where it is.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
-    pub(super) node: &'a Node,
+    pub(super) node: &'a Node<'a>,
     pub(super) place: &'a Place<'a>,
     pub(super) options: &'a Options<'a>,
 }
@@ -93,7 +97,11 @@ impl<'a> Reader<'a> {
         visited.map_err(|failure| failure.or_hint(|expected| self.hint(text, expected)))
     }
 
-    fn visit_list<'de, V: Visitor<'de>>(self, items: &'a [Node], visitor: V) -> Result<V::Value, Failure> {
+    fn visit_list<'de, V: Visitor<'de>>(
+        self,
+        items: &'a [Node<'a>],
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
         let mut list = List { items: items.iter(), index: 0, reader: self };
         let value = visitor.visit_seq(&mut list)?;
         if list.items.as_slice().is_empty() {
@@ -105,7 +113,7 @@ impl<'a> Reader<'a> {
 
     fn visit_object<'de, V: Visitor<'de>>(
         self,
-        entries: &'a [(String, Node)],
+        entries: &'a [(Cow<'a, str>, Node<'a>)],
         fields: Option<&'static [&'static str]>,
         visitor: V,
     ) -> Result<V::Value, Failure> {
@@ -133,7 +141,7 @@ impl<'a> Reader<'a> {
             Node::String(text) => {
                 let number = expected.starts_with("a number") || expected.starts_with("a whole number");
                 let unquoted = (number && text.parse::<f64>().is_ok())
-                    || (expected == "true or false" && matches!(text.as_str(), "true" | "false"));
+                    || (expected == "true or false" && matches!(&**text, "true" | "false"));
                 unquoted.then_some("write it without quotes")
             }
             _ => None,
@@ -165,8 +173,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn refuse_repeated(entries: &[(String, Node)], fields: &[&str]) -> Result<(), Failure> {
-    let mut keys: Vec<_> = entries.iter().map(|(key, _)| key.as_str()).collect();
+fn refuse_repeated(entries: &[(Cow<'_, str>, Node<'_>)], fields: &[&str]) -> Result<(), Failure> {
+    let mut keys: Vec<_> = entries.iter().map(|(key, _)| &**key).collect();
     keys.sort_unstable();
     match keys.array_windows().find(|[key, next]| key == next) {
         Some([key, _]) => {
@@ -271,7 +279,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
 
 /// The elements of a list.
 struct List<'a> {
-    items: slice::Iter<'a, Node>,
+    items: slice::Iter<'a, Node<'a>>,
     index: usize,
     reader: Reader<'a>,
 }
@@ -293,11 +301,11 @@ impl<'de> serde::de::SeqAccess<'de> for &mut List<'_> {
 
 /// The entries of an object.
 struct Object<'a> {
-    entries: slice::Iter<'a, (String, Node)>,
+    entries: slice::Iter<'a, (Cow<'a, str>, Node<'a>)>,
     /// How many there are.
     size: usize,
     /// The entry whose key was read last.
-    value: Option<(&'a str, &'a Node)>,
+    value: Option<(&'a str, &'a Node<'a>)>,
     /// The fields of the type that reads it, if it is a struct.
     fields: Option<&'static [&'static str]>,
     reader: Reader<'a>,
@@ -313,7 +321,7 @@ impl<'de> serde::de::MapAccess<'de> for &mut Object<'_> {
         let Reader { place, options, .. } = self.reader;
         // Also where a type forgets to deny unknown fields.
         let read = match self.fields {
-            Some(fields) if !fields.contains(&key.as_str()) => Err(Failure::unknown_field(key, fields)),
+            Some(fields) if !fields.contains(&&**key) => Err(Failure::unknown_field(key, fields)),
             _ => seed.deserialize(KeyReader { key }),
         };
         read.map(Some).map_err(|failure| {

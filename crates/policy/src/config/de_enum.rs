@@ -11,7 +11,7 @@ use super::tree::Node;
 /// A variant by name, and what it holds: `block`, or `mask: {keep_last: 4}`.
 pub(super) struct Variant<'a> {
     pub(super) name: &'a str,
-    pub(super) content: Option<&'a Node>,
+    pub(super) content: Option<&'a Node<'a>>,
     /// Of the whole value.
     pub(super) reader: Reader<'a>,
 }

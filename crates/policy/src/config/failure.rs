@@ -44,7 +44,7 @@ pub(super) enum Failure {
 /// What was being read when it went wrong.
 #[derive(Clone, Copy)]
 pub(super) enum Subject<'a> {
-    Value(&'a Node),
+    Value(&'a Node<'a>),
     Key(&'a str),
 }
 

@@ -92,7 +92,7 @@ pub fn from_value<T: DeserializeOwned>(
     read(&tree::from_value(value)?, options)
 }
 
-fn read<T: DeserializeOwned>(document: &Node, options: &Options<'_>) -> Result<T, ConfigError> {
+fn read<T: DeserializeOwned>(document: &Node<'_>, options: &Options<'_>) -> Result<T, ConfigError> {
     match document {
         Node::Object(_) => de::read(document, options),
         other => Err(ConfigError::at(Path::root()).found(other.kind()).expected("an object")),

@@ -1,5 +1,6 @@
 //! A parsed document: JSON values in order, repeated keys and all.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -15,15 +16,16 @@ pub const MAX_SIZE: usize = 16 * 1024 * 1024;
 /// How many lists and objects may be inside each other, the document itself counted.
 pub const MAX_DEPTH: usize = 64;
 
-/// A value of the document. There is no `Debug`: it may hold secrets.
-pub(super) enum Node {
+/// A value of the document, whose strings are in its text where they have no escapes: of a large document there are very many, and the
+/// memory that a VM has grown to is never given back. There is no `Debug`: it may hold secrets.
+pub(super) enum Node<'t> {
     Null,
     Bool(bool),
     Number(Number),
-    String(String),
-    List(Vec<Node>),
+    String(Cow<'t, str>),
+    List(Vec<Self>),
     /// Keys may be repeated: who reads it refuses that, knowing the path.
-    Object(Vec<(String, Node)>),
+    Object(Vec<(Cow<'t, str>, Self)>),
 }
 
 /// A number, as an integer if it is one: protobuf turns every number into a double on its way through Envoy.
@@ -34,7 +36,7 @@ pub(super) enum Number {
     Float(f64),
 }
 
-impl Node {
+impl Node<'_> {
     /// What kind of value it is and how much of it there is, for a text in which no value may appear.
     pub(super) fn kind(&self) -> String {
         match self {
@@ -113,7 +115,7 @@ pub(super) fn no_document() -> ConfigError {
 }
 
 /// Parses a document: JSON in UTF-8. `None` if there is nothing in it.
-pub(super) fn parse(bytes: &[u8]) -> Result<Option<Node>, ConfigError> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Option<Node<'_>>, ConfigError> {
     let here = ConfigError::at(Path::root());
     if bytes.len() > MAX_SIZE {
         let found = format!("a document of {} bytes", bytes.len());
@@ -140,11 +142,11 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Node>, ConfigError> {
 }
 
 /// Takes a document that is parsed already.
-pub(super) fn from_value(value: &Value) -> Result<Node, ConfigError> {
+pub(super) fn from_value(value: &Value) -> Result<Node<'_>, ConfigError> {
     convert(value, 0).ok_or_else(too_deep)
 }
 
-fn convert(value: &Value, depth: usize) -> Option<Node> {
+fn convert(value: &Value, depth: usize) -> Option<Node<'_>> {
     let inside = || depth.checked_add(1).filter(|depth| *depth <= MAX_DEPTH);
     Some(match value {
         Value::Null => Node::Null,
@@ -154,14 +156,14 @@ fn convert(value: &Value, depth: usize) -> Option<Node> {
             (None, Some(value)) => Number::from_i64(value),
             (None, None) => Number::from_f64(number.as_f64().unwrap_or(f64::MAX)),
         }),
-        Value::String(text) => Node::String(text.clone()),
+        Value::String(text) => Node::String(text.into()),
         Value::Array(items) => {
             let depth = inside()?;
             Node::List(items.iter().map(|item| convert(item, depth)).collect::<Option<_>>()?)
         }
         Value::Object(entries) => {
             let depth = inside()?;
-            let entries = entries.iter().map(|(key, value)| Some((key.clone(), convert(value, depth)?)));
+            let entries = entries.iter().map(|(key, value)| Some((key.into(), convert(value, depth)?)));
             Node::Object(entries.collect::<Option<_>>()?)
         }
     })
@@ -182,63 +184,94 @@ impl NodeSeed {
 }
 
 impl<'de> DeserializeSeed<'de> for NodeSeed {
-    type Value = Node;
+    type Value = Node<'de>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node<'de>, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for NodeSeed {
-    type Value = Node;
+    type Value = Node<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Node, E> {
+    fn visit_unit<E: Error>(self) -> Result<Node<'de>, E> {
         Ok(Node::Null)
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Node, E> {
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Node<'de>, E> {
         Ok(Node::Bool(value))
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Node, E> {
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Node<'de>, E> {
         Ok(Node::Number(Number::Unsigned(value)))
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Node, E> {
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Node<'de>, E> {
         Ok(Node::Number(Number::from_i64(value)))
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Node, E> {
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Node<'de>, E> {
         Ok(Node::Number(Number::from_f64(value)))
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Node, E> {
-        Ok(Node::String(text.to_owned()))
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Node<'de>, E> {
+        Ok(Node::String(text.into()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node, A::Error> {
+    fn visit_str<E: Error>(self, text: &str) -> Result<Node<'de>, E> {
+        Ok(Node::String(text.to_owned().into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node<'de>, A::Error> {
         let inside = self.inside()?;
         let mut items = Vec::new();
         while let Some(item) = list.next_element_seed(inside)? {
             items.push(item);
         }
-        // Of a large document there are very many small ones, and the memory that a VM has grown to is never given back.
+        // There are very many small ones.
         items.shrink_to_fit();
         Ok(Node::List(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Node, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Node<'de>, A::Error> {
         let inside = self.inside()?;
         let mut entries = Vec::new();
-        while let Some(key) = object.next_key()? {
+        while let Some(key) = object.next_key_seed(Key)? {
             entries.push((key, object.next_value_seed(inside)?));
         }
         entries.shrink_to_fit();
         Ok(Node::Object(entries))
+    }
+}
+
+/// Reads the key of an entry.
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(text.into())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Cow<'de, str>, E> {
+        Ok(text.to_owned().into())
     }
 }
 

@@ -201,6 +201,8 @@ pub struct Needs {
     pub consumer: bool,
     /// `now`
     pub now: bool,
+    /// `path`: there is something in it only beside a path template.
+    pub path: bool,
 }
 
 impl Needs {
@@ -214,6 +216,7 @@ impl Needs {
             body: needs("body"),
             consumer: needs("consumer"),
             now: needs("now"),
+            path: needs("path"),
         }
     }
 
@@ -226,6 +229,7 @@ impl Needs {
             body: self.body || other.body,
             consumer: self.consumer || other.consumer,
             now: self.now || other.now,
+            path: self.path || other.path,
         }
     }
 }

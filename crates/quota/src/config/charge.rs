@@ -103,8 +103,8 @@ pub struct ChargeConfig {
     #[schemars(skip_serializing_if = "Option::is_none", with = "OneOrMany<StatusPattern>")]
     pub status: Option<OneOrMany<StatusPattern>>,
 
-    /// Those whose response has one of these statuses of gRPC, by name or number, in its head or its trailers: `OK`. A response
-    /// that has none, since it is not of gRPC or breaks off, is not decided on by this.
+    /// Those whose response has one of these statuses of gRPC, by name or number, in its trailers, or in its head if
+    /// these have none: `OK`. A response that has none, since it is not of gRPC or breaks off, is not decided on by this.
     #[serde(default, deserialize_with = "given")]
     #[schemars(skip_serializing_if = "Option::is_none", with = "OneOrMany<GrpcStatus>", example = &"OK")]
     pub grpc_status: Option<OneOrMany<GrpcStatus>>,

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
 use super::credential::digest_of_key;
-use super::{LimitConfig, given};
+use super::{LimitConfig, given, whole_list};
 use crate::limit::{date_of, day_of};
 
 /// A consumer: who sends requests.
@@ -45,6 +45,7 @@ pub struct ConsumerConfig {
 
     /// Its keys. Several are good at the same time, so that one can be replaced without a gap; all count against the same
     /// limits.
+    #[serde(deserialize_with = "whole_list")]
     pub keys: Vec<KeyConfig>,
 }
 

@@ -9,12 +9,14 @@ mod limit;
 mod token;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 use meshgate_policy::config::OneOrMany;
 use meshgate_policy::matching::Match;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::Deserializer;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 
 pub use self::access::{AccessConfig, Preflight, WhoConfig};
 pub use self::answer::{AnswerConfig, HeaderForm, NearLimitConfig, OverLimitConfig, UsageEndpointConfig};
@@ -55,8 +57,8 @@ pub struct Config {
     pub realm: String,
 
     /// Whether access logs can read who sent a request and where they stand: the filter state `meshgate.consumer`,
-    /// `meshgate.key_id`, `meshgate.plan`, `meshgate.limit` (the limit that refused) and `meshgate.remaining` (of the tightest
-    /// limit).
+    /// `meshgate.key_id` (of a token: that of the key which has signed it), `meshgate.plan`, `meshgate.limit` (the limit that
+    /// refused) and `meshgate.remaining` (of the tightest limit).
     #[serde(default)]
     pub filter_state: bool,
 
@@ -103,6 +105,7 @@ pub struct Config {
     pub plans: BTreeMap<String, PlanConfig>,
 
     /// Who has a key. With an empty list nobody has: every guarded request gets 401.
+    #[serde(deserialize_with = "whole_list")]
     pub consumers: Vec<ConsumerConfig>,
 
     /// Who sends requests without a credential. Without this they get 401. A request with a wrong credential is refused in
@@ -165,4 +168,28 @@ fn realm() -> String {
 /// A field that is there says something: `null` is not a way to leave it out.
 fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+/// A list that may be very long, in as much memory as it needs: it is in memory already, so that its length can be believed, and
+/// serde's own lists grow to twice that, which a VM never gives back.
+fn whole_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    struct Whole<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Whole<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a sequence")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+            let mut items = Vec::with_capacity(list.size_hint().unwrap_or_default());
+            while let Some(item) = list.next_element()? {
+                items.push(item);
+            }
+            Ok(items)
+        }
+    }
+
+    deserializer.deserialize_seq(Whole(PhantomData))
 }

@@ -3,6 +3,9 @@
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+use meshgate_test_tokens::Signer;
+
+use super::tokens::{bearer, claims, issued_by};
 use super::*;
 
 /// A worker that looks in all kinds of places.
@@ -225,6 +228,28 @@ fn access_logs_can_read_the_identity_where_that_is_configured() {
     assert_eq!((outcome.status(), outcome.filter_state.len()), (403, 3));
     assert_eq!(send(&worker, &get("/", "key-5")).filter_state.len(), 0);
     assert_eq!(send(&load(&document()).unwrap(), &get("/", "key-2")).filter_state.len(), 0);
+}
+
+/// Of a token they learn which key of the issuer has signed it, if it says so; nobody else does.
+#[test]
+fn access_logs_can_read_which_key_has_signed_a_token() {
+    let long = "k".repeat(129);
+    for (key_id, expected) in [
+        (Some("2026-11"), Some(&b"2026-11"[..])),
+        (None, None),
+        // What no key of the configuration could be called.
+        (Some(long.as_str()), None),
+        (Some("a\nb"), None),
+    ] {
+        let signer = Signer::new("EdDSA").key_id(key_id);
+        let mut document = issued_by([&signer]);
+        document["filter_state"] = json!(true);
+        let outcome = send(&load(&document).unwrap(), &bearer(&signer.sign(&claims())));
+        assert_eq!(outcome.status(), 200, "{key_id:?}: {outcome:?}");
+        assert_eq!(outcome.filter_state.get("meshgate.key_id").map(Vec::as_slice), expected, "{key_id:?}");
+        assert_eq!(outcome.filter_state.get("meshgate.consumer").map(Vec::as_slice), Some(&b"acme"[..]));
+        assert_eq!(outcome.forwarded().head.get("x-consumer-key-id"), None);
+    }
 }
 
 #[test]

@@ -95,6 +95,14 @@ fn limits() {
         json!({"name": "a", "rate": "1/s", "when": "body.size == 1"}),
         ".when: found a condition on the body, expected conditions on the head of the request: limits count before there is a body",
     );
+    limit_refused(
+        json!({"name": "a", "rate": "1/s", "when": "path.id == '7'"}),
+        ".when: found \"path.id\", expected a name in match.path, which has none: write a path such as match: {path: \"/users/{id}\"} beside it",
+    );
+    limit_refused(
+        json!({"name": "a", "rate": "1/s", "match": {"path": "/users/{id}"}, "cost": {"expression": "path.ids|length"}}),
+        ".cost.expression: found \"path.ids\", expected \"path.id\": did you mean \"path.id\"?",
+    );
 }
 
 #[test]

@@ -95,6 +95,14 @@ fn calls_of_grpc_are_charged_by_the_status_of_grpc() {
         (response(200).with("grpc-status", "0"), [5, 1, 9]),
         (response(200).with("grpc-status", "16"), [0, 0, 0]),
         (response(200).with("grpc-status", "5"), [0, 1, 0]),
+        // In the head and behind the messages: what is behind them is what the call came to.
+        (behind("0").with("grpc-status", "14"), [5, 1, 9]),
+        (behind("14").with("grpc-status", "0"), [0, 0, 0]),
+        (behind("5").with("grpc-status", "14"), [0, 1, 0]),
+        // Only in the head, though messages follow, and trailers that say nothing of it.
+        (response(200).with("grpc-status", "14").with_body("message"), [0, 0, 0]),
+        (response(200).with("grpc-status", "5").with_body("message").with_trailer("x-a", "0"), [0, 1, 0]),
+        (response(200).with("grpc-status", "0").with_body("message").with_trailer("x-a", "14"), [5, 1, 9]),
         // Nothing is said of gRPC.
         (response(200), [5, 1, 9]),
         (response(200).with_body("message").with_trailer("x-a", "14"), [5, 1, 9]),

@@ -38,7 +38,30 @@ fn every_example_in_the_readme_does_what_it_says() {
 
 #[test]
 fn the_readme_lists_every_field_and_every_answer() {
-    DOCUMENTS.check_fields::<Quota>(Documents::OF_VALUES);
+    DOCUMENTS.check_tables::<Quota>(
+        &[
+            &[""],
+            &["KeyFrom"],
+            &["PlanConfig"],
+            &["LimitConfig"],
+            &["ConsumerConfig"],
+            &["KeyConfig"],
+            &["TokenConfig"],
+            &["RequireConfig"],
+            &["TokenIdentityConfig"],
+            &["JwksFromConfig"],
+            &["IntrospectionConfig"],
+            &["AnonymousConfig"],
+            &["AccessConfig"],
+            &["WhoConfig"],
+            &["RouteConfig"],
+            &["CostSource"],
+            &["NearLimitConfig"],
+            &["AnswerConfig", "OverLimitConfig"],
+            &["TableConfig"],
+        ],
+        &[("Match", &["Match", "Rule", "Rule2"])],
+    );
     let sources = [
         include_str!("../answer.rs"),
         include_str!("../over_limit.rs"),

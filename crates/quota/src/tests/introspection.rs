@@ -295,17 +295,29 @@ fn how_many_questions_a_client_may_have_can_be_said() {
     }
 }
 
-/// Many clients together are a flood as well.
+/// Many clients together are a flood as well, and strangers here: it shuts out nobody of whom a token was good.
 #[test]
-fn no_more_than_so_many_are_asked_about_at_a_time() {
+fn strangers_do_not_get_all_questions() {
     let (auth, _) = server(|| Planned::Never);
     let worker = auth.worker();
-    let mut hanging = Vec::new();
-    for client in 0..40 {
-        auth.world.set_property(&["source", "address"], format!("192.0.2.{client}:1"));
-        hanging.extend((0..8).map(|number| begin(&worker, &format!("{client}-{number}"))));
-    }
-    assert_eq!((asked(&auth), not_asked(&auth)), (256, 64));
+    let from = |address: &str| auth.world.set_property(&["source", "address"], format!("{address}:1"));
+    from("192.0.2.1");
+    ok(&worker, "known");
+    assert_eq!(asked(&auth), 1);
+    let flood = (0..300).map(|client| {
+        from(&format!("198.51.{}.{}", client / 100, client % 100));
+        begin(&worker, &format!("random{client}"))
+    });
+    let _hanging: Vec<_> = flood.collect();
+    assert_eq!((asked(&auth), not_asked(&auth)), (192, 108));
+    from("192.0.2.2");
+    refused(&send(&worker, &bearer("known-2")), 503, "meshgate_token_unchecked");
+    from("192.0.2.1");
+    ok(&worker, "known-3");
+    assert_eq!((asked(&auth), not_asked(&auth)), (1, 109));
+    // One of them may have one question, and no more.
+    from("198.51.0.1");
+    refused(&send(&worker, &bearer("random")), 429, "meshgate_token_throttled");
 }
 
 #[test]

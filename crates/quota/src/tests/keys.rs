@@ -285,8 +285,15 @@ fn what_cannot_be_told_is_refused() {
                 .to_owned(),
         ),
     ] {
+        // Which entry of a long list it is nobody counts.
+        let whose = if field == "metadata" { ": it is of the consumer \"acme\"" } else { "" };
+        let expected = format!("{expected}{whose}");
         let pointer = format!("/consumers/0/{field}");
-        not_loaded(&world, &with([(pointer.as_str(), value)]), &format!("consumers[0]{expected}"));
+        not_loaded(&world, &with([(pointer.as_str(), value.clone())]), &format!("consumers[0]{expected}"));
+        if field == "metadata" {
+            let changed = with([("/consumers/0/keys/1/metadata", value)]);
+            not_loaded(&world, &changed, &format!("consumers[0].keys[1]{expected}"));
+        }
     }
 }
 

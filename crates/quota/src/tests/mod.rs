@@ -8,6 +8,7 @@ mod charging;
 mod configuration;
 mod costs;
 mod documents;
+mod failed_auth;
 mod failures;
 mod introspection;
 mod jwks;

@@ -106,6 +106,15 @@ fn an_answer_over_a_limit_that_cannot_be_is_refused() {
         (json!({"body": "a", "content_type": "a/b\nc: d"}), "over_limit.content_type: found"),
         (json!({"body": "{{ a }}"}), "over_limit.body: "),
         (json!({"body": "{{ response.body }}"}), "over_limit.body: "),
+        (
+            json!({"body": "No {{ path.id }}"}),
+            "over_limit.body: found a template that asks for `path`, expected one that asks for request, consumer, response, \
+             body or now: there is no match beside an answer, so path is always empty; request.path is all of the path",
+        ),
+        (
+            json!({"headers": {"x-a": "{% for k in path %}{{ k }}{% endfor %}"}}),
+            "over_limit.headers[\"x-a\"]: found a template",
+        ),
         (json!({"headers": {"a b": ""}}), "over_limit.headers[\"a b\"]: found"),
         (json!({"headers": {"Retry-After": "1"}}), "over_limit.headers[\"Retry-After\"]: found"),
         (json!({"headers": {"RateLimit": "1"}}), "over_limit.headers.RateLimit: found"),

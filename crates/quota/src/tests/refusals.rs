@@ -3,6 +3,10 @@
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+use meshgate_test_host::{Planned, http_answer};
+use meshgate_test_tokens::Signer;
+
+use super::tokens::{bearer, claims};
 use super::*;
 
 /// A document where `acme` may not delete, with these fields of the root.
@@ -95,6 +99,34 @@ fn grpc_clients_get_the_same_status_of_grpc_whatever_is_configured() {
             (answer.head.get("grpc-status"), answer.head.get("grpc-message")),
             (Some(status), Some(&*expected))
         );
+    }
+}
+
+/// What can't be checked now may be later, whoever is to be asked: clients of gRPC try again at `UNAVAILABLE`.
+#[test]
+fn grpc_clients_may_try_again_where_a_token_cannot_be_checked() {
+    let keys_behind_a_url = json!([{
+        "issuer": "https://idp", "audiences": ["api"], "identity": {"plan": "endless"},
+        "jwks_from": {"cluster": "idp", "path": "/keys", "authority": "idp.example"},
+    }]);
+    let introspection = json!({
+        "cluster": "idp", "path": "/introspect", "authority": "idp.example",
+        "client": {"id": "gateway", "secret_env": "SECRET"}, "identity": {"plan": "endless"},
+    });
+    let token = Signer::new("ES256").sign(&claims());
+    for (field, source) in [("/tokens", keys_behind_a_url), ("/introspection", introspection)] {
+        let world = World::new();
+        world.set_environment("SECRET", "s3cret");
+        world.on_http("idp", |_| Planned::from(http_answer(503, &[], "")));
+        let worker = Worker::<Quota>::new(&world, with([(field, source)]));
+        let outcome = send(&worker, &bearer(&token).with("content-type", "application/grpc"));
+        let head = &outcome.answer().head;
+        assert_eq!((outcome.details, outcome.status()), (Some("meshgate_token_unchecked"), 200), "{field}");
+        assert_eq!(head.get("grpc-status"), Some("14"), "{field}");
+        assert!(head.get("retry-after").is_some_and(|wait| wait.parse::<u64>().is_ok_and(|wait| wait > 0)));
+        assert!(head.get("grpc-message").unwrap().contains("can't be checked at the moment"), "{field}");
+        // To others it is an error of HTTP.
+        assert_eq!(send(&worker, &bearer(&token)).status(), 503, "{field}");
     }
 }
 

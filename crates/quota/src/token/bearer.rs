@@ -24,6 +24,8 @@ pub struct Bearer {
     metadata: Metadata,
     claims: Claims,
     fingerprint: [u8; 16],
+    /// What the key that has signed the token is known by.
+    signed_with: Option<Box<str>>,
     /// Whether the upstream gets the token.
     pub forward: bool,
 }
@@ -152,6 +154,7 @@ impl Mapping {
             metadata,
             fingerprint: digest.first_chunk().copied().unwrap_or_default(),
             claims,
+            signed_with: None,
             forward: self.forward,
         })
     }
@@ -194,6 +197,12 @@ impl Mapping {
 }
 
 impl Bearer {
+    /// Of a token that the key of this id has signed. An id that would not do for a key of the configuration is not told.
+    pub fn signed_with(self, key_id: Option<String>) -> Self {
+        let plain = |key_id: &String| consumer::check_name(key_id, &Path::root()).is_ok();
+        Self { signed_with: key_id.filter(plain).map(String::into_boxed_str), ..self }
+    }
+
     /// Who sends the request.
     pub fn identity<'a>(&'a self, consumers: &'a Consumers) -> Identity<'a> {
         let consumer = self.configured.and_then(|index| consumers.get(index));
@@ -203,7 +212,7 @@ impl Bearer {
             groups: &self.groups,
             metadata: &self.metadata,
             refusal: consumer.and_then(|consumer| consumer.refusal()),
-            credential: Credential::Token { claims: &self.claims },
+            credential: Credential::Token { claims: &self.claims, signed_with: self.signed_with.as_deref() },
             usage: match consumer {
                 Some(consumer) => UsageAt::Value(&consumer.usage_key),
                 None => UsageAt::Table(self.fingerprint),

@@ -1,11 +1,11 @@
 //! Tokens that only their authorization server can read: it is asked (RFC 7662), and its answers are kept for a while.
 //!
-//! Anybody can make up tokens that are asked about. So a client has few questions under way at a time, and what it sends
-//! beyond them is refused, whatever others do; and a server that does not answer is left alone, so that nobody waits for it
-//! in vain. What it has said before goes on meanwhile.
+//! Anybody can make up tokens that are asked about. So a client has few questions under way at a time, fewer the more there
+//! are of others, and what it sends beyond them is refused; some are kept for clients that have had a good token before
+//! ([`Questions`]). And a server that does not answer is left alone, so that nobody waits for it in vain. What it has said
+//! before goes on meanwhile.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
@@ -24,10 +24,11 @@ use super::cache::{Cache, TokenDigest};
 use super::endpoint::{self, Endpoint};
 use super::issuer::{environment, rules};
 use super::log_budget::LogBudget;
+use super::questions::{MAX_UNDER_WAY, Questions, Room};
 use super::{Stopped, TokenProblem};
 use crate::config::{IntrospectionConfig, OnIntrospectionError};
 use crate::metrics::{Event, Metrics};
-use crate::scope::{Address, Facts};
+use crate::scope::Facts;
 
 /// The longest answer. Bytes.
 const MAX_ANSWER: usize = 64 * 1_024;
@@ -36,8 +37,6 @@ const MAX_DEPTH: usize = 10;
 /// The answers that a worker keeps, and how many bytes they have together.
 const MAX_KEPT: usize = 4_096;
 const MAX_KEPT_BYTES: usize = 2 << 20;
-/// The requests that a worker has under way at a time.
-const MAX_UNDER_WAY: usize = 256;
 /// How long nothing is asked about a token that could not be asked about. Seconds.
 const RETRY: u64 = 1;
 /// What stands for itself in a form (WHATWG URL standard, "application/x-www-form-urlencoded percent-encode set").
@@ -55,18 +54,9 @@ pub struct Introspection {
     on_error: OnIntrospectionError,
     metrics: Rc<Metrics>,
     answers: RefCell<Cache<Told>>,
-    under_way: RefCell<HashMap<TokenDigest, UnderWay>>,
-    /// Of these, so many at most for one client.
-    per_client: usize,
+    questions: RefCell<Questions>,
     breaker: RefCell<Breaker>,
     log: RefCell<LogBudget>,
-}
-
-/// A question that has no answer yet.
-#[derive(Clone, Copy)]
-struct UnderWay {
-    id: CalloutId,
-    client: Address,
 }
 
 /// What the server has said of a token.
@@ -157,8 +147,7 @@ impl Introspection {
             on_error: config.on_error,
             metrics: Rc::clone(metrics),
             answers: RefCell::new(Cache::new(MAX_KEPT, MAX_KEPT_BYTES)),
-            under_way: RefCell::default(),
-            per_client: per_client.into(),
+            questions: RefCell::new(Questions::new(per_client.into())),
             breaker: RefCell::default(),
             log: RefCell::default(),
         })
@@ -185,6 +174,7 @@ impl Introspection {
                 self.rules.check_type(kind).map_err(TokenProblem::from)?;
                 let valid = self.rules.check_introspected(&claims, now).map_err(TokenProblem::from)?;
                 let until = valid.map_or(kept, |valid| valid.until.min(kept));
+                self.questions.borrow_mut().trust(*facts.address(host)?, now);
                 Ok(Verdict::Good(claims, until))
             }
             Some(Told::Inactive) => Err(TokenProblem::Inactive.into()),
@@ -217,8 +207,8 @@ impl Introspection {
         digest: TokenDigest,
         facts: &Facts<'_>,
     ) -> Result<Asked, HostError> {
-        let under_way = self.under_way.borrow().get(&digest).copied();
-        if under_way.is_some_and(|question| host.join(question.id).is_ok()) {
+        let under_way = self.questions.borrow().about(&digest);
+        if under_way.is_some_and(|id| host.join(id).is_ok()) {
             return Ok(Asked::Yes);
         }
         let now = host.now();
@@ -226,15 +216,10 @@ impl Introspection {
             return Ok(Asked::No);
         }
         let client = *facts.address(host)?;
-        let (all, own) = {
-            let under_way = self.under_way.borrow();
-            (under_way.len(), under_way.values().filter(|question| question.client == client).count())
-        };
-        if own >= self.per_client {
-            return Ok(Asked::TooMany);
-        }
-        if all >= MAX_UNDER_WAY {
-            return Ok(Asked::No);
+        match self.questions.borrow().room(client, now.as_secs()) {
+            Room::ForOne => {}
+            Room::NotForClient => return Ok(Asked::TooMany),
+            Room::Nothing => return Ok(Asked::No),
         }
         let leave = self.breaker.borrow_mut().leave(now);
         let Some(leave) = leave else { return Ok(Asked::No) };
@@ -244,7 +229,7 @@ impl Introspection {
         self.metrics.count(host, Event::IntrospectionAsked);
         match host.fetch(&self.endpoint.call(body.as_bytes()), listener) {
             Ok(id) => {
-                self.under_way.borrow_mut().insert(digest, UnderWay { id, client });
+                self.questions.borrow_mut().begin(digest, id, client);
                 Ok(if host.join(id).is_ok() { Asked::Yes } else { Asked::No })
             }
             Err(error) => {
@@ -312,7 +297,7 @@ fn is_of_server(answer: &Answer) -> bool {
 impl Listener for Question {
     fn answered(&self, host: &mut dyn Host, _: CalloutId, answer: &Answer) {
         let Self { introspection, token, leave } = self;
-        introspection.under_way.borrow_mut().remove(token);
+        introspection.questions.borrow_mut().end(token);
         // At least so long that the exchanges that wait can read it.
         let now = host.now();
         let until = |age: u64| now.as_secs().saturating_add(age.max(RETRY));

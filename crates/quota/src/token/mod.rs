@@ -14,6 +14,7 @@ mod introspection;
 mod issuer;
 mod log_budget;
 mod problem;
+mod questions;
 mod remote;
 
 use std::cell::RefCell;
@@ -202,7 +203,7 @@ impl Tokens {
                 checked?;
                 let validity = issuer.rules.check(&token.claims, now).map_err(TokenProblem::from)?;
                 let bearer = issuer.mapping.bearer(token.claims, &self.directory, consumers)?;
-                (bearer, Some(keys), validity.until)
+                (bearer.signed_with(token.header.key_id), Some(keys), validity.until)
             }
             None => {
                 let unknown = TokenProblem::KeyUnknown { certain: true };

@@ -1,5 +1,5 @@
-//! Memory under clients without number: requests from ever another address, and then ever another wrong key from ever
-//! another address.
+//! Memory under clients without number: requests from ever another address, then ever another wrong key, and then ever another
+//! token with a wrong signature, both from ever another address.
 
 use anyhow::{Context as _, Result};
 use meshgate_e2e::{Config, Envoy, Listener, Wasm};
@@ -9,10 +9,13 @@ use crate::lanes::{Lane, OURS, SMALL};
 use crate::measure::Plan;
 use crate::system::{self, Cores};
 use crate::varied::{self, Requests, Until};
-use crate::workload::{self, quota};
+use crate::workload::{self, quota, tokens};
 
-/// How often memory is looked at during each half.
+/// How often memory is looked at during each part.
 const LOOKS: u64 = 4;
+/// What memory may grow by once tables and caches are full, which they are after the first look, in MiB. What leaked with each request
+/// would be 10 MiB for every 14 bytes.
+pub const GROWTH_MIB: f64 = 4.0;
 
 /// What was sent, and the memory of Envoy meanwhile.
 #[derive(Serialize)]
@@ -23,6 +26,15 @@ pub struct Flood {
     /// Before the first, and after each of the equal parts, in MiB.
     pub addresses: Vec<f64>,
     pub keys: Vec<f64>,
+    pub tokens: Vec<f64>,
+}
+
+/// What memory grew by after the first look.
+pub fn growth(memory: &[f64]) -> f64 {
+    match memory {
+        [_, first, .., last] => last - first,
+        _ => 0.0,
+    }
 }
 
 /// With the quota filter, if that is measured.
@@ -30,27 +42,31 @@ pub async fn measure(lanes: &[Lane], plan: &Plan, cores: Cores) -> Result<Option
     if !lanes.iter().any(|lane| lane.name == OURS) {
         return Ok(None);
     }
-    eprintln!("sending requests from {} addresses, and as many wrong keys", plan.flood);
-    let filter = Wasm::module("api_key_quota").config(quota::flood());
+    eprintln!("sending requests from {} addresses, and as many wrong keys and tokens", plan.flood);
+    let filter = Wasm::module("api_key_quota").config(tokens::flood());
     let listener = Listener::new().direct_response("/", 200, SMALL).filter(filter);
     system::pin(cores.envoy)?;
     let envoy = Envoy::start(Config::from(listener)).await?;
     system::pin(cores.load)?;
-    let good = |number| (number, workload::KEY.1.to_owned());
-    let wrong = |number| (number + (1 << 24), format!("wrong-{number:020}"));
+    let good = |number| (number, format!("x-api-key: {}", workload::KEY.1));
+    let wrong = |number| (number + (1 << 24), format!("x-api-key: wrong-{number:020}"));
+    let bad = |number| (number + (2 << 24), format!("authorization: {}", tokens::bad(number)));
     let mut seconds = 0.0;
-    let addresses = half(&envoy, plan.flood, &mut seconds, b"HTTP/1.1 200 ", SMALL.as_bytes(), good)
+    let addresses = part_of(&envoy, plan.flood, &mut seconds, b"HTTP/1.1 200 ", SMALL.as_bytes(), good)
         .await
         .context("requests from many addresses")?;
-    let keys = half(&envoy, plan.flood, &mut seconds, b"HTTP/1.1 401 ", b"}", wrong)
+    let keys = part_of(&envoy, plan.flood, &mut seconds, b"HTTP/1.1 401 ", b"}", wrong)
         .await
         .context("requests with wrong keys")?;
-    let per_second = 2.0 * plan.flood as f64 / seconds;
-    Ok(Some(Flood { requests: plan.flood, per_second, addresses, keys }))
+    let tokens = part_of(&envoy, plan.flood, &mut seconds, b"HTTP/1.1 401 ", b"}", bad)
+        .await
+        .context("requests with wrong tokens")?;
+    let per_second = 3.0 * plan.flood as f64 / seconds;
+    Ok(Some(Flood { requests: plan.flood, per_second, addresses, keys, tokens }))
 }
 
-/// Sends requests, each with the address and the key that `client` gives it.
-async fn half(
+/// Sends requests, each with the address and the credential that `client` gives it.
+async fn part_of(
     envoy: &Envoy,
     requests: u64,
     seconds: &mut f64,
@@ -63,11 +79,11 @@ async fn half(
     for look in 0..LOOKS {
         let head = varied::head();
         let write = move |number: u64, out: &mut Vec<u8>| {
-            let (address, key) = client(number);
+            let (address, credential) = client(number);
             let [_, .., b, c, d] = address.to_be_bytes();
             out.extend_from_slice(&head);
             let fields =
-                format!("x-forwarded-for: {}.{b}.{c}.{d}\r\nx-api-key: {key}\r\n\r\n", 11 + (address >> 24));
+                format!("x-forwarded-for: {}.{b}.{c}.{d}\r\n{credential}\r\n\r\n", 11 + (address >> 24));
             out.extend_from_slice(fields.as_bytes());
         };
         let until = Until::Sent { first: look * part, requests: part };

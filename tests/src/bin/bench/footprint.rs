@@ -78,6 +78,9 @@ async fn start(lane: &Lane, workers: u32) -> Result<(f64, f64)> {
     Ok((time, system::resident_mib(envoy.pid())?))
 }
 
+/// What a key may take in each worker: the table of keys (90 bytes) and what reading the document takes, which the VM never gives back.
+pub const BYTES_PER_KEY: f64 = 500.0;
+
 /// What a key takes in each worker, in bytes: by what memory grows from the lane with the fewest keys to that with the most.
 pub fn bytes_per_key(footprints: &[Footprint]) -> Option<f64> {
     let sizes =

@@ -6,7 +6,7 @@ use std::iter;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use crate::flood::Flood;
+use crate::flood::{self, Flood};
 use crate::footprint::{self, Footprint};
 use crate::lanes::{self, Budget, Lane, Traffic};
 use crate::load;
@@ -222,7 +222,11 @@ impl fmt::Display for Report {
             write!(f, "\n{footprint}")?;
         }
         match self.bytes_per_key {
-            Some(bytes) => write!(f, "\na key takes {bytes:.0} bytes in each worker"),
+            Some(bytes) => {
+                let budget = footprint::BYTES_PER_KEY;
+                let verdict = verdict(bytes <= budget);
+                write!(f, "\na key takes {bytes:.0} bytes in each worker (budget: {budget:.0} {verdict})")
+            }
             None => Ok(()),
         }
     }
@@ -235,9 +239,10 @@ impl fmt::Display for Measured {
             None => write!(f, "{:>50}", "")?,
             Some(adds) => {
                 let Spread { q1, median, q3 } = adds.cpu_us;
-                let budget = adds.budget.as_ref().map_or(String::new(), |budget| {
-                    format!("{:.1} {}", budget.us, if budget.within { "PASS" } else { "OVER" })
-                });
+                let budget = adds
+                    .budget
+                    .as_ref()
+                    .map_or(String::new(), |budget| format!("{:.1} {}", budget.us, verdict(budget.within)));
                 let quartiles = format!("{q1:+.2} .. {q3:+.2}");
                 write!(f, "{median:>+8.2} {quartiles:>19} {:>7.2} {budget:>13}", adds.times_noop)?;
             }
@@ -267,13 +272,22 @@ impl fmt::Display for Split {
 
 impl fmt::Display for Flood {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { requests, per_second, addresses, keys } = self;
-        let list =
-            |memory: &[f64]| memory.iter().map(|mib| format!("{mib:.1}")).collect::<Vec<_>>().join(", ");
+        let Self { requests, per_second, addresses, keys, tokens } = self;
+        let budget = flood::GROWTH_MIB;
+        let list = |memory: &[f64]| {
+            let looks = memory.iter().map(|mib| format!("{mib:.1}")).collect::<Vec<_>>().join(", ");
+            let growth = flood::growth(memory);
+            format!("{looks}; {growth:+.1} after the first (budget: {budget} {})", verdict(growth <= budget))
+        };
         writeln!(f, "Memory in MiB before and after each quarter, {per_second:.0} requests per second")?;
         writeln!(f, "  {requests} addresses    {}", list(addresses))?;
-        writeln!(f, "  {requests} wrong keys   {}", list(keys))
+        writeln!(f, "  {requests} wrong keys   {}", list(keys))?;
+        writeln!(f, "  {requests} wrong tokens {}", list(tokens))
     }
+}
+
+const fn verdict(within: bool) -> &'static str {
+    if within { "PASS" } else { "OVER" }
 }
 
 impl fmt::Display for Footprint {

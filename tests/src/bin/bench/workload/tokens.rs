@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use meshgate_e2e::{Value, json};
-use meshgate_test_tokens::{Signer, jwks};
+use meshgate_test_tokens::{Signer, encode, jwks};
 
 use super::quota::{self, Limits};
 
@@ -46,6 +46,21 @@ pub fn quota(algorithm: &'static str) -> Value {
         "identity": { "plan": "bench" },
     }]);
     config
+}
+
+/// The same for clients without number, as [`quota::flood`].
+pub fn flood() -> Value {
+    let mut config = quota::flood();
+    config["tokens"] = quota("RS256")["tokens"].take();
+    config
+}
+
+/// A token of the issuer whose signature is wrong, and that no other number has: as a value of `authorization`.
+pub fn bad(number: u64) -> String {
+    let header = encode(r#"{"alg":"RS256","kid":"rs256"}"#);
+    let claims =
+        encode(format!(r#"{{"iss":"{ISSUER}","aud":"{AUDIENCE}","sub":"{number}","exp":4000000000}}"#));
+    format!("Bearer {header}.{claims}.{}", encode([7; 256]))
 }
 
 /// The same for tokens that an authorization server is asked about, behind the cluster `upstream`. It remembers an answer for

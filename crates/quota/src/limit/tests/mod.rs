@@ -14,6 +14,8 @@ const SECOND: u64 = 1_000_000_000;
 /// 2026-11-21T00:00:00Z
 const NOW: u64 = 1_795_219_200 * SECOND;
 
+mod exact;
+
 /// A way to count, with what it promises about the numbers.
 #[derive(Clone, Debug)]
 struct Case {
