@@ -1,6 +1,6 @@
 #!/bin/sh
 # Gets what the project needs, in the steps that are named: tools toolchain crates envoy node test-runner load-generator
-# fuzzer.
+# fuzzer compose.
 # What is there stays as it is, so a second run takes no time. Everything but the toolchain goes into .tools/.
 # shellcheck source=scripts/common.sh
 . "$(dirname -- "$0")/common.sh"
@@ -13,6 +13,8 @@ node_version=22.20.0
 oha_version=1.16.0
 # What `make fuzz` builds its targets with.
 cargo_fuzz_version=0.13.2
+# What `make test-compose` uses with a Docker engine of its own. Distributions have older ones.
+compose_version=2.40.3
 
 main() {
     for step; do
@@ -25,6 +27,7 @@ main() {
             test-runner) install_test_runner ;;
             load-generator) install_load_generator ;;
             fuzzer) install_fuzzer ;;
+            compose) install_compose ;;
             *) die "setup.sh: no step is called $step" ;;
         esac
     done
@@ -142,6 +145,25 @@ install_fuzzer() {
     esac
     say "building cargo-fuzz $cargo_fuzz_version, a minute, once"
     download "cargo-fuzz $cargo_fuzz_version" cargo_install cargo-fuzz --version "$cargo_fuzz_version"
+}
+
+# Only where there is no plugin of docker: a machine with a Docker engine has one.
+install_compose() {
+    if [ "$("$tools/bin/docker-compose" version --short 2>/dev/null || true)" = "$compose_version" ]; then
+        return
+    fi
+    have go || die "go is missing: docker compose $compose_version is built with it (1.24 or newer: https://go.dev/dl/)"
+    say "building docker compose $compose_version, about two minutes, once"
+    download "docker compose $compose_version" build_compose
+}
+
+# In the module's own directory: it replaces dependencies, and then `go install` refuses.
+build_compose() {
+    module=github.com/docker/compose/v2
+    source=$(go mod download -json "$module@v$compose_version" | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",$/\1/p')
+    mkdir -p "$tools/bin"
+    (cd "$source" && go build -mod=readonly -trimpath \
+        -ldflags "-s -w -X $module/internal.Version=$compose_version" -o "$tools/bin/docker-compose" ./cmd)
 }
 
 # With the dependencies that its authors locked, or, where a mirror of the registry lacks one of them, with others.
