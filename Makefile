@@ -26,7 +26,7 @@ export CARGO_TARGET_DIR
 OLDER_ENVOYS := 1.36.4 1.39.3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench setup-fuzz build cli run test test-older lint bench fuzz clean distclean
+.PHONY: help setup setup-test setup-bench setup-fuzz build cli run test test-all test-older test-compose lint bench fuzz clean distclean
 
 help: ## what you can make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 - \2/p' Makefile | awk -F ' - ' '{ printf "%-19s%s\n", $$1, $$2 }'
@@ -64,10 +64,17 @@ run: ## start Envoy on 127.0.0.1:10000 with all filters and a demo service: DEMO
 test: ## run every test: unit tests natively and on wasm32 in Node, end to end on a real Envoy
 	@$(MAKE) -s setup-test build
 	@scripts/test.sh $(PURE)
+	@echo 'left out: older Envoys, docker compose, istiod: `make test-all`' >&2
+
+test-all: test test-older test-compose ## run every test, also the slow ones
 
 test-older: ## run the end-to-end tests of the filters on older Envoys: OLDER_ENVOYS="1.36.4 1.39.3"
 	@$(MAKE) -s build
 	@scripts/test-envoy-versions.sh $(OLDER_ENVOYS)
+
+test-compose: ## run envoy-configs/docker-compose.yml on a real Docker engine, and try it
+	@scripts/setup.sh tools toolchain crates envoy
+	@scripts/test-compose.sh
 
 lint: ## check format, clippy (native and wasm), panics, unsafe, docs
 	@scripts/setup.sh tools toolchain crates

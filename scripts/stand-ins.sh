@@ -53,8 +53,10 @@ files_of_rust() {
     for program in cargo rustc rustdoc; do
         ln -s rustup "$files/usr/local/cargo/bin/$program"
     done
-    cp -a "${CARGO_HOME:-$HOME/.cargo}/registry/cache" "${CARGO_HOME:-$HOME/.cargo}/registry/index" \
-        "$files/usr/local/cargo/registry"
+    cargo_home=${CARGO_HOME:-$HOME/.cargo}
+    cp -a "$cargo_home/registry/cache" "$cargo_home/registry/index" "$files/usr/local/cargo/registry"
+    # Where the registry is another.
+    [ ! -f "$cargo_home/config.toml" ] || cp -L "$cargo_home/config.toml" "$files/usr/local/cargo"
     packages='bash coreutils dash sed grep mawk gcc libc6-dev'
     # shellcheck disable=SC2086 # a list of words
     apt-cache depends --recurse --installed --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \

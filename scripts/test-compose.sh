@@ -19,6 +19,7 @@ test_compose() {
     # Without network later on.
     cargo test -q -p meshgate-e2e --test compose --no-run
     if can_have_own_engine; then
+        scripts/setup.sh compose
         dir=$(mktemp -d "${TMPDIR:-/tmp}/meshgate.XXXXXX")
         trap 'rm -rf "$dir"' EXIT
         # If this script dies, so does unshare, and with it the first process of its process table and hence all of them.
