@@ -26,7 +26,7 @@ export CARGO_TARGET_DIR
 OLDER_ENVOYS := 1.36.4 1.39.3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench setup-fuzz build cli run test test-older lint bench fuzz clean distclean
+.PHONY: help setup setup-test setup-bench setup-fuzz build cli run test test-all test-older test-istio test-compose lint bench fuzz clean distclean
 
 help: ## what you can make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 - \2/p' Makefile | awk -F ' - ' '{ printf "%-19s%s\n", $$1, $$2 }'
@@ -65,20 +65,24 @@ test: ## run the tests: unit tests natively and on wasm32 in Node, end to end on
 	@$(MAKE) -s setup-test build
 	@scripts/test.sh $(PURE)
 
+test-all: ## run every test, the slow ones too: test, test-older, test-istio, test-compose
+	@$(MAKE) -s test
+	@$(MAKE) -s test-older
+	@$(MAKE) -s test-istio
+	@$(MAKE) -s test-compose
+
 test-older: ## run the end-to-end tests of the filters on older Envoys: OLDER_ENVOYS="1.36.4 1.39.3"
 	@$(MAKE) -s build
 	@scripts/test-envoy-versions.sh $(OLDER_ENVOYS)
 
-.PHONY: test-istio test-all
 test-istio: ## run the filters in Istio, a real istiod with a real Envoy, and let its code pull the images; five minutes the first time
 	@$(MAKE) -s setup build cli
 	@scripts/setup.sh istiod
 	@scripts/test-istio.sh
 
-test-all: ## run every test there is: test, test-older, test-istio
-	@$(MAKE) -s test
-	@$(MAKE) -s test-older
-	@$(MAKE) -s test-istio
+test-compose: ## run envoy-configs/docker-compose.yml on a real Docker engine, and try it
+	@scripts/setup.sh tools toolchain crates envoy
+	@scripts/test-compose.sh
 
 lint: ## check format, clippy (native and wasm), panics, unsafe, docs
 	@scripts/setup.sh tools toolchain crates

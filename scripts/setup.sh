@@ -1,6 +1,6 @@
 #!/bin/sh
 # Gets what the project needs, in the steps that are named: tools toolchain crates envoy node test-runner load-generator
-# fuzzer istiod.
+# fuzzer istiod compose.
 # What is there stays as it is, so a second run takes no time. Everything but the toolchain goes into .tools/.
 # shellcheck source=scripts/common.sh
 . "$(dirname -- "$0")/common.sh"
@@ -13,6 +13,8 @@ node_version=22.20.0
 oha_version=1.16.0
 # What `make fuzz` builds its targets with.
 cargo_fuzz_version=0.13.2
+# What `make test-compose` uses with a Docker engine of its own. Distributions have older ones.
+compose_version=2.40.3
 
 main() {
     for step; do
@@ -26,6 +28,7 @@ main() {
             load-generator) install_load_generator ;;
             fuzzer) install_fuzzer ;;
             istiod) install_istiod ;;
+            compose) install_compose ;;
             *) die "setup.sh: no step is called $step" ;;
         esac
     done
@@ -157,6 +160,25 @@ install_istiod() {
     mkdir -p "$tools/bin"
     download 'istiod' "$go" build -C tests/istiod -mod=readonly -trimpath -o "$istiod" .
     printf '%s\n' "$sources" >"$istiod.sources"
+}
+
+# Only where there is no plugin of docker: a machine with a Docker engine has one.
+install_compose() {
+    if [ "$("$tools/bin/docker-compose" version --short 2>/dev/null || true)" = "$compose_version" ]; then
+        return
+    fi
+    find_go
+    say "building docker compose $compose_version, about two minutes, once"
+    download "docker compose $compose_version" build_compose
+}
+
+# In the module's own directory: it replaces dependencies, and then `go install` refuses.
+build_compose() {
+    module=github.com/docker/compose/v2
+    source=$("$go" mod download -json "$module@v$compose_version" | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",$/\1/p')
+    mkdir -p "$tools/bin"
+    (cd "$source" && "$go" build -mod=readonly -trimpath \
+        -ldflags "-s -w -X $module/internal.Version=$compose_version" -o "$tools/bin/docker-compose" ./cmd)
 }
 
 # With the dependencies that its authors locked, or, where a mirror of the registry lacks one of them, with others.

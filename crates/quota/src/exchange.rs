@@ -15,8 +15,8 @@ use crate::consumer::{Consumers, Identity};
 use crate::cost::Unclear;
 use crate::credential::{Found, Hidden};
 use crate::identity;
-use crate::metrics::Event;
-use crate::plan::Ambiguous;
+use crate::metrics::{Event, PlanEvent};
+use crate::plan::{Ambiguous, Plan};
 use crate::rate_limit::Fields;
 use crate::request::Request;
 use crate::scope::Facts;
@@ -141,7 +141,12 @@ impl QuotaExchange {
     /// Decides on the request, now or once more after a wait. `end`: it is nothing but a head.
     fn decide(&mut self, host: &mut dyn Host, end: bool) -> Result<Next, HostError> {
         let metrics = &Rc::clone(&self.quota).metrics;
-        match self.admit(host, end) {
+        let mut plan = None;
+        let decision = self.admit(host, end, &mut plan);
+        if let Some((plan, event)) = plan.zip(plan_event(&decision)) {
+            metrics.count_plan(host, &plan, event);
+        }
+        match decision {
             Ok(event) => {
                 metrics.count(host, event);
                 Ok(Next::Continue)
@@ -162,8 +167,9 @@ impl QuotaExchange {
         }
     }
 
-    /// Decides on the request, and makes it what the upstream is to see.
-    fn admit(&mut self, host: &mut dyn Host, end: bool) -> Result<Event, Stop> {
+    /// Decides on the request, and makes it what the upstream is to see. `plan` becomes that of whoever sends it, once that
+    /// is known.
+    fn admit(&mut self, host: &mut dyn Host, end: bool, plan: &mut Option<Rc<Plan>>) -> Result<Event, Stop> {
         let quota = Rc::clone(&self.quota);
         let headers = host.headers(Map::RequestHeaders)?;
         let head = RequestHead::new(&headers);
@@ -186,6 +192,7 @@ impl QuotaExchange {
         let facts = Facts::new(&head, quota.client_ip);
         let caller = quota.authenticate(host, &head, &facts, !self.waited)?;
         let mut identity = caller.identity(&quota.consumers);
+        *plan = Some(Rc::clone(identity.plan));
         if quota.filter_state {
             // Also, and above all, of those who are refused from here on.
             identity::tell_log(host, &identity)?;
@@ -229,6 +236,15 @@ impl QuotaExchange {
         quota.locations.hide(host, &head, self.hidden)?;
         identity::tell_upstream(host, &identity)?;
         Ok(Event::Allowed)
+    }
+}
+
+/// What such a decision is for the plan of whoever sent the request: nothing, if it is an answer to a question about it.
+const fn plan_event(decision: &Result<Event, Stop>) -> Option<PlanEvent> {
+    match decision {
+        Ok(_) => Some(PlanEvent::Allowed),
+        Err(Stop::Replied(Event::Usage, _) | Stop::Wait | Stop::Failed(_)) => None,
+        Err(Stop::Refused(_) | Stop::Replied(..)) => Some(PlanEvent::Denied),
     }
 }
 

@@ -172,7 +172,7 @@ impl Policy for Quota {
             || access.decides_by_path()
             || all_plans().any(|plan| plan.decides_by_path());
 
-        let metrics = Rc::new(Metrics::define(setup, all_plans().flat_map(|plan| plan.limit_names()))?);
+        let metrics = Rc::new(Metrics::define(setup, all_plans())?);
         let (tokens, introspection) = (config.tokens, config.introspection);
         let tokens = Tokens::compile(tokens, introspection, &plans, &consumers, &prefix, &metrics, setup)?;
         create_usage(&consumers, setup)?;

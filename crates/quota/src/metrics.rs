@@ -1,11 +1,14 @@
-//! Metrics: counters `meshgate.quota.<event>`, and `meshgate.quota.limit.<name>.<event>` for each limit of the configuration.
+//! Metrics: counters `meshgate.quota.<event>`, and `meshgate.quota.limit.<name>.<event>` for each limit of the configuration,
+//! `meshgate.quota.plan.<name>.<event>` for each plan.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use meshgate_policy::config::{ConfigError, Path};
 use meshgate_policy::host::{Host, Metric, MetricKind, Setup};
 use meshgate_policy::metrics::{Counted, Counters};
 
+use crate::plan::Plan;
 use crate::table::Kind;
 
 /// What is counted.
@@ -223,9 +226,21 @@ pub enum LimitEvent {
 /// In the order of [`LimitEvent`].
 pub const LIMIT_NAMES: [&str; 3] = ["denied", "shadow_denied", "near"];
 
-/// For so many names of limits there are counters. Names of others, of which somebody must have made very many, are not
-/// counted apart: metrics are never freed.
-const MAX_LIMITS: usize = 1_000;
+/// What is counted of each plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlanEvent {
+    /// A request of somebody with this plan passed.
+    Allowed,
+    /// A request of somebody with this plan was refused, for whatever reason.
+    Denied,
+}
+
+/// In the order of [`PlanEvent`].
+const PLAN_NAMES: [&str; 2] = ["allowed", "denied"];
+
+/// For so many names of limits there are counters, and for so many of plans. Names of others, of which somebody must have made
+/// very many, are not counted apart: metrics are never freed.
+const MAX_NAMES: usize = 1_000;
 
 /// The metrics, as the proxy knows them.
 #[derive(Debug)]
@@ -233,28 +248,34 @@ pub struct Metrics {
     events: Counters<Event>,
     levels: [Metric; LEVEL_NAMES.len()],
     limits: BTreeMap<Box<str>, [Metric; LIMIT_NAMES.len()]>,
+    plans: BTreeMap<Box<[u8]>, [Metric; PLAN_NAMES.len()]>,
 }
 
 impl Metrics {
-    /// Defines them. `limits` are the names of all limits that there are, also more than once.
+    /// Defines them. `plans` are all that there are; their names, and those of their limits, may be there more than once.
     ///
     /// # Errors
     /// A [`ConfigError`] if the proxy refuses.
     pub fn define<'a>(
         setup: &mut dyn Setup,
-        limits: impl Iterator<Item = &'a str>,
+        plans: impl Iterator<Item = &'a Rc<Plan>>,
     ) -> Result<Self, ConfigError> {
         let mut metrics = Self {
             events: Counters::define(setup)?,
             levels: define(setup, MetricKind::Gauge, LEVEL_NAMES)?,
             limits: BTreeMap::new(),
+            plans: BTreeMap::new(),
         };
-        for name in limits {
-            if metrics.limits.len() < MAX_LIMITS && !metrics.limits.contains_key(name) {
-                let prefix = format!("meshgate.quota.limit.{}", sanitized(name));
-                let names = LIMIT_NAMES.map(|event| format!("{prefix}.{event}"));
-                let names = names.each_ref().map(String::as_str);
-                metrics.limits.insert(name.into(), define(setup, MetricKind::Counter, &names)?);
+        for plan in plans {
+            let name = plan.name.as_bytes();
+            if metrics.plans.len() < MAX_NAMES && !metrics.plans.contains_key(name) {
+                let defined = named(setup, "plan", &String::from_utf8_lossy(name), PLAN_NAMES)?;
+                metrics.plans.insert(name.into(), defined);
+            }
+            for name in plan.limit_names() {
+                if metrics.limits.len() < MAX_NAMES && !metrics.limits.contains_key(name) {
+                    metrics.limits.insert(name.into(), named(setup, "limit", name, LIMIT_NAMES)?);
+                }
             }
         }
         Ok(metrics)
@@ -286,6 +307,26 @@ impl Metrics {
             host.add(*metric, 1);
         }
     }
+
+    /// Counts an event of a plan.
+    pub fn count_plan(&self, host: &mut dyn Host, plan: &Plan, event: PlanEvent) {
+        let metrics = self.plans.get(plan.name.as_bytes());
+        if let Some(metric) = metrics.and_then(|metrics| metrics.get(event as usize)) {
+            host.add(*metric, 1);
+        }
+    }
+}
+
+/// Defines the counters of a limit or a plan: `meshgate.quota.<what>.<name>.<event>`.
+fn named<const N: usize>(
+    setup: &mut dyn Setup,
+    what: &str,
+    name: &str,
+    events: [&str; N],
+) -> Result<[Metric; N], ConfigError> {
+    let prefix = format!("meshgate.quota.{what}.{}", sanitized(name));
+    let names = events.map(|event| format!("{prefix}.{event}"));
+    define(setup, MetricKind::Counter, &names.each_ref().map(String::as_str))
 }
 
 /// Defines the gauge that tells when the keys of an issuer were fetched.

@@ -67,6 +67,8 @@ async fn every_decision_moves_its_counter() {
         "limit.l.denied",
         "limit.l.near",
         "limit.l.shadow_denied",
+        "plan.plan.allowed",
+        "plan.plan.denied",
         "preflight",
         "table.consumers.capacity",
         "table.consumers.entries",
@@ -104,6 +106,10 @@ async fn every_decision_moves_its_counter() {
         request.send().await.unwrap();
         *expected.get_mut(moved).unwrap() += 1;
         *expected.get_mut("limit.l.denied").unwrap() += u64::from(moved == "denied.limit");
+        // Whoever has no plan is counted for none.
+        let denied = ["denied.limit", "denied.consumer_disabled", "denied.plan_forbids"].contains(&moved);
+        *expected.get_mut("plan.plan.allowed").unwrap() += u64::from(moved == "allowed");
+        *expected.get_mut("plan.plan.denied").unwrap() += u64::from(denied);
         assert_eq!(counters(&envoy).await, expected, "{moved}");
     }
 }

@@ -321,7 +321,7 @@ fn the_example_with_tokens_counts_them() {
 }
 
 /// A request that is counted in nothing but its consumer's account, whose cost is known at once and stays, costs the proxy
-/// no more calls than the head's map, the time, one read, one write, the changes of headers, and one counter.
+/// no more calls than the head's map, the time, one read, one write, the changes of headers, and two counters.
 #[test]
 fn a_plain_request_pays_for_nothing_of_this() {
     let world = World::new();
@@ -331,9 +331,10 @@ fn a_plain_request_pays_for_nothing_of_this() {
         assert_eq!(send(&worker, request).status(), 200);
         world.take_calls().len()
     };
-    // The map, the time, a read and a write; the key is removed and three headers are added; a counter; two headers.
-    assert_eq!(calls(&get("/", "key-1")), 1 + 1 + 2 + 4 + 1 + 2);
-    assert_eq!(calls(&get("/", "key-4")), 1 + 4 + 1);
+    // The map, the time, a read and a write; the key is removed and three headers are added; two counters, one
+    // of them the plan's; two headers.
+    assert_eq!(calls(&get("/", "key-1")), 1 + 1 + 2 + 4 + 2 + 2);
+    assert_eq!(calls(&get("/", "key-4")), 1 + 4 + 2);
 }
 
 #[test]

@@ -92,6 +92,24 @@ fn a_request_over_a_limit_is_told_when_to_come_back() {
     assert_eq!(world.metric("meshgate.quota.allowed"), 12);
 }
 
+/// Whoever has no plan is counted for none.
+#[test]
+fn requests_are_counted_by_plan() {
+    let world = World::new();
+    let worker = Worker::<Quota>::new(&world, with([("/plans/free.1", json!({}))]));
+    let counted = || {
+        let names = ["free.allowed", "free.denied", "endless.allowed", "endless.denied", "free_1.allowed"];
+        names.map(|name| world.metric(&format!("meshgate.quota.plan.{name}")))
+    };
+    assert_eq!(counted(), [0; 5]);
+    assert_eq!(statuses(&worker, 12), [[200; 10].as_slice(), &[429; 2]].concat());
+    assert_eq!(counted(), [10, 2, 0, 0, 0]);
+    for (key, status) in [("key-3", 403), ("key-4", 200), ("nobody", 401)] {
+        assert_eq!(send(&worker, &get("/", key)).status(), status);
+    }
+    assert_eq!(counted(), [10, 3, 1, 0, 0]);
+}
+
 #[test]
 fn a_refused_request_costs_nothing() {
     let world = World::new();

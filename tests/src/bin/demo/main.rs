@@ -5,6 +5,9 @@
 //! the answer), then `ready`. The limits of lines that say 429 are used up before, so that each line does what it says, in
 //! any order and as often as one likes. Stays until Ctrl-C (or SIGTERM, or the terminal is closed), showing what Envoy
 //! logs, and leaves no process behind.
+//!
+//! Its parts, for containers: `demo --service <address>` is the service alone, `demo --check <address>` asks whether it
+//! answers, and `demo --say <text>` says so much and stays.
 
 mod service;
 
@@ -13,10 +16,10 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Error, Result, bail};
+use anyhow::{Context as _, Error, Result, bail, ensure};
 use meshgate_e2e::admin::{Admin, socket_address};
 use meshgate_e2e::process::Process;
-use meshgate_e2e::{Upstream, Value, envoy_command, paths};
+use meshgate_e2e::{Client, Upstream, Value, envoy_command, paths};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::Command;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -34,18 +37,50 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<()> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["--service", addr] => {
+            let mut signals = Signals::new()?;
+            let _service = serve(address(addr)?).await?;
+            signals.any().await;
+            Ok(())
+        }
+        ["--check", addr] => {
+            let response = Client::http1(address(addr)?).get("/").send().await?;
+            ensure!(response.status == 200, "it answers {}", response.status);
+            Ok(())
+        }
+        ["--say", text] => {
+            let mut signals = Signals::new()?;
+            println!("{}", text.trim_end());
+            signals.any().await;
+            Ok(())
+        }
+        [path] => demonstrate(path.into()).await,
+        _ => bail!("usage: demo <bootstrap.yaml>"),
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr> {
+    text.parse().with_context(|| format!("{text} is not an address and a port, such as 127.0.0.1:10001"))
+}
+
+/// Starts the service.
+async fn serve(addr: SocketAddr) -> Result<Upstream> {
+    let service = Upstream::bind(addr).await?;
+    service.keep_no_requests();
+    service.respond_with(service::answer);
+    Ok(service)
+}
+
+async fn demonstrate(bootstrap: PathBuf) -> Result<()> {
     let mut signals = Signals::new()?;
-    let Some(path) = std::env::args_os().nth(1) else { bail!("usage: demo <bootstrap.yaml>") };
-    let demo = Demo::read(path.into())?;
+    let demo = Demo::read(bootstrap)?;
     let binary = paths::envoy_binary()?;
     demo.check_ports()?;
     let _upstream = match demo.upstream {
-        Some(addr) => {
-            let upstream = Upstream::bind(addr).await?;
-            upstream.keep_no_requests();
-            upstream.respond_with(service::answer);
-            Some(upstream)
-        }
+        Some(addr) => Some(serve(addr).await?),
         None => None,
     };
 
