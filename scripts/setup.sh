@@ -1,6 +1,6 @@
 #!/bin/sh
 # Gets what the project needs, in the steps that are named: tools toolchain crates envoy node test-runner load-generator
-# fuzzer.
+# fuzzer static-target.
 # What is there stays as it is, so a second run takes no time. Everything but the toolchain goes into .tools/.
 # shellcheck source=scripts/common.sh
 . "$(dirname -- "$0")/common.sh"
@@ -25,6 +25,7 @@ main() {
             test-runner) install_test_runner ;;
             load-generator) install_load_generator ;;
             fuzzer) install_fuzzer ;;
+            static-target) install_static_target ;;
             *) die "setup.sh: no step is called $step" ;;
         esac
     done
@@ -142,6 +143,16 @@ install_fuzzer() {
     esac
     say "building cargo-fuzz $cargo_fuzz_version, a minute, once"
     download "cargo-fuzz $cargo_fuzz_version" cargo_install cargo-fuzz --version "$cargo_fuzz_version"
+}
+
+# For the command line of a release: one file that runs on any Linux. Only `make dist` needs it.
+install_static_target() {
+    sysroot=$(rustc --print sysroot)
+    if [ -d "$sysroot/lib/rustlib/x86_64-unknown-linux-musl/lib" ]; then
+        return
+    fi
+    say 'installing the standard library for x86_64-unknown-linux-musl'
+    download 'Rust for musl' rustup target add --toolchain "$(toolchain channel)" x86_64-unknown-linux-musl
 }
 
 # With the dependencies that its authors locked, or, where a mirror of the registry lacks one of them, with others.
