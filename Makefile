@@ -26,10 +26,10 @@ export CARGO_TARGET_DIR
 OLDER_ENVOYS := 1.36.4 1.39.3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench setup-fuzz build cli run test test-all test-older test-istio test-compose lint bench fuzz clean distclean
+.PHONY: help setup setup-test setup-bench setup-fuzz build cli run test test-all test-older test-istio test-compose test-newcomer test-dist lint docs dist bench fuzz clean distclean
 
 help: ## what you can make
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 - \2/p' Makefile | awk -F ' - ' '{ printf "%-19s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 - \2/p' Makefile | awk -F ' - ' '{ printf "%-22s%s\n", $$1, $$2 }'
 
 setup: ## get what building and running needs: the Rust toolchain, the crates, Envoy
 	@scripts/setup.sh tools toolchain crates envoy
@@ -65,11 +65,20 @@ test: ## run the tests: unit tests natively and on wasm32 in Node, end to end on
 	@$(MAKE) -s setup-test build
 	@scripts/test.sh $(PURE)
 
-test-all: ## run every test, the slow ones too: test, test-older, test-istio, test-compose
+test-all: ## run every test, the slow ones too: test and all the test-... here
 	@$(MAKE) -s test
 	@$(MAKE) -s test-older
 	@$(MAKE) -s test-istio
 	@$(MAKE) -s test-compose
+	@$(MAKE) -s test-newcomer
+	@$(MAKE) -s test-dist
+
+test-newcomer: ## clone into an empty directory, do what README.md says, and compare the answers
+	@scripts/newcomer.sh
+
+test-dist: ## build a release twice in different directories, compare every byte, and use it
+	@$(MAKE) -s setup
+	@scripts/test-dist.sh
 
 test-older: ## run the end-to-end tests of the filters on older Envoys: OLDER_ENVOYS="1.36.4 1.39.3"
 	@$(MAKE) -s build
@@ -88,6 +97,13 @@ lint: ## check format, clippy (native and wasm), panics, unsafe, docs
 	@scripts/setup.sh tools toolchain crates
 	@scripts/lint.sh $(MODULES)
 
+docs: ## build the documentation as a site, with every link checked: target/site/index.html
+	@scripts/docs.sh
+
+dist: ## build a release into dist/: modules, command line, schemas, configurations, bills of materials, and a tarball
+	@scripts/setup.sh tools toolchain static-target
+	@scripts/dist.sh $(FILTERS)
+
 bench: ## measure what the filters cost, next to a no-op module, Lua and Envoy's own: BENCH="transform --quick"
 	@$(MAKE) -s setup-bench build
 	@exec cargo run -q -p meshgate-e2e --bin bench -- $(BENCH)
@@ -98,6 +114,7 @@ fuzz: ## look for input that breaks a property: FUZZ="json --runs 1000000"
 
 clean: ## remove what was built
 	@cargo clean
+	@rm -rf dist
 	@echo 'kept .tools (Envoy and the test tools): `make distclean` removes it as well'
 
 distclean: clean ## remove what was built and what was downloaded into .tools

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Gets what the project needs, in the steps that are named: tools toolchain crates envoy node test-runner load-generator
-# fuzzer istiod compose.
+# fuzzer istiod compose static-target.
 # What is there stays as it is, so a second run takes no time. Everything but the toolchain goes into .tools/.
 # shellcheck source=scripts/common.sh
 . "$(dirname -- "$0")/common.sh"
@@ -29,6 +29,7 @@ main() {
             fuzzer) install_fuzzer ;;
             istiod) install_istiod ;;
             compose) install_compose ;;
+            static-target) install_static_target ;;
             *) die "setup.sh: no step is called $step" ;;
         esac
     done
@@ -179,6 +180,16 @@ build_compose() {
     mkdir -p "$tools/bin"
     (cd "$source" && "$go" build -mod=readonly -trimpath \
         -ldflags "-s -w -X $module/internal.Version=$compose_version" -o "$tools/bin/docker-compose" ./cmd)
+}
+
+# For the command line of a release: one file that runs on any Linux. Only `make dist` needs it.
+install_static_target() {
+    sysroot=$(rustc --print sysroot)
+    if [ -d "$sysroot/lib/rustlib/x86_64-unknown-linux-musl/lib" ]; then
+        return
+    fi
+    say 'installing the standard library for x86_64-unknown-linux-musl'
+    download 'Rust for musl' rustup target add --toolchain "$(toolchain channel)" x86_64-unknown-linux-musl
 }
 
 # With the dependencies that its authors locked, or, where a mirror of the registry lacks one of them, with others.

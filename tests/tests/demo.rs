@@ -219,6 +219,26 @@ async fn every_curl_line_of_every_bootstrap_does_what_it_says() {
     assert!(bootstraps > 0);
 }
 
+/// Twice, for the same reason.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readme_shows_what_the_demo_answers() {
+    let bootstrap = Bootstrap::copy(&paths::workspace().join("envoy-configs/meshgate.yaml"));
+    let (_demo, _) = bootstrap.ready().await;
+    for _ in 0..2 {
+        let mut console = Command::new(paths::workspace().join("scripts/console"));
+        console.args([
+            "--only",
+            "127.0.0.1:10000",
+            "--port",
+            &format!("10000={}", bootstrap.listener),
+            "README.md",
+        ]);
+        let output = console.current_dir(paths::workspace()).kill_on_drop(true).output();
+        let output = timeout(PATIENCE, output).await.expect("curl ends").unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_that_is_never_used_up_ends_the_demo() {
     let bootstrap = Bootstrap::new();

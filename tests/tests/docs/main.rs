@@ -30,7 +30,8 @@
 //! is over first) and `missing` (no route leads to it).
 //!
 //! All requests of a block go to one Envoy, in their order. The bootstraps in `envoy-configs/` are tried in `demo.rs`, and with
-//! them the curl lines.
+//! them the curl lines and the README's blocks `console`. A block `json demo api-key-quota` is what the demo has for that filter.
+//! Blocks `sh` and `console` of all pages are run by `scripts/newcomer.sh`, except those that say `sh not-run`.
 
 mod case;
 mod page;
@@ -57,9 +58,9 @@ async fn every_example_answers_what_it_says() {
 
 /// What a page says that is not true.
 async fn wrong_examples(page: Page) -> Vec<String> {
-    let examples = page.examples();
+    let (examples, must_have_examples) = (page.examples(), page.is_of_a_filter());
     let page = page.path.display();
-    assert!(!examples.is_empty(), "{page} has no examples");
+    assert!(!examples.is_empty() || !must_have_examples, "{page} has no examples");
     let mut all = Vec::new();
     for example in examples {
         assert!(!example.cases.is_empty(), "{page}: an example without requests");
@@ -81,27 +82,42 @@ fn every_configuration_is_an_example() {
     for page in pages() {
         let name = page.path.display();
         for (fence, block) in blocks(&read(&page.path)) {
-            let known = ["json config", "yaml filter", "requests", "sh", "http", ""]
-                .contains(&fence.as_str())
-                || fence.starts_with("json config ");
+            let known =
+                ["json config", "yaml filter", "requests", "sh", "sh not-run", "console", "http", "text", ""]
+                    .contains(&fence.as_str())
+                    || ["json config ", "json demo "].iter().any(|kind| fence.starts_with(kind));
             assert!(known, "{name} has a block {fence:?}:\n{block}");
-            let hidden = fence.is_empty() && (block.contains('{') || block.contains("@type"));
+            let hidden =
+                ["", "text"].contains(&fence.as_str()) && (block.contains('{') || block.contains("@type"));
             assert!(!hidden, "{name} has a configuration that is not marked as one:\n{block}");
         }
     }
 }
 
+/// What the README shows is what answers the commands below it.
 #[test]
-fn the_readme_shows_what_make_run_prints() {
+fn the_readme_shows_the_configurations_of_the_demo() {
     let makefile = read(Path::new("Makefile"));
     let demo = makefile.lines().find_map(|line| line.strip_prefix("DEMO ")?.trim().strip_prefix(":= "));
     let bootstrap = read(Path::new(demo.expect("the Makefile names the demo")));
-    let lines: Vec<_> = bootstrap.lines().filter_map(|line| line.strip_prefix("#   curl ")).collect();
-    assert!(lines.len() >= 3, "{lines:?}");
-    let readme = read(Path::new("README.md"));
-    for line in lines {
-        assert!(readme.contains(&format!("\ncurl {line}\n")), "{line}");
+    let bootstrap: Value = yaml_serde::from_str(&bootstrap).unwrap();
+    let filters = bootstrap
+        .pointer("/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters")
+        .and_then(Value::as_array)
+        .expect("the demo has filters");
+    let configured = |name: &str| -> Value {
+        let filter = filters.iter().find(|filter| filter["name"] == name);
+        let text =
+            filter.and_then(|filter| filter["typed_config"]["config"]["configuration"]["value"].as_str());
+        serde_json::from_str(text.unwrap_or_else(|| panic!("the demo has no {name}"))).unwrap()
+    };
+    let mut shown = 0;
+    for (fence, block) in blocks(&read(Path::new("README.md"))) {
+        let Some(name) = fence.strip_prefix("json demo ") else { continue };
+        shown += 1;
+        assert_eq!(serde_json::from_str::<Value>(&block).unwrap(), configured(name), "{name}");
     }
+    assert!(shown >= 3, "{shown}");
 }
 
 /// A statement that is not true is noticed, whatever it is about.

@@ -20,9 +20,15 @@ pub struct Example {
     pub cases: Vec<Case>,
 }
 
-/// The README of the project and that of each filter.
+/// The README of the project, the pages in `docs/` and the README of each filter.
 pub fn pages() -> Vec<Page> {
     let mut pages = vec![Page { path: "README.md".into(), module: None }];
+    for page in fs::read_dir(paths::workspace().join("docs")).unwrap() {
+        let path = page.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            pages.push(Page { path, module: None });
+        }
+    }
     for filter in fs::read_dir(paths::workspace().join("filters")).unwrap() {
         let filter = filter.unwrap();
         let module = filter.file_name().to_str().unwrap().replace('-', "_");
@@ -32,6 +38,11 @@ pub fn pages() -> Vec<Page> {
 }
 
 impl Page {
+    /// Whether it is the page of one filter, which shows how that is configured.
+    pub fn is_of_a_filter(&self) -> bool {
+        self.module.is_some()
+    }
+
     /// Its examples, in their order.
     pub fn examples(&self) -> Vec<Example> {
         let mut examples: Vec<Example> = Vec::new();
