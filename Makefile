@@ -34,8 +34,8 @@ help: ## what you can make
 setup: ## get what building and running needs: the Rust toolchain, the crates, Envoy
 	@scripts/setup.sh tools toolchain crates envoy
 
-setup-test: setup ## get what the tests need as well: Node (if there is none) and the wasm test runner
-	@scripts/setup.sh node test-runner
+setup-test: setup ## get what the tests need as well: Node (if there is none), the wasm test runner, schemas of Istio
+	@scripts/setup.sh node test-runner crds
 
 setup-bench: setup ## get what the bench needs as well: the load generator
 	@scripts/setup.sh load-generator

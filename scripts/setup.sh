@@ -1,6 +1,6 @@
 #!/bin/sh
 # Gets what the project needs, in the steps that are named: tools toolchain crates envoy node test-runner load-generator
-# fuzzer istiod compose static-target.
+# fuzzer istiod compose static-target crds.
 # What is there stays as it is, so a second run takes no time. Everything but the toolchain goes into .tools/.
 # shellcheck source=scripts/common.sh
 . "$(dirname -- "$0")/common.sh"
@@ -15,6 +15,10 @@ oha_version=1.16.0
 cargo_fuzz_version=0.13.2
 # What `make test-compose` uses with a Docker engine of its own. Distributions have older ones.
 compose_version=2.40.3
+# Whose schemas the manifests have to obey.
+istio_api_version=1.31.1
+envoy_gateway_version=1.9.1
+gateway_api_version=1.6.1
 
 main() {
     for step; do
@@ -30,6 +34,7 @@ main() {
             istiod) install_istiod ;;
             compose) install_compose ;;
             static-target) install_static_target ;;
+            crds) install_crds ;;
             *) die "setup.sh: no step is called $step" ;;
         esac
     done
@@ -190,6 +195,35 @@ install_static_target() {
     fi
     say 'installing the standard library for x86_64-unknown-linux-musl'
     download 'Rust for musl' rustup target add --toolchain "$(toolchain channel)" x86_64-unknown-linux-musl
+}
+
+# The CRDs of Istio, Envoy Gateway and the Gateway API, from their Go modules: .tools/crds/<name>-<version>.yaml.
+install_crds() {
+    crds istio "istio.io/api@v$istio_api_version" kubernetes/customresourcedefinitions.gen.yaml
+    crds envoy-gateway "github.com/envoyproxy/gateway@v$envoy_gateway_version" \
+        'charts/gateway-helm/charts/crds/crds/generated/*.yaml'
+    crds gateway-api "sigs.k8s.io/gateway-api@v$gateway_api_version" 'config/crd/standard/gateway.networking.k8s.io_*.yaml'
+}
+
+# crds NAME MODULE FILES: puts the files of a Go module, a pattern, into one.
+crds() {
+    file=$tools/crds/$1-${2##*@v}.yaml
+    if [ -s "$file" ]; then
+        return
+    fi
+    find_go
+    say "downloading the schemas of $1 ${2##*@}"
+    mkdir -p "$tools/crds"
+    rm -f "$tools/crds/$1"-*
+    # Outside of any module, and with no wish for another toolchain.
+    download "the schemas of $1" sh -c 'cd "$1" && GOTOOLCHAIN=local GOFLAGS= "$3" mod download -json "$2"' sh "$tools/crds" "$2" "$go"
+    directory=$(sed -n 's/.*"Dir": "\(.*\)".*/\1/p' "$log")
+    # shellcheck disable=SC2086 # a pattern
+    for part in "$directory"/$3; do
+        printf -- '---\n'
+        cat "$part"
+    done >"$file.part"
+    mv "$file.part" "$file"
 }
 
 # With the dependencies that its authors locked, or, where a mirror of the registry lacks one of them, with others.

@@ -8,9 +8,9 @@ use support::meshgate;
 
 #[test]
 fn every_command_has_help_with_examples() {
-    for command in
-        [&["check"][..], &["schema"], &["keys", "new"], &["keys", "hash"], &["image"], &["completions"]]
-    {
+    let render = ["envoy", "istio", "envoy-gateway", "compose", "local-reply"].map(|what| ["render", what]);
+    let others = [&["check"][..], &["schema"], &["keys", "new"], &["keys", "hash"], &["image"], &["completions"]];
+    for command in others.into_iter().chain(render.iter().map(|render| &render[..])) {
         let help = meshgate(&[command, &["--help"]].concat()).ran();
         assert_eq!((help.code, help.err.as_str()), (0, ""), "{command:?}");
         let example = format!("\nExamples:\n  meshgate {}", command.join(" "));
@@ -20,7 +20,7 @@ fn every_command_has_help_with_examples() {
     }
     let all = meshgate(&["--help"]).ran();
     assert!(
-        ["check", "schema", "keys", "image", "completions"]
+        ["check", "schema", "keys", "image", "render", "completions"]
             .iter()
             .all(|name| all.out.contains(&format!("\n  {name} ")))
     );

@@ -153,7 +153,7 @@ fn resource(root: &Rc<Node>, path: &Path, found: &mut Vec<Found>) {
     }
 }
 
-// As in the CRDs of Istio 1.31 and Envoy Gateway 1.5.
+// As in the CRDs of Istio 1.31 and Envoy Gateway 1.9: a test compares them.
 const ISTIO_WASM: &[&str] = &[
     "url",
     "sha256",

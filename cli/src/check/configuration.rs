@@ -34,7 +34,7 @@ pub fn check(
             error.map(|error| Fault { at: found.at, error })
         }
         Configuration::Tree(root) => {
-            let root = if found.is_envoy { &numbers_as_strings(root) } else { root };
+            let root = if found.is_envoy { &numbers_as_strings(source, root) } else { root };
             let written;
             let text = match whole {
                 Some(text) => Some(text),
@@ -74,7 +74,7 @@ pub fn check(
         surprises(root, wrong.as_ref(), &mut faults);
         if found.is_envoy {
             merges(root, document, &mut faults);
-            wrong = wrong.map(|fault| about_numbers(root, fault));
+            wrong = wrong.map(|fault| about_numbers(source, root, fault));
         }
     }
     faults.extend(wrong.map(|fault| (Severity::Error, fault)));
@@ -206,16 +206,24 @@ fn surprises(root: &Rc<Node>, wrong: Option<&Fault>, faults: &mut Vec<(Severity,
 }
 
 /// What Envoy (1.36 to 1.40) makes of the numbers of its YAML: only whole ones of 32 bits stay numbers in a `Struct`.
-fn numbers_as_strings(node: &Rc<Node>) -> Rc<Node> {
+fn numbers_as_strings(source: &Source, node: &Rc<Node>) -> Rc<Node> {
     let value = match &node.value {
-        Value::Number(text) if text.parse::<i32>().is_err() => {
-            Value::Text(Text { text: text.clone(), style: Style::Plain })
+        Value::Number(text) => match number_as_string(source, node, text) {
+            Some(text) => Value::Text(Text { text, style: Style::Plain }),
+            None => return Rc::clone(node),
+        },
+        Value::List(items) => {
+            Value::List(items.iter().map(|item| numbers_as_strings(source, item)).collect())
         }
-        Value::List(items) => Value::List(items.iter().map(numbers_as_strings).collect()),
         Value::Object(entries) => {
             let entry = |entry: &Entry| {
                 let Entry { at, surprise, .. } = *entry;
-                Entry { key: entry.key.clone(), at, surprise, value: numbers_as_strings(&entry.value) }
+                Entry {
+                    key: entry.key.clone(),
+                    at,
+                    surprise,
+                    value: numbers_as_strings(source, &entry.value),
+                }
             };
             Value::Object(entries.iter().map(entry).collect())
         }
@@ -224,19 +232,38 @@ fn numbers_as_strings(node: &Rc<Node>) -> Rc<Node> {
     Rc::new(Node::new(node.at, value))
 }
 
+/// The string that Envoy makes of a number, if it does.
+fn number_as_string(source: &Source, node: &Node, number: &str) -> Option<String> {
+    if node.surprise == Some(Surprise::Number) {
+        // As it stands in the file. Hexadecimal and octal digits it reads, in the way of C.
+        let written = source.from(node.at);
+        let end = written.find(|char: char| char.is_whitespace() || ",]}:#".contains(char));
+        let written = written.get(..end.unwrap_or(written.len())).unwrap_or_default();
+        let digits = written.trim_start_matches(['+', '-']);
+        if written.contains('_')
+            || digits.starts_with(['0'])
+                && digits.contains(['o', 'O', 'b', 'B'])
+                && !digits.contains(['x', 'X'])
+        {
+            return Some(written.to_owned());
+        }
+    }
+    number.parse::<i32>().is_err().then(|| number.to_owned())
+}
+
 /// Says why a number is a string, where that is what is wrong.
-fn about_numbers(root: &Node, fault: Fault) -> Fault {
+fn about_numbers(source: &Source, root: &Node, fault: Fault) -> Fault {
     let mut is_number = false;
     root.walk(&Path::root(), &mut |node, _| {
-        is_number |=
-            node.at == fault.at && matches!(&node.value, Value::Number(text) if text.parse::<i32>().is_err());
+        is_number |= node.at == fault.at
+            && matches!(&node.value, Value::Number(text) if number_as_string(source, node, text).is_some());
         Walk::Into
     });
     let parts = fault.error.parts();
     let (Some(found), Some(expected), true) = (parts.found, parts.expected, is_number) else { return fault };
     let error = ConfigError::at(fault.error.path()).found(found).expected(expected);
-    let hint = "Envoy's YAML makes a string of a fraction and of a number beyond 2147483647: write the configuration as \
-                JSON in a StringValue";
+    let hint = "Envoy's YAML makes a string of a fraction, of 1_000 and of a number beyond 2147483647: write the \
+                configuration as JSON in a StringValue";
     Fault { error: error.hint(hint), ..fault }
 }
 

@@ -194,13 +194,13 @@ impl Checker<'_> {
         };
         let source = Rc::new(Source::new(text));
         let is_json = path.and_then(FilePath::extension).is_some_and(|extension| extension == "json");
-        let mut file = File { name, path, source: &source, json: false, ours: 0, wrong: false };
+        let mut file = File { name, path, source: &source, around: None, json: false, ours: 0, wrong: false };
         for document in documents(&source, is_json, &mut file.json) {
             match document {
                 Ok(document) => self.document(&mut file, &document),
                 Err(fault) => {
                     file.wrong = true;
-                    self.report.add(Problem::new(name, &source, fault));
+                    self.report.add(file.problem(fault));
                 }
             }
         }
@@ -212,6 +212,9 @@ impl Checker<'_> {
     }
 
     fn document(&mut self, file: &mut File<'_>, document: &Document) {
+        if document.root.get("kind").and_then(Node::text) == Some("ConfigMap") {
+            return self.config_map(file, &document.root);
+        }
         match carrier::find(&document.root, file.json) {
             Content::Carriers(all) => {
                 let configurations: Vec<_> =
@@ -222,11 +225,58 @@ impl Checker<'_> {
                 }
                 if file.ours > before {
                     for fault in configuration::repeated_keys(document, &configurations) {
-                        self.report.add(Problem::new(file.name, file.source, fault));
+                        self.report.add(file.problem(fault));
                     }
                 }
             }
             Content::Bare(found) => self.bare(file, document, found),
+        }
+    }
+
+    /// The files in a ConfigMap, each a string.
+    fn config_map(&mut self, file: &mut File<'_>, root: &Node) {
+        for entry in root.get("data").map_or(&[][..], Node::entries) {
+            let path = FilePath::new(&entry.key);
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            let (Some("yaml" | "yml" | "json"), NodeValue::Text(text)) = (extension, &entry.value.value)
+            else {
+                continue;
+            };
+            // One in another has lost its places.
+            if file.around.is_some() {
+                continue;
+            }
+            let around = (&**file.source, embedded::places(file.source, entry.value.at, text));
+            let source = Rc::new(Source::new(text.text.clone()));
+            let mut inner = File {
+                name: file.name,
+                path: Some(path),
+                source: &source,
+                around: Some(around),
+                json: false,
+                ours: 0,
+                wrong: false,
+            };
+            // It may be about something else, as a file in a directory.
+            let mut checker = Checker {
+                report: self.report,
+                filter: self.filter,
+                walked: true,
+                good: self.good.as_deref_mut(),
+            };
+            for document in documents(&source, extension == Some("json"), &mut inner.json) {
+                match document {
+                    Ok(document) => checker.document(&mut inner, &document),
+                    // Templates and the like are nobody's mistake unless the file is one of ours by its name.
+                    Err(fault) if identify::by_file(path).is_some() => {
+                        inner.wrong = true;
+                        checker.report.add(inner.problem(fault));
+                    }
+                    Err(_) => {}
+                }
+            }
+            file.ours = file.ours.saturating_add(inner.ours);
+            file.wrong |= inner.wrong;
         }
     }
 
@@ -236,7 +286,7 @@ impl Checker<'_> {
             let carrier = found.carrier.unwrap_or_default();
             let error = ConfigError::at(Path::root()).found(output::one_line(&carrier));
             let error = error.expected("a configuration in a document of its own");
-            return self.report.add(Problem::new(file.name, file.source, Fault { at: found.at, error }));
+            return self.report.add(file.problem(Fault { at: found.at, error }));
         }
         let of_fields = || {
             let tree = configuration::tree(&found.configuration)?;
@@ -246,7 +296,8 @@ impl Checker<'_> {
             Some(filter) => self.check(file, document, found, filter),
             None => {
                 let carrier = found.carrier.unwrap_or_default();
-                self.report.skip(file.name, file.source, found.at, carrier);
+                let (source, at) = file.place(found.at);
+                self.report.skip(file.name, source, at, carrier);
             }
         }
     }
@@ -270,7 +321,7 @@ impl Checker<'_> {
                     .found(format!("{} for which filter is not clear", root.kind()));
                 let error =
                     error.expected("fields of one filter").hint(format!("name it with --filter ({names})"));
-                self.report.add(Problem::new(file.name, file.source, Fault { at: found.at, error }));
+                self.report.add(file.problem(Fault { at: found.at, error }));
             }
         }
     }
@@ -280,7 +331,8 @@ impl Checker<'_> {
         let is_whole = file.json && found.carrier.is_none();
         let whole = is_whole.then(|| file.source.text());
         let faults = configuration::check(file.source, document, &found, filter, whole);
-        self.report.checked(file.name, file.source, found.at, filter, found.carrier.clone());
+        let (source, at) = file.place(found.at);
+        self.report.checked(file.name, source, at, filter, found.carrier.clone());
         if let Some(good) = self.good.as_mut()
             && !faults.iter().any(|(severity, _)| *severity == Severity::Error)
         {
@@ -292,7 +344,7 @@ impl Checker<'_> {
         let carrier = found.carrier;
         for (severity, fault) in found.faults.into_iter().map(|fault| (Severity::Error, fault)).chain(faults)
         {
-            let mut problem = Problem::new(file.name, file.source, fault);
+            let mut problem = file.problem(fault);
             (problem.severity, problem.filter) = (severity, Some(filter.name));
             problem.carrier.clone_from(&carrier);
             self.report.add(problem);
@@ -305,11 +357,28 @@ struct File<'a> {
     name: &'a str,
     path: Option<&'a FilePath>,
     source: &'a Rc<Source>,
+    /// The file around it, if it is a string there: where in that each byte of it stands.
+    around: Option<(&'a Source, Vec<usize>)>,
     json: bool,
     /// How many configurations of ours were found.
     ours: usize,
     /// Something else is wrong with it, so that not to find one is no wonder.
     wrong: bool,
+}
+
+impl File<'_> {
+    fn problem(&self, fault: Fault) -> Problem {
+        let (source, at) = self.place(fault.at);
+        Problem::new(self.name, source, Fault { at, ..fault })
+    }
+
+    /// A place in the file that the user has.
+    fn place(&self, at: usize) -> (&Source, usize) {
+        match &self.around {
+            Some((source, places)) => (source, places.get(at).or(places.last()).copied().unwrap_or_default()),
+            None => (self.source, at),
+        }
+    }
 }
 
 fn read(file: &mut dyn Read) -> io::Result<Vec<u8>> {

@@ -41,7 +41,7 @@ pub struct Compose {
 
 const EXAMPLES: &str = "\
 Examples:
-  meshgate render compose quota.yaml error-response.yaml --modules ../target/wasm32-wasip1/release --output demo/
+  meshgate render compose quota.yaml --modules ../target/wasm32-wasip1/release --output demo/
   cd demo && docker compose up";
 
 /// Where things are in the container.
@@ -74,7 +74,15 @@ impl Compose {
     fn project(&self, variables: &[&str]) -> Map {
         let mut envoy = Map::new()
             .with("image", self.image.as_str())
-            .with("command", vec!["envoy", "-c", "/etc/envoy/envoy.yaml"])
+            .with_comment(
+                "As the image does it, but without the rights that its entrypoint takes to change to this user.",
+                "user",
+                "101:101",
+            )
+            .with("entrypoint", vec!["/usr/local/bin/envoy", "-c", "/etc/envoy/envoy.yaml"])
+            .with("read_only", true)
+            .with("cap_drop", vec!["ALL"])
+            .with("security_opt", vec!["no-new-privileges:true"])
             .with("ports", vec![format!("127.0.0.1:{}:10000", self.port)])
             .with(
                 "volumes",

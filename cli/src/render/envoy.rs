@@ -46,7 +46,7 @@ pub struct Envoy {
 const EXAMPLES: &str = "\
 Examples:
   meshgate render envoy quota.yaml --modules target/wasm32-wasip1/release > envoy.yaml
-  meshgate render envoy error-response.yaml quota.yaml --upstream orders.internal:8080 --output envoy.yaml
+  meshgate render envoy error-response.yaml quota.yaml --upstream orders:8080 --output envoy.yaml
   meshgate render envoy dlp.yaml --form filter           the entries of http_filters alone";
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -39,9 +39,9 @@ pub struct EnvoyGateway {
 const EXAMPLES: &str = "\
 Examples:
   meshgate render envoy-gateway quota.yaml --target-ref Gateway/public \\
-      --url oci://registry.example.com/meshgate/api-key-quota:0.1.0 | kubectl apply -f -
-  meshgate render envoy-gateway error-response.yaml quota.yaml --target-ref HTTPRoute/orders --namespace shop \\
-      --url oci://registry.example.com/meshgate/{filter}:0.1.0 --image-pull-secret registry
+      --url oci://r.example.com/api-key-quota:0.1.0 | kubectl apply -f -
+  meshgate render envoy-gateway error-response.yaml quota.yaml --target-ref HTTPRoute/orders \\
+      --url oci://r.example.com/{filter}:0.1.0 --image-pull-secret registry
 
 Of a Gateway or a route one policy is in force, so it has all filters in it, in their order.";
 

@@ -37,10 +37,10 @@ pub struct Istio {
 
 const EXAMPLES: &str = "\
 Examples:
-  meshgate render istio quota.yaml --url oci://registry.example.com/meshgate/api-key-quota:0.1.0 | kubectl apply -f -
+  meshgate render istio quota.yaml --url oci://r.example.com/api-key-quota:0.1.0 | kubectl apply -f -
   meshgate render istio error-response.yaml quota.yaml dlp.yaml --kind trafficextension \\
-      --url oci://registry.example.com/meshgate/{filter}:0.1.0 --output istio/
-  meshgate render istio dlp.yaml --url file:///var/lib/meshgate/{module}.wasm --target-ref Gateway/public --namespace shop
+      --url oci://r.example.com/{filter}:0.1.0 --output istio/
+  meshgate render istio dlp.yaml --url file:///var/lib/{module}.wasm --target-ref Gateway/public
 
 Several filters are put in order by phase and priority: error-response first, then api-key-quota, dlp,
 transform. A configuration with allow_on_headers_stop_iteration needs --kind envoyfilter.";

@@ -34,7 +34,7 @@ const UNSEEN: [&str; 9] = [
 ];
 
 /// Details of its codecs and of its checks of headers begin so.
-const CODECS: &str = r"(http[123]|uhv)\.";
+const CODECS: [&str; 4] = ["http1.", "http2.", "http3.", "uhv."];
 
 /// Whether these are details of an error that no filter sees.
 pub fn is_unseen(details: &str) -> bool {
@@ -95,10 +95,8 @@ impl Filter {
         match kind {
             Some(kind) => terms.push(of_kind(kind, errors)),
             None if errors == Errors::Unseen => {
-                terms.push(format!(
-                    "response.code_details.matches({})",
-                    cel(&format!("^({CODECS}|({})($|[^a-z_]))", UNSEEN.join("|")))
-                ));
+                let details = begins_with(CODECS.into_iter());
+                terms.push(format!("({} || {details})", is_one_of(UNSEEN.into_iter())));
             }
             None => {}
         }
@@ -121,32 +119,35 @@ impl Filter {
     }
 }
 
-/// The details of a kind, whatever they say of one time behind a brace, a bracket or a colon.
+/// The details of a kind. Behind the name may stand what is said of one time: `jwt_authn_access_denied{Jwt_is_missing}`,
+/// `...{connection_failure|Connection_refused}`.
 fn of_kind(kind: &Kind, errors: Errors) -> String {
-    let names = kind.details.iter().filter(|name| errors == Errors::All || is_unseen(name));
-    let (said, plain): (Vec<&str>, Vec<&str>) = names.partition(|name| name.ends_with('}'));
-    // Behind a cause may stand the words of the system: `{connection_failure|Connection_refused}`.
-    let said =
-        said.iter().filter_map(|name| name.strip_suffix('}')).map(|open| format!("{}[|}}]", regex(open)));
-    let plain = (!plain.is_empty()).then(|| format!("({})($|[^a-z_])", plain.join("|")));
-    let names: Vec<_> = said.chain(plain).collect();
-    let details = format!("response.code_details.matches({})", cel(&format!("^({})", names.join("|"))));
-    if kind.name == "protocol-error" {
-        let codecs =
-            format!("response.code == 400 && response.code_details.matches({})", cel(&format!("^{CODECS}")));
-        return format!("({details} || {codecs})");
+    if errors == Errors::All {
+        let names = kind.details.iter().map(|name| name.strip_suffix('}').unwrap_or(name));
+        return format!("({})", begins_with(names));
     }
-    details
+    let named = is_one_of(kind.details.iter().copied().filter(|name| is_unseen(name)));
+    if kind.name == "protocol-error" {
+        return format!("({named} || response.code == 400 && ({}))", begins_with(CODECS.into_iter()));
+    }
+    named
+}
+
+fn is_one_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    format!("response.code_details in [{}]", names.map(cel).collect::<Vec<_>>().join(", "))
+}
+
+fn begins_with<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let term = |name: &str| format!("response.code_details.startsWith({})", cel(name));
+    names.map(term).collect::<Vec<_>>().join(" || ")
 }
 
 /// Kinds whose details are the beginning of others' come last.
 pub fn by_precision(kinds: &mut [&'static Kind]) {
     let begins_others = |kind: &Kind| {
         let begins = |name: &&str| {
-            let open = format!("{name}{{");
-            KINDS
-                .iter()
-                .any(|other| other.name != kind.name && other.details.iter().any(|d| d.starts_with(&open)))
+            let others = KINDS.iter().filter(|other| other.name != kind.name);
+            others.flat_map(|other| other.details).any(|details| details.starts_with(*name))
         };
         kind.details.iter().any(begins)
     };
@@ -202,25 +203,36 @@ fn host(node: &Node) -> Option<String> {
     if host.contains([':', '[']) {
         return None;
     }
-    let name = host.strip_suffix('.').unwrap_or(host);
-    let name = match name.strip_prefix("*.") {
-        Some(under) => format!(r".+\.{}", regex(under)),
-        None => regex(name),
-    };
-    Some(format!("request.host.matches({})", cel(&format!(r"^(?i){name}\.?(:[0-9]+)?$"))))
+    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let name = name.strip_prefix('*').unwrap_or(&name);
+    let with_port = cel(&format!("{name}:"));
+    Some(if name.starts_with('.') {
+        format!("(request.host.endsWith({}) || request.host.contains({with_port}))", cel(name))
+    } else {
+        format!("(request.host == {} || request.host.startsWith({with_port}))", cel(name))
+    })
 }
 
 /// A template, a prefix or a path; not a regular expression, which is for a path in normal form.
 fn url_path(node: &Node) -> Option<String> {
     if let Some(prefix) = node.get("prefix").and_then(Node::text) {
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-        return Some(format!("request.url_path.matches({})", cel(&format!("^{}(/|$)", regex(prefix)))));
+        let below = cel(&format!("{prefix}/"));
+        return Some(format!(
+            "(request.url_path == {} || request.url_path.startsWith({below}))",
+            cel(prefix)
+        ));
     }
     if let Some(exact) = node.get("exact").and_then(Node::text) {
         return Some(format!("request.url_path == {}", cel(exact)));
     }
+    let template = node.text()?.strip_suffix('/').unwrap_or(node.text()?);
+    if !template.contains('{') {
+        let with_slash = cel(&format!("{template}/"));
+        return Some(format!("request.url_path in [{}, {with_slash}]", cel(template)));
+    }
     let mut pattern = String::from("^");
-    let mut rest = node.text()?.strip_suffix('/').unwrap_or(node.text()?);
+    let mut rest = template;
     while let Some((before, behind)) = rest.split_once('{') {
         let (name, after) = behind.split_once('}')?;
         if name.ends_with("...") {
@@ -234,6 +246,10 @@ fn url_path(node: &Node) -> Option<String> {
     }
     pattern.push_str(&regex(rest));
     pattern.push_str("/?$");
+    // Envoy takes programs of RE2 of up to 100 steps: one for a letter, ten for a segment.
+    if pattern.len().saturating_add(pattern.matches("[^/]+").count().saturating_mul(5)) > 90 {
+        return None;
+    }
     Some(format!("request.url_path.matches({})", cel(&pattern)))
 }
 
