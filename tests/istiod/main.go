@@ -84,17 +84,16 @@ func apply(store model.ConfigStore, applied, wanted map[string]config.Config) er
 	var failed []error
 	for name, resource := range wanted {
 		old, known := applied[name]
-		switch {
-		case !known:
+		if !known {
 			_, err := store.Create(resource)
 			failed = append(failed, err)
-		case !old.Equals(&resource):
-			resource.CreationTimestamp = old.CreationTimestamp
-			wanted[name] = resource
+			continue
+		}
+		resource.CreationTimestamp = old.CreationTimestamp
+		wanted[name] = resource
+		if !resource.Equals(&old) {
 			_, err := store.Update(resource)
 			failed = append(failed, err)
-		default:
-			wanted[name] = old
 		}
 	}
 	for name, resource := range applied {
