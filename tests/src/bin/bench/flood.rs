@@ -9,7 +9,7 @@ use crate::lanes::{Lane, OURS, SMALL};
 use crate::measure::Plan;
 use crate::system::{self, Cores};
 use crate::varied::{self, Requests, Until};
-use crate::workload::{self, quota, tokens};
+use crate::workload::{self, tokens};
 
 /// How often memory is looked at during each part.
 const LOOKS: u64 = 4;
