@@ -401,7 +401,7 @@ mod tests {
         let (few, many) = (keys(1_000), keys(1_000_000));
         assert!(bytes(&many) <= 90_000_000, "{} bytes: the README says so", bytes(&many));
         for (keys, count) in [(&few, 1_000), (&many, 1_000_000)] {
-            // Digests are as by chance, so with a key for each place a key that is there lies beside one other at most, on average.
+            // Digests are as by chance, so with a place for each key one that is there lies beside one other on average.
             let (there, most) = all(keys, 0..count);
             assert!((100..=200).contains(&there) && most <= 8, "{there} and {most} for {count} keys");
             let (missing, most) = all(keys, 2_000_000..2_000_000 + count);

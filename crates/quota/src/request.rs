@@ -117,8 +117,8 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Refuses an expression that asks `path` for a name that is not in the path of the `match` block beside it: it would never have a
-/// value.
+/// Refuses an expression that asks `path` for a name that is not in the path of the `match` block beside it: it would never
+/// have a value.
 ///
 /// # Errors
 /// A [`ConfigError`] that says which names there are.

@@ -92,9 +92,9 @@ impl Documents {
         assert!(fields.is_empty(), "fields that the README does not name: {fields:?}");
     }
 
-    /// Checks that the tables of fields in the README are those of the schema, one by one and in order: `tables` has the definitions
-    /// that each describes, of which `""` is the document. A table has their fields and no others. The fields of all other
-    /// definitions are named in a row of a field that leads to them, or in the section of this heading: `sections`.
+    /// Checks that the tables of fields in the README are those of the schema, one by one and in order: `tables` has the
+    /// definitions that each describes, of which `""` is the document. A table has their fields and no others. The fields of
+    /// all other definitions are named in a row of a field that leads to them, or in a section by its heading: `sections`.
     ///
     /// # Panics
     /// They are not.

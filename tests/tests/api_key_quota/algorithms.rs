@@ -202,8 +202,8 @@ async fn limits_of_all_levels_are_counted_together() {
     assert_eq!(response.json()["violated-policies"], json!(["export", "plan"]));
 }
 
-/// One name at every level: route before key, key before consumer, consumer before plan, plan before the limits of everybody. All
-/// count the same requests, so each answer tells the number of the level that counts and what is used of it.
+/// One name at every level: route before key, key before consumer, consumer before plan, plan before the limits of everybody.
+/// All of a consumer count the same requests, so each answer tells the number of the level that counts, and what is left of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_most_special_level_counts() {
     let limit = |quota: &str| json!([{ "name": "l", "quota": quota }]);

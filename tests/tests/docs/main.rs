@@ -120,6 +120,25 @@ fn the_readme_shows_the_configurations_of_the_demo() {
     assert!(shown >= 3, "{shown}");
 }
 
+/// A page that says how to run a bootstrap has the lines that are tried with it.
+#[test]
+fn pages_show_the_lines_of_the_bootstrap_that_they_run() {
+    let mut pages_that_run = 0;
+    for page in pages() {
+        let text = read(&page.path);
+        for demo in text.lines().filter_map(|line| line.strip_prefix("make run DEMO=")) {
+            let bootstrap = read(Path::new(demo));
+            let lines: Vec<_> = bootstrap.lines().filter_map(|line| line.strip_prefix("#   curl ")).collect();
+            assert!(lines.len() >= 3, "{demo}: {lines:?}");
+            for line in lines {
+                assert!(text.contains(&format!("\ncurl {line}\n")), "{}: {line}", page.path.display());
+            }
+            pages_that_run += 1;
+        }
+    }
+    assert!(pages_that_run > 0, "some page does");
+}
+
 /// A statement that is not true is noticed, whatever it is about.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_statement_is_checked() {

@@ -16,8 +16,8 @@ pub const MAX_SIZE: usize = 16 * 1024 * 1024;
 /// How many lists and objects may be inside each other, the document itself counted.
 pub const MAX_DEPTH: usize = 64;
 
-/// A value of the document, whose strings are in its text where they have no escapes: of a large document there are very many, and the
-/// memory that a VM has grown to is never given back. There is no `Debug`: it may hold secrets.
+/// A value of the document. Strings without escapes stay in its text: of a large document there are very many, and the memory
+/// that a VM has grown to is never given back. There is no `Debug`: it may hold secrets.
 pub(super) enum Node<'t> {
     Null,
     Bool(bool),

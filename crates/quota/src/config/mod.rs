@@ -170,7 +170,7 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
     T::deserialize(deserializer).map(Some)
 }
 
-/// A list that may be very long, in as much memory as it needs: it is in memory already, so that its length can be believed, and
+/// A list that may be very long, in as much memory as it needs: the document is read already, so its length can be believed.
 /// serde's own lists grow to twice that, which a VM never gives back.
 fn whole_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     struct Whole<T>(PhantomData<T>);

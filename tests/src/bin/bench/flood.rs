@@ -9,12 +9,12 @@ use crate::lanes::{Lane, OURS, SMALL};
 use crate::measure::Plan;
 use crate::system::{self, Cores};
 use crate::varied::{self, Requests, Until};
-use crate::workload::{self, quota, tokens};
+use crate::workload::{self, tokens};
 
 /// How often memory is looked at during each part.
 const LOOKS: u64 = 4;
-/// What memory may grow by once tables and caches are full, which they are after the first look, in MiB. What leaked with each request
-/// would be 10 MiB for every 14 bytes.
+/// What memory may grow by once tables and caches are full, which they are after the first look, in MiB: with six bytes that each
+/// request leaked it would be more.
 pub const GROWTH_MIB: f64 = 4.0;
 
 /// What was sent, and the memory of Envoy meanwhile.

@@ -78,7 +78,8 @@ async fn start(lane: &Lane, workers: u32) -> Result<(f64, f64)> {
     Ok((time, system::resident_mib(envoy.pid())?))
 }
 
-/// What a key may take in each worker: the table of keys (90 bytes) and what reading the document takes, which the VM never gives back.
+/// What a key may take in each worker: 90 bytes in the table of keys, and what reading the document takes, which a VM never
+/// gives back.
 pub const BYTES_PER_KEY: f64 = 500.0;
 
 /// What a key takes in each worker, in bytes: by what memory grows from the lane with the fewest keys to that with the most.

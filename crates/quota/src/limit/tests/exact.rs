@@ -39,7 +39,7 @@ fn used(kind: Kind, counted: &Counted, now: u64) -> Bounds {
     };
     let exactly = |used, unit| Bounds { least: used, most: used, unit };
     match kind {
-        // What came is used, less what the rate has given back since, but never less than what came later is of itself.
+        // What came, less what the rate has given back since: nothing while nothing was used.
         Kind::Gcra(amount, period) => {
             let level = counted.iter().fold((0_u128, 0), |(level, before), (at, cost)| {
                 let leaked = u128::from(at - before) * u128::from(amount);
