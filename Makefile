@@ -101,7 +101,7 @@ docs: ## build the documentation as a site, with every link checked: target/site
 	@scripts/docs.sh
 
 dist: ## build a release into dist/: modules, command line, schemas, configurations, bills of materials, and a tarball
-	@scripts/setup.sh tools toolchain static-target
+	@scripts/setup.sh tools toolchain crates static-target
 	@scripts/dist.sh $(FILTERS)
 
 bench: ## measure what the filters cost, next to a no-op module, Lua and Envoy's own: BENCH="transform --quick"

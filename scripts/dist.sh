@@ -61,10 +61,16 @@ build() {
     sysroot=$(rustc --print sysroot)
     commit=$(rustc -vV | sed -n 's/^commit-hash: //p')
     flags=
+    home=${CARGO_HOME:-$HOME/.cargo}
     # The last that fits counts.
-    for pair in "${CARGO_HOME:-$HOME/.cargo}=/cargo" "$sysroot/lib/rustlib/src/rust=/rustc/$commit" "$root=/meshgate" "$target=/target"; do
-        flags="$flags\"--remap-path-prefix=$pair\","
+    map "$home=/cargo"
+    # Named by the registry that they came from, which may be a mirror.
+    for registry in "$home"/registry/src/*; do
+        map "$registry=/cargo/registry"
     done
+    map "$sysroot/lib/rustlib/src/rust=/rustc/$commit"
+    map "$root=/meshgate"
+    map "$target=/target"
     # These would take the place of the flags here and of those in .cargo/config.toml.
     unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
     say "building the release: some minutes"
@@ -72,6 +78,11 @@ build() {
     cargo build -q --release --locked --target-dir "$target" --target $wasm --config "target.$wasm.rustflags=[$flags]" $packages
     cargo build -q --release --locked --target-dir "$target" --target $native --config "target.$native.rustflags=[$flags]" \
         -p meshgate-cli
+}
+
+# map PATH=NAME: adds to $flags that a path is called by another name.
+map() {
+    flags="$flags\"--remap-path-prefix=$1\","
 }
 
 # The configurations, with the modules where they are in a release.

@@ -45,7 +45,7 @@ use() {
     [ "$(bin/meshgate --version)" = "meshgate $(basename "$1"/meshgate-*.tar.gz | sed 's/^meshgate-\(.*\)\.tar\.gz$/\1/')" ] \
         || die "bin/meshgate says that it is $(bin/meshgate --version)"
     # No loader, and so no library of this machine.
-    if ldd bin/meshgate >/dev/null 2>&1; then
+    if readelf --program-headers bin/meshgate | grep -q INTERP; then
         die 'bin/meshgate needs libraries'
     fi
     bin/meshgate check envoy-configs >&2

@@ -36,10 +36,10 @@ def navigation():
     """The captions with the pages that are there, each once."""
     seen = set()
     for caption, patterns in NAVIGATION:
-        pages = [page for pattern in patterns for page in existing(pattern) if page not in seen]
+        pages = dict.fromkeys(page for pattern in patterns for page in existing(pattern) if page not in seen)
         seen.update(pages)
         if pages:
-            yield caption, pages
+            yield caption, list(pages)
 
 
 project = "Meshgate"
