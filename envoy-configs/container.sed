@@ -9,7 +9,7 @@ s/{address: 127\.0\.0\.1, port_value: 9901}/{address: 0.0.0.0, port_value: 9901}
   allow_paths: [{prefix: /stats}, {exact: /ready}]
 
 # The service is another container.
-s/type: STATIC/type: STRICT_DNS/
+/- name: upstream$/,/load_assignment:/s/type: STATIC$/type: STRICT_DNS/
 s/{address: 127\.0\.0\.1, port_value: 10001}/{address: upstream, port_value: 10001}/
 
 # Where the Dockerfile puts the modules.

@@ -80,7 +80,8 @@ files_of_envoy() {
 
 files_of_prometheus() {
     program "$(command -v prometheus)" /bin/prometheus
-    program "$(command -v promtool)" /bin/promtool
+    program "$(command -v busybox)" /bin/busybox
+    ln -s busybox "$files/bin/wget"
     mkdir "$files/prometheus"
     chown 65534:65534 "$files/prometheus"
 }

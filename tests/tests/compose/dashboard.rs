@@ -1,8 +1,10 @@
 //! The dashboard of Grafana: whole, and about metrics that there are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use meshgate_e2e::{Config, Envoy, Value};
+use tokio::time::sleep;
 
 use super::*;
 
@@ -94,29 +96,18 @@ async fn the_dashboard_asks_for_what_envoy_has() {
         statuses.push(request.send().await.unwrap().status);
     }
     assert_eq!(statuses, [401, 200, 200, 200, 500, 200, 200, 200, 429]);
-    let text = envoy.admin("/stats/prometheus").await.unwrap().text().to_owned();
-    let samples: Vec<Sample> = text.lines().filter_map(Sample::parse).collect();
-
-    let mut wrong = Vec::new();
-    for Query { panel, expr, legend } in queries() {
-        let selectors = selectors(&expr);
-        assert!(!selectors.is_empty(), "{panel}: {expr}");
-        for selector in &selectors {
-            let found: Vec<_> = samples.iter().filter(|sample| selector.selects(sample)).collect();
-            // A few requests take less than a millisecond, of which Envoy counts none.
-            let counts = |sample: &&Sample| sample.value > 0.0 || selector.name.ends_with("_time_sum");
-            let found: Vec<_> = found.into_iter().filter(counts).collect();
-            if found.is_empty() {
-                wrong.push(format!("{panel}: nothing is counted as {selector:?}"));
-            }
-            for label in grouped_by(&expr).iter().chain(&named(&legend)) {
-                if !found.iter().all(|sample| sample.labels.contains_key(label)) {
-                    wrong.push(format!("{panel}: {selector:?} has no label {label}"));
-                }
-            }
+    // Envoy adds what its workers have measured to its histograms every five seconds.
+    let start = Instant::now();
+    let (text, samples) = loop {
+        let text = envoy.admin("/stats/prometheus").await.unwrap().text().to_owned();
+        let samples: Vec<Sample> = text.lines().filter_map(Sample::parse).collect();
+        let missing = missing(&samples);
+        if missing.is_empty() {
+            break (text, samples);
         }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(start.elapsed() < Duration::from_secs(60), "{}", missing.join("\n"));
+        sleep(Duration::from_millis(200)).await;
+    };
 
     // As the README says, with no label that is not in its table.
     for (line, value) in [
@@ -139,6 +130,30 @@ async fn the_dashboard_asks_for_what_envoy_has() {
     for name in named_in_readme() {
         assert!(samples.iter().any(|sample| sample.name == name), "README.md has {name}");
     }
+}
+
+/// What the dashboard asks for and is not there, or has counted nothing.
+fn missing(samples: &[Sample]) -> Vec<String> {
+    let mut missing = Vec::new();
+    for Query { panel, expr, legend } in queries() {
+        let selectors = selectors(&expr);
+        assert!(!selectors.is_empty(), "{panel}: {expr}");
+        for selector in &selectors {
+            // A few requests take less than a millisecond, of which Envoy counts none.
+            let counts = |sample: &&Sample| sample.value > 0.0 || selector.name.ends_with("_time_sum");
+            let found: Vec<_> =
+                samples.iter().filter(|sample| selector.selects(sample)).filter(counts).collect();
+            if found.is_empty() {
+                missing.push(format!("{panel}: nothing is counted as {selector:?}"));
+            }
+            for label in grouped_by(&expr).iter().chain(&named(&legend)) {
+                if !found.iter().all(|sample| sample.labels.contains_key(label)) {
+                    missing.push(format!("{panel}: {selector:?} has no label {label}"));
+                }
+            }
+        }
+    }
+    missing
 }
 
 fn ours(text: &str) -> String {
