@@ -18,7 +18,7 @@ pub fn render(
     module: &Module,
     fail: FailStrategy,
 ) -> io::Result<Map> {
-    if fail != FailStrategy::FailReload {
+    if fail != FailStrategy::Reload {
         return Err(refused(
             "--fail-strategy is not for --kind envoyfilter: change failure_policy in what is printed",
         ));

@@ -58,23 +58,25 @@ pub enum Kind {
 
 /// As Istio names them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum FailStrategy {
     /// A new one is made after a second or two; until then 503. Istio 1.27 and later
     #[default]
-    FailReload,
+    #[value(name = "FAIL_RELOAD")]
+    Reload,
     /// 503 until the configuration changes
-    FailClose,
+    #[value(name = "FAIL_CLOSE")]
+    Close,
     /// Requests pass without the filter, keys and limits among it
-    FailOpen,
+    #[value(name = "FAIL_OPEN")]
+    Open,
 }
 
 impl FailStrategy {
     pub fn of_istio(self) -> &'static str {
         match self {
-            Self::FailReload => plugin::FAIL_RELOAD,
-            Self::FailClose => "FAIL_CLOSE",
-            Self::FailOpen => "FAIL_OPEN",
+            Self::Reload => plugin::FAIL_RELOAD,
+            Self::Close => "FAIL_CLOSE",
+            Self::Open => "FAIL_OPEN",
         }
     }
 }

@@ -30,13 +30,10 @@ fn every_bootstrap_is_valid() {
     }
     let chain = FILTERS.map(|filter| format!("istio/{filter}/config.yaml"));
     let chain = render(&chain.each_ref().map(String::as_str));
-    let order: Vec<_> =
-        chain.lines().filter_map(|line| line.strip_prefix("              - name: ")).collect();
-    assert_eq!(
-        order,
-        ["error-response", "api-key-quota", "dlp", "transform", "envoy.filters.http.router"],
-        "{chain}"
-    );
+    let manager = &yaml(&chain)["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0];
+    let filters = manager["typed_config"]["http_filters"].as_array().unwrap();
+    let order: Vec<_> = filters.iter().map(|filter| filter["name"].as_str().unwrap()).collect();
+    assert_eq!(order, ["error-response", "api-key-quota", "dlp", "transform", "envoy.filters.http.router"]);
     let wrong = chain.replace("\"plan\": \"free\"", "\"plan\": \"none\"");
     assert!(refused(&wrong, &[]).unwrap().contains("consumers[1].plan: found \"none\""));
 }
@@ -89,6 +86,26 @@ async fn a_rendered_chain_runs_in_its_order() {
     envoy.upstream().respond(Reply::status(500).body("at main.php:7"));
     let response = get().send().await.unwrap();
     assert_eq!((response.status, response.json()["title"].as_str()), (500, Some("Internal Server Error")));
+}
+
+/// Names of limits and reasons are labels where Istio's proxies are told so.
+#[tokio::test(flavor = "multi_thread")]
+async fn istio_s_metrics_have_labels() {
+    let text = std::fs::read_to_string(paths::workspace().join("istio/walkthrough/metrics.yaml")).unwrap();
+    let stats = yaml(&text)["spec"]["configPatches"][0]["patch"]["value"].clone();
+    let (bootstrap, _) = render(&["envoy", "--modules", &modules(), "istio/api-key-quota/config.yaml"]);
+    let envoy = Envoy::start(Config::yaml(&bootstrap).unwrap().merge(stats)).await.unwrap();
+    for _ in 0..4 {
+        envoy.get("/").header("x-api-key", "demo-free-key").send().await.unwrap();
+    }
+    let metrics = envoy.admin("/stats/prometheus?filter=meshgate").await.unwrap();
+    for line in [
+        "meshgate_quota_limit_denied{limit=\"daily\"} 1\n",
+        "meshgate_quota_denied{reason=\"limit\"} 1\n",
+        "meshgate_quota_allowed{} 3\n",
+    ] {
+        assert!(metrics.text().contains(line), "{line}{}", metrics.text());
+    }
 }
 
 /// The entries alone, in a listener of one's own.
