@@ -59,7 +59,7 @@ start() {
 # Ends it as a terminal does that is closed.
 stop() {
     [ -n "$demo" ] || return 0
-    kill -HUP -- "-$demo" 2>/dev/null || true
+    kill -s HUP -- "-$demo" 2>/dev/null || true
     wait "$demo" || true
     demo=
 }

@@ -3,7 +3,8 @@
     inventory.py OUT ARTEFACT=PACKAGE@TARGET...
 
 Writes OUT/sbom/<artefact>.cdx.json (CycloneDX 1.6, checked against its schema) and OUT/THIRD-PARTY-LICENSES.txt. What is in an
-artefact is what Cargo links into it, for its target and with its features: `cargo tree` without build scripts, macros and tests.
+artefact is what Cargo links into it, for its target and with its features: `cargo tree` without build scripts, macros and tests. Those
+of one target are taken for built together.
 The same sources give the same bytes; the time is SOURCE_DATE_EPOCH.
 
 Ends with an error if a crate has a licence that the project does not take, or a text of it can't be found.
@@ -46,12 +47,17 @@ def main(out, *artefacts):
     out = Path(out)
     checksums = locked_checksums()
     (out / "sbom").mkdir(parents=True, exist_ok=True)
-    crates = {}
+    built = {}
     for artefact in artefacts:
         file, package, target = re.fullmatch(r"(.+)=(.+)@(.+)", artefact).groups()
-        tree = linked(package, target)
-        crates |= {(name, version): licence for name, version, licence, _ in tree}
-        write_bill(out / "sbom" / (Path(file).name + ".cdx.json"), out / file, tree, checksums, target)
+        built.setdefault(target, []).append((file, package))
+    crates = {}
+    for target, files in built.items():
+        licences, needs = linked([package for _, package in files], target)
+        crates |= licences
+        for file, package in files:
+            bill = out / "sbom" / (Path(file).name + ".cdx.json")
+            write_bill(bill, out / file, reached(package, needs), licences, needs, checksums, target)
     foreign = {crate: licence for crate, licence in crates.items() if crate in checksums}
     refuse_licences(foreign)
     (out / "THIRD-PARTY-LICENSES.txt").write_text(licence_texts(foreign, packages()))
@@ -73,39 +79,53 @@ def packages():
     return {(package["name"], package["version"]): package for package in packages}
 
 
-def linked(package, target):
-    """What is linked into a package, the package itself first: names, versions, licences, and who needs each by its index."""
-    lines = cargo("tree", "--locked", "-p", package, "--target", target, "-e", "normal,no-proc-macro",
+def linked(packages, target):
+    """What is linked into packages that are built together: of each crate its licence and the crates that it needs.
+
+    Together, because a crate has the features that any of them asks for.
+    """
+    chosen = [word for package in packages for word in ("-p", package)]
+    lines = cargo("tree", "--locked", *chosen, "--target", target, "-e", "normal,no-proc-macro",
                   "--prefix", "depth", "--format", "{p}|{l}").splitlines()
-    found, users, path = {}, {}, []
-    for line in lines:
+    licences, needs, path = {}, {}, []
+    for line in filter(None, lines):
         match = LINE.fullmatch(line)
         if not match:
             raise SystemExit(f"error: cargo tree printed what is not understood: {line}")
         crate = (match["name"], match["version"])
         # A list of licences as it was written before SPDX.
-        found.setdefault(crate, match["licence"].replace("/", " OR "))
-        users.setdefault(crate, set())
-        depth = int(match["depth"])
-        del path[depth:]
+        licences[crate] = match["licence"].replace("/", " OR ")
+        needs.setdefault(crate, {})
+        del path[int(match["depth"]):]
         if path:
-            users[crate].add(path[-1])
+            needs[path[-1]][crate] = None
         path.append(crate)
-    return [(name, version, licence, users[name, version]) for (name, version), licence in found.items()]
+    return licences, needs
 
 
-def write_bill(path, artefact, tree, checksums, target):
+def reached(package, needs):
+    """A package and all that it needs, the package first."""
+    found = dict.fromkeys(crate for crate in needs if crate[0] == package)
+    waiting = list(found)
+    while waiting:
+        new = [crate for crate in needs[waiting.pop()] if crate not in found]
+        found.update(dict.fromkeys(new))
+        waiting += new
+    return list(found)
+
+
+def write_bill(path, artefact, linked, licences, needs, checksums, target):
     digest = hashlib.sha256(artefact.read_bytes()).hexdigest()
     components = {}
-    for name, version, licence, _ in tree:
-        crate = (name, version)
+    for crate in linked:
+        name, version = crate
         first = not components
         sha256 = digest if first else checksums.get(crate)
         components[crate] = Component(
             type=ComponentType.APPLICATION if first else ComponentType.LIBRARY,
             name=artefact.name if first else name,
             version=version,
-            licenses=[LicenseExpression(licence)],
+            licenses=[LicenseExpression(licences[crate])],
             # Crates of this workspace are in no registry.
             purl=PackageURL("cargo", None, name, version) if crate in checksums else None,
             bom_ref=f"{name}@{version}",
@@ -120,12 +140,8 @@ def write_bill(path, artefact, tree, checksums, target):
     bill = Bom(serial_number=uuid.uuid5(uuid.NAMESPACE_OID, digest), components=[*list(components.values())[1:], std])
     bill.metadata.component = next(iter(components.values()))
     bill.metadata.timestamp = datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), timezone.utc)
-    needs = {crate: [std] for crate in components}
-    for name, version, _, users in tree:
-        for user in users:
-            needs[user].append(components[name, version])
-    for crate, others in needs.items():
-        bill.register_dependency(components[crate], others)
+    for crate, component in components.items():
+        bill.register_dependency(component, [std, *(components[other] for other in needs[crate])])
     text = JsonV1Dot6(bill).output_as_string(indent=2)
     if error := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
         raise SystemExit(f"error: {path}: {error}")
