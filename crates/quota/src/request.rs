@@ -13,6 +13,7 @@ use meshgate_policy::host::{Host, Map};
 use meshgate_policy::matching::{Input, Match, Truth};
 use minijinja::Value;
 use minijinja::value::Serde;
+use meshgate_policy::consumer::Consumer;
 
 use crate::consumer::Identity;
 
@@ -90,14 +91,12 @@ impl<'a> Request<'a> {
         }
         if let Some(identity) = self.identity {
             let text = |bytes: &[u8]| Value::from(String::from_utf8_lossy(bytes));
-            scope.set_consumer(Value::from_pairs([
+            let named = [
                 ("name", text(identity.name.as_bytes())),
                 ("plan", text(identity.plan.name.as_bytes())),
                 ("key_id", Value::from(identity.key_id())),
-                ("groups", identity.groups.iter().map(text).collect()),
-                ("anonymous", Value::from(identity.is_anonymous())),
-                ("claims", identity.claims().map_or(Value::UNDEFINED, |claims| Value::from(Serde(claims)))),
-            ]));
+            ];
+            scope.set_consumer(Value::from_pairs(named.into_iter().chain(identity.more())));
         }
         scope
     }
@@ -114,6 +113,28 @@ impl<'a> Request<'a> {
             Ok(Ok(())) => u16::try_from(u64::from_le_bytes(bytes) % 10_000).unwrap_or(0),
             Ok(Err(_)) | Err(_) => 0,
         }
+    }
+}
+
+impl Identity<'_> {
+    /// As the policies behind this one see it.
+    pub fn to_consumer(self) -> Consumer {
+        Consumer {
+            name: self.name.as_bytes().to_vec(),
+            key_id: self.key_id().unwrap_or_default().as_bytes().to_vec(),
+            plan: self.plan.name.as_bytes().to_vec(),
+            more: self.more().into(),
+        }
+    }
+
+    /// What expressions see beside its names.
+    fn more(&self) -> [(&'static str, Value); 3] {
+        let text = |bytes: &[u8]| Value::from(String::from_utf8_lossy(bytes));
+        [
+            ("groups", self.groups.iter().map(text).collect()),
+            ("anonymous", Value::from(self.is_anonymous())),
+            ("claims", self.claims().map_or(Value::UNDEFINED, |claims| Value::from(Serde(claims)))),
+        ]
     }
 }
 
