@@ -22,8 +22,8 @@ fn mistakes_are_named_by_their_place() {
         (json!([]), "pipeline: found 0 stages, expected 1 to 16"),
         (json!([{}]), "pipeline[0]: found no policy, expected one of api-key-quota, dlp, error-response, transform: each policy is a stage of its own"),
         (json!([{"dlp": dlp, "error-response": {}}]), "pipeline[0]: found 2 policies, expected one of"),
-        (json!([{"error-response": {}}, {"api-key-quota": wrong_plan}]), "pipeline[1].api-key-quota.consumers[0].plan: found \"fre\", expected one of \"free\": did you mean \"free\"?"),
-        (json!([{"dlp": {"rules": [{"find": "payment", "in": "response.body"}]}}]), "pipeline[0].dlp.rules[0]: missing field \"do\": write do: {mask: {keep_last: 4}}"),
+        (json!([{"error-response": {}}, {"api-key-quota": wrong_plan}]), "pipeline[1].api-key-quota.consumers[0].plan: found \"fre\", expected \"free\": did you mean \"free\"?"),
+        (json!([{"dlp": {"rules": [{"find": "payment", "in": "response.body"}]}}]), "pipeline[0].dlp.rules[0]: missing field \"do\", expected one such as do: {mask: {keep_last: 4}}"),
         (json!([{"quota": {}}]), "pipeline[0]: found unknown field \"quota\", expected one of"),
         (json!([{"dlp": dlp}, {"dlp": dlp}]), "pipeline[1]: a second stage of the same name, found \"dlp\", expected a name for each"),
         (json!([{"name": "a b", "dlp": dlp}]), "pipeline[0].name: found \"a b\", expected 1 to 64 letters"),
@@ -38,8 +38,9 @@ fn mistakes_are_named_by_their_place() {
 #[test]
 fn a_head_that_may_wait_twice_is_refused() {
     let mut tokens = quota();
-    tokens["introspection"] = json!({"endpoint": "https://id.example/introspect", "cluster": "id",
-        "client_id": "a", "client_secret_env": "S", "identity": {"plan": "free"}});
+    tokens["introspection"] = json!({"cluster": "id", "path": "/introspect", "authority": "id.example",
+        "client": {"id": "gateway", "secret_env": "SECRET"},
+        "identity": {"plan": "free"}});
     let transform = json!({"allow_on_headers_stop_iteration": true, "rules": [
         {"request": [{"set": {"header": "x-a", "to": "{{ body.a }}"}}]}]});
     let found = error(json!({"pipeline": [{"api-key-quota": tokens}, {"transform": transform}]}));

@@ -50,7 +50,7 @@ fn what_the_client_has_begun_to_get_is_broken_off() {
 fn refusals_get_the_form_of_error_response_in_front() {
     let world = World::new();
     let errors = json!({"rules": [
-        {"match": {"status": 401, "origin": "gateway"}, "respond": {"title": "Who are you?", "headers": {"x-form": "1"}}}
+        {"match": {"status": 401, "origin": "gateway"}, "respond": {"title": "Who are you?", "headers": {"set": {"x-form": "1"}}}}
     ]});
     let worker = pipeline(&world, json!([{"error-response": errors}, {"api-key-quota": quota()}]));
     let outcome = worker.run(&Message::get("/"), &json_response("{}"));

@@ -61,7 +61,9 @@ pub fn stage(plans: [Plan; 2]) -> Scripted {
             }
             Event::Body(side, body) => {
                 let plan = &plans[index(*side)];
-                if plan.waits_in_body && !std::mem::replace(&mut waited[index(*side)], true) {
+                if plan.waits_in_body
+                    && body.rest != Rest::OverLimit
+                    && !std::mem::replace(&mut waited[index(*side)], true) {
                     call(host)?;
                     waiting = Some((*side, Some(*body)));
                     return Ok(Next::Wait);
@@ -76,7 +78,11 @@ pub fn stage(plans: [Plan; 2]) -> Scripted {
             }
             Event::Callout(..) => match waiting.take() {
                 Some((side, None)) => head(host, &plans[index(side)], side),
-                Some((side, Some(body))) => edit(host, &plans[index(side)], side, body),
+                Some((side, Some(body))) if body.rest == Rest::End => {
+                    edit(host, &plans[index(side)], side, body)
+                }
+                // It is shown once more, with what follows.
+                Some(_) => Ok(Next::Hold),
                 None => Ok(Next::Continue),
             },
             Event::Log => Ok(Next::Continue),
