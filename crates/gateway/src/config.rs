@@ -31,7 +31,11 @@ pub struct StageConfig {
     /// What the stage is called in counters, in shared values, in filter state and in traces: 1 to 64 letters, digits, `-` and
     /// `_`. Without this, the name of its policy; each name is there once.
     #[serde(default, deserialize_with = "given")]
-    #[schemars(skip_serializing_if = "Option::is_none", with = "String", regex(pattern = "^[A-Za-z0-9_-]{1,64}$"))]
+    #[schemars(
+        skip_serializing_if = "Option::is_none",
+        with = "String",
+        regex(pattern = "^[A-Za-z0-9_-]{1,64}$")
+    )]
     pub name: Option<String>,
 
     /// The requests that the stage is for, with their responses, as the request is when it comes to the stage. Without this:

@@ -52,7 +52,10 @@ impl Policy for Gateway {
     const OPTIONS: Options<'static> = Options {
         sensitive: &["secret_sha256"],
         examples: &[
-            ("pipeline", "pipeline: [{error-response: {}}, {dlp: {rules: [{find: payment, in: response.body, do: mask}]}}]"),
+            (
+                "pipeline",
+                "pipeline: [{error-response: {}}, {dlp: {rules: [{find: payment, in: response.body, do: mask}]}}]",
+            ),
             ("secret_sha256", "secret_sha256: the output of printf %s \"$SECRET\" | sha256sum"),
         ],
         documents: &[
@@ -120,7 +123,8 @@ impl Stages for Rc<Gateway> {
         host.remove_header(Map::RequestHeaders, &trace::FIELD)?;
         let field = trace::FIELD;
         let mut given = headers.all(field.as_str());
-        let asks = matches!((given.next(), given.next()), (Some(given), None) if Digest::of(given) == *secret);
+        let asks =
+            matches!((given.next(), given.next()), (Some(given), None) if Digest::of(given) == *secret);
         Ok(asks.then(|| Box::new(Trace::new(self.stages.iter().map(|stage| &stage.name)))))
     }
 
@@ -141,11 +145,13 @@ fn waits_and_holds(pipeline: &[StageConfig], path: &Path) -> Result<(), ConfigEr
     let holds = |stage: &StageConfig| {
         let transform = stage.transform.as_ref();
         transform.is_some_and(|transform| {
-            transform.allow_on_headers_stop_iteration && transform.rules.iter().any(|rule| !rule.request.is_empty())
+            transform.allow_on_headers_stop_iteration
+                && transform.rules.iter().any(|rule| !rule.request.is_empty())
         })
     };
     let Some(index) = pipeline.iter().skip(first).position(holds) else { return Ok(()) };
-    let here = path.index(first.saturating_add(index)).key("transform").key("allow_on_headers_stop_iteration");
+    let here =
+        path.index(first.saturating_add(index)).key("transform").key("allow_on_headers_stop_iteration");
     Err(ConfigError::at(here)
         .found("true, behind a stage that may wait for keys or an answer about a token")
         .expected("such a stage in front of it")

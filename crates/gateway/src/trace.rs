@@ -30,7 +30,8 @@ struct Stage {
 impl Trace {
     /// Of nothing so far, at stages of these names: letters, digits and `-_.`.
     pub fn new<'a>(names: impl Iterator<Item = &'a Rc<str>>) -> Self {
-        let stage = |name: &Rc<str>| Stage { name: Rc::clone(name), took: Duration::ZERO, notes: String::new() };
+        let stage =
+            |name: &Rc<str>| Stage { name: Rc::clone(name), took: Duration::ZERO, notes: String::new() };
         Self { stages: names.map(stage).collect() }
     }
 
@@ -54,7 +55,8 @@ impl Trace {
         }
         stage.notes.push_str(separator);
         // What stands in quotes in a structured field (RFC 9651 section 3.3.3).
-        let shown = |byte: char| if matches!(byte, ' '..='~') && !matches!(byte, '"' | '\\') { byte } else { '.' };
+        let shown =
+            |byte: char| if matches!(byte, ' '..='~') && !matches!(byte, '"' | '\\') { byte } else { '.' };
         stage.notes.extend(what.chars().map(shown));
     }
 

@@ -79,9 +79,12 @@ mod tests {
             Consumer { name: b"acme".into(), key_id: b"acme-1".into(), plan: b"g\xffld".into(), more };
         let mut scope = Scope::new(&RequestHead::new(&Headers::default()));
         scope.set_consumer(consumer.to_value());
-        for condition in
-            ["consumer.name == 'acme'", "consumer.key_id == 'acme-1'", "consumer.plan is endingwith 'ld'", "'ops' in consumer.groups"]
-        {
+        for condition in [
+            "consumer.name == 'acme'",
+            "consumer.key_id == 'acme-1'",
+            "consumer.plan is endingwith 'ld'",
+            "'ops' in consumer.groups",
+        ] {
             assert_eq!(Condition::new(condition).unwrap().holds(&scope), Ok(true), "{condition}");
         }
         assert!(!format!("{consumer:?}").contains("acme"));

@@ -5,6 +5,7 @@ use std::cell::{OnceCell, RefCell};
 
 use meshgate_policy::condition::Condition;
 use meshgate_policy::config::Percent;
+use meshgate_policy::consumer::Consumer;
 use meshgate_policy::expression::Scope;
 use meshgate_policy::expression::template::Template;
 use meshgate_policy::head::RequestHead;
@@ -13,7 +14,6 @@ use meshgate_policy::host::{Host, Map};
 use meshgate_policy::matching::{Input, Match, Truth};
 use minijinja::Value;
 use minijinja::value::Serde;
-use meshgate_policy::consumer::Consumer;
 
 use crate::consumer::Identity;
 

@@ -17,7 +17,8 @@ async fn pieces_and_trailers_make_no_difference() {
             let pieces: Vec<String> = body.chars().map(String::from).collect();
             let chunked = json_reply("").chunks(pieces.clone()).chunk_delay(Duration::from_millis(1));
             assert_eq!(get(&client, &envoy, chunked.clone()).await.text(), expected);
-            let response = get(&client, &envoy, chunked.header("trailer", "x-end").trailer("x-end", "1")).await;
+            let response =
+                get(&client, &envoy, chunked.header("trailer", "x-end").trailer("x-end", "1")).await;
             assert_eq!((response.text(), response.trailers.get("x-end")), (expected.as_str(), Some("1")));
 
             envoy.upstream().respond(Reply::status(200));
@@ -43,7 +44,10 @@ async fn what_has_no_body_stays_without() {
         assert_eq!((refused.status, refused.text()), (401, ""));
         for status in [204, 304] {
             let response = get(&client, &envoy, Reply::status(status)).await;
-            assert_eq!((response.status, response.text(), response.header("x-edited")), (status, "", Some("1")));
+            assert_eq!(
+                (response.status, response.text(), response.header("x-edited")),
+                (status, "", Some("1"))
+            );
         }
     }
     assert_well(&envoy).await;
@@ -52,7 +56,8 @@ async fn what_has_no_body_stays_without() {
 #[tokio::test(flavor = "multi_thread")]
 async fn large_bodies_pass_in_both_directions() {
     // What is streamed is not held, so Envoy's buffer limit is no limit.
-    let document = json!({"pipeline": [{"error-response": {}}, {"api-key-quota": quota(wide())}, {"dlp": cards()}]});
+    let document =
+        json!({"pipeline": [{"error-response": {}}, {"api-key-quota": quota(wide())}, {"dlp": cards()}]});
     let envoy = start(document).await;
     let size = 20 << 20;
     let line = format!("{}\n", "some text without a number, over and over again ".repeat(20));
@@ -79,10 +84,13 @@ async fn large_bodies_pass_in_both_directions() {
 async fn calls_of_grpc_and_events_are_not_held() {
     let envoy = start_http2(all(wide())).await;
     let client = envoy.http2();
-    for (kind, message) in [("application/grpc", vec![0_u8, 0, 0, 0, 1, 7]), ("text/event-stream", b"data: 1\n\n".to_vec())] {
+    for (kind, message) in
+        [("application/grpc", vec![0_u8, 0, 0, 0, 1, 7]), ("text/event-stream", b"data: 1\n\n".to_vec())]
+    {
         let (mut sender, reply) = Reply::status(200).header("content-type", kind).stream();
         envoy.upstream().respond(reply);
-        let request = with_key(client.post("/s/M")).header("content-type", "application/grpc").header("te", "trailers");
+        let request =
+            with_key(client.post("/s/M")).header("content-type", "application/grpc").header("te", "trailers");
         let (mut calling, request) = request.stream();
         calling.send_data(message.clone().into()).await.unwrap();
         // Neither direction has ended, and both have passed.
@@ -94,7 +102,8 @@ async fn calls_of_grpc_and_events_are_not_held() {
         drop((sender, calling));
         assert_eq!(response.chunk().await.unwrap(), None);
     }
-    let refused = client.post("/s/M").header("content-type", "application/grpc").body("x").send().await.unwrap();
+    let refused =
+        client.post("/s/M").header("content-type", "application/grpc").body("x").send().await.unwrap();
     assert_eq!((refused.status, refused.header("grpc-status")), (200, Some("16")));
     assert_well(&envoy).await;
 }
@@ -105,8 +114,9 @@ async fn frames_of_a_websocket_are_left_alone() {
     let listener = listener(all(wide())).upgrades(&["websocket"]);
     let envoy = Envoy::start(Config::from(listener).upstream(upstream.addr())).await.unwrap();
     let mut client = RawConnection::open(envoy.addr()).await.unwrap();
-    let request =
-        format!("GET / HTTP/1.1\r\nhost: a\r\nx-api-key: {KEY}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+    let request = format!(
+        "GET / HTTP/1.1\r\nhost: a\r\nx-api-key: {KEY}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+    );
     client.write(request).await.unwrap();
     let head = client.read_until("\r\n\r\n").await.unwrap();
     assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));

@@ -40,12 +40,19 @@ async fn errors_of_the_upstream_and_of_stages_get_one_form() {
     let block = json!({"rules": [{"find": "payment.card", "in": "response.body", "do": "block"}],
         "allow_on_headers_stop_iteration": true});
     let forms = json!({"rules": [{"match": {"status": "5xx"}, "respond": {"title": "Ours"}}]});
-    let envoy = start(json!({"pipeline": [{"error-response": forms}, {"api-key-quota": quota(wide())}, {"dlp": block}]})).await;
+    let envoy = start(
+        json!({"pipeline": [{"error-response": forms}, {"api-key-quota": quota(wide())}, {"dlp": block}]}),
+    )
+    .await;
     let client = envoy.http1();
     let trace = Reply::status(500).header("content-type", "text/plain").body("Exception at line 7");
     let response = get(&client, &envoy, trace).await;
     assert_eq!(response.status, 500);
-    assert!(response.text().contains("\"Ours\"") && !response.text().contains("line 7"), "{}", response.text());
+    assert!(
+        response.text().contains("\"Ours\"") && !response.text().contains("line 7"),
+        "{}",
+        response.text()
+    );
     assert!(response.header("ratelimit").is_some(), "fields of stages behind stay or are set");
 
     // An answer in place of a response passes the stages in front.
@@ -70,12 +77,18 @@ async fn stages_of_one_policy_stand_side_by_side() {
     ]}))
     .await;
     for (path, status, seen) in [
-        ("/v1/a", 200, vec!["one", "two"]), ("/v1/a", 429, vec![]), ("/v2/a", 200, vec!["two"]), ("/v2/a", 200, vec!["two"]),
+        ("/v1/a", 200, vec!["one", "two"]),
+        ("/v1/a", 429, vec![]),
+        ("/v2/a", 200, vec!["two"]),
+        ("/v2/a", 200, vec!["two"]),
     ] {
         envoy.upstream().forget_requests();
         assert_eq!(with_key(envoy.get(path)).send().await.unwrap().status, status, "{path}");
         let got = envoy.upstream().requests().pop();
-        assert_eq!(got.map_or(vec![], |got| got.headers.all("x-seen").into_iter().map(str::to_owned).collect()), seen);
+        assert_eq!(
+            got.map_or(vec![], |got| got.headers.all("x-seen").into_iter().map(str::to_owned).collect()),
+            seen
+        );
     }
     // Nobody evades a guard by a path that servers read in several ways.
     for path in ["/v1;x/a", "/v1%2Fa"] {
@@ -104,9 +117,14 @@ async fn limits_are_exact_over_four_workers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_documents_are_refused_with_their_place() {
     for (document, expected) in [
-        (json!({"pipeline": [{"error-response": {}}, {"api-key-quota": {"plans": {"free": {"limits": [{"name": "a", "rate": "x"}]}}}}]}),
-            "pipeline[1].api-key-quota.plans.free.limits[0].rate: found \"x\""),
-        (json!({"pipeline": [{"dlp": cards()}, {"dlp": cards()}]}), "pipeline[1]: a second stage of the same name, found \"dlp\""),
+        (
+            json!({"pipeline": [{"error-response": {}}, {"api-key-quota": {"plans": {"free": {"limits": [{"name": "a", "rate": "x"}]}}}}]}),
+            "pipeline[1].api-key-quota.plans.free.limits[0].rate: found \"x\"",
+        ),
+        (
+            json!({"pipeline": [{"dlp": cards()}, {"dlp": cards()}]}),
+            "pipeline[1]: a second stage of the same name, found \"dlp\"",
+        ),
         (json!({"pipeline": [{}]}), "pipeline[0]: found no policy"),
     ] {
         let log = Envoy::refused(listener(document)).await.unwrap();

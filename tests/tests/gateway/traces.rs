@@ -15,11 +15,14 @@ async fn who_knows_the_secret_sees_what_each_stage_did() {
     for _ in 0..20 {
         let response = with_key(client.get("/")).header(FIELD, SECRET).send().await.unwrap();
         let trace = response.header(FIELD).expect("a trace");
-        for expected in ["\"error-response\";us=", "did=\"plan free, allowed\"", "request rules[0]", "response rules[0]"] {
+        for expected in
+            ["\"error-response\";us=", "did=\"plan free, allowed\"", "request rules[0]", "response rules[0]"]
+        {
             assert!(trace.contains(expected), "{expected}: {trace}");
         }
         assert!(!trace.contains("acme") && !trace.contains(KEY) && trace.len() < 4_096, "{trace}");
-        let times = trace.split("us=").skip(1).map(|rest| rest.split(';').next().unwrap().parse::<u64>().unwrap());
+        let times =
+            trace.split("us=").skip(1).map(|rest| rest.split(';').next().unwrap().parse::<u64>().unwrap());
         longest = longest.max(times.max().unwrap());
     }
     // The clock is real: a module is at work for microseconds, and never for a second.
@@ -37,7 +40,8 @@ async fn a_wrong_secret_gives_nothing_and_none_passes() {
     let envoy = start(all(wide())).await;
     envoy.upstream().respond(Reply::status(200));
     for secrets in [vec!["wrong"], vec![SECRET, SECRET], vec![SECRET, "wrong"], vec![""]] {
-        let request = secrets.iter().fold(with_key(envoy.get("/")), |request, secret| request.header(FIELD, secret));
+        let request =
+            secrets.iter().fold(with_key(envoy.get("/")), |request, secret| request.header(FIELD, secret));
         let response = request.send().await.unwrap();
         assert_eq!((response.status, response.header(FIELD)), (200, None), "{secrets:?}");
         assert_eq!(envoy.upstream().requests().pop().unwrap().header(FIELD), None, "{secrets:?}");

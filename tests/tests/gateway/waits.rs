@@ -3,17 +3,18 @@
 use std::time::{Duration, SystemTime};
 
 use meshgate_e2e::{Config, Envoy, Reply, Upstream, json};
-use meshgate_test_tokens::{Signer, encode, jwks};
+use meshgate_test_tokens::{Signer, jwks};
 
 use crate::support::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_comes_while_keys_are_fetched() {
     let signer = Signer::new("ES256");
-    let keys = Reply::status(200).header("content-type", "application/json").body(jwks([&signer]).to_string());
+    let keys =
+        Reply::status(200).header("content-type", "application/json").body(jwks([&signer]).to_string());
     let expires = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() + 3_600;
     let claims = json!({"iss": "https://idp", "aud": "api", "sub": "alice", "exp": expires, "team": "blue"});
-    let token = encode(&signer, &claims);
+    let token = signer.sign(&claims);
     let mut quota = quota(wide());
     quota["tokens"] = json!([{"issuer": "https://idp", "audiences": ["api"], "identity": {"plan": "free"},
         "jwks_from": {"cluster": "idp", "path": "/keys", "timeout": "2s", "refresh": "10s"}}]);
@@ -22,8 +23,7 @@ async fn a_body_comes_while_keys_are_fetched() {
     for http2 in [false, true] {
         let idp = Upstream::start().await.unwrap();
         idp.respond(keys.clone().delay(Duration::from_millis(150)));
-        let document =
-            json!({"pipeline": [{"error-response": {}}, {"dlp": cards()}, {"api-key-quota": quota}, {"transform": team}]});
+        let document = json!({"pipeline": [{"error-response": {}}, {"dlp": cards()}, {"api-key-quota": quota}, {"transform": team}]});
         let envoy = Envoy::start(Config::from(listener(document)).cluster("idp", idp.addr())).await.unwrap();
         let client = if http2 { envoy.http2() } else { envoy.http1() };
         let post = || {
@@ -49,7 +49,8 @@ async fn who_leaves_while_waiting_does_no_harm() {
     let idp = Upstream::start().await.unwrap();
     idp.respond(Reply::status(500).delay(Duration::from_millis(200)));
     let signer = Signer::new("ES256");
-    let token = encode(&signer, &json!({"iss": "https://idp", "aud": "api", "sub": "a", "exp": 4_000_000_000_u64}));
+    let token =
+        signer.sign(&json!({"iss": "https://idp", "aud": "api", "sub": "a", "exp": 4_000_000_000_u64}));
     let mut quota = quota(wide());
     quota["tokens"] = json!([{"issuer": "https://idp", "audiences": ["api"], "identity": {"plan": "free"},
         "jwks_from": {"cluster": "idp", "path": "/keys", "timeout": "1s", "refresh": "10s"}}]);

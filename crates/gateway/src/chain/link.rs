@@ -46,8 +46,13 @@ pub(super) struct Backlog {
 /// A part of a message on its way.
 #[derive(Debug)]
 pub(super) enum Event {
-    Head { end: bool },
-    Body { data: Data, end: bool },
+    Head {
+        end: bool,
+    },
+    Body {
+        data: Data,
+        end: bool,
+    },
     /// The body ends with the trailers that follow, and the proxy has nothing of it: nothing can be written.
     BareEnd,
     Trailers,
@@ -102,7 +107,12 @@ impl Data {
     }
 
     /// Adds what follows.
-    pub(super) fn append(&mut self, host: &mut dyn Host, side: Side, mut more: Self) -> Result<(), HostError> {
+    pub(super) fn append(
+        &mut self,
+        host: &mut dyn Host,
+        side: Side,
+        mut more: Self,
+    ) -> Result<(), HostError> {
         if self.len() == 0 {
             *self = more;
             return Ok(());

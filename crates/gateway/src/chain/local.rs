@@ -74,7 +74,9 @@ impl<S: Stages> Chain<S> {
                     if self.common.response_head.is_unchanged() && made == body {
                         return answered.reply;
                     }
-                    let Ok(fields) = self.common.response_head.read(host, Map::ResponseHeaders) else { break };
+                    let Ok(fields) = self.common.response_head.read(host, Map::ResponseHeaders) else {
+                        break;
+                    };
                     let body = if kind.is_head { answered.reply.body.clone() } else { made };
                     match changed(&answered.reply, &fields, body, kind) {
                         Some(reply) => return Box::new(reply),
@@ -129,9 +131,13 @@ fn changed(reply: &Reply, fields: &Headers, body: Vec<u8>, kind: Kind) -> Option
         let name = HeaderName::new(std::str::from_utf8(name).ok()?).ok()?;
         headers.push((name, HeaderValue::new(value).ok()?.into_owned()));
     }
-    let status = if kind.is_grpc { None } else { number(":status").and_then(|status| status.try_into().ok()) };
+    let status =
+        if kind.is_grpc { None } else { number(":status").and_then(|status| status.try_into().ok()) };
     let (body, grpc_status) = if kind.is_grpc {
-        (fields.first("grpc-message").unwrap_or_default().to_vec(), number("grpc-status").or(reply.grpc_status))
+        (
+            fields.first("grpc-message").unwrap_or_default().to_vec(),
+            number("grpc-status").or(reply.grpc_status),
+        )
     } else {
         (body, reply.grpc_status)
     };

@@ -570,7 +570,8 @@ impl<S: Stages> Chain<S> {
 
     /// Whether some stage has to do with what comes of this body.
     fn is_busy(&self, side: Side) -> bool {
-        self.keeps(side) || self.links(side).any(|(running, link)| link.is_open() && running.drive.is_busy(side))
+        self.keeps(side)
+            || self.links(side).any(|(running, link)| link.is_open() && running.drive.is_busy(side))
     }
 
     /// Whether some stage keeps a part of this message.

@@ -160,7 +160,10 @@ fn apply(base: &Headers, edits: &[Edit]) -> Headers {
 }
 
 /// What the edits of one field make of its values.
-fn values<'a>(before: impl Iterator<Item = &'a [u8]>, edits: impl Iterator<Item = &'a Edit>) -> Vec<&'a [u8]> {
+fn values<'a>(
+    before: impl Iterator<Item = &'a [u8]>,
+    edits: impl Iterator<Item = &'a Edit>,
+) -> Vec<&'a [u8]> {
     let mut values: Vec<&[u8]> = before.collect();
     for edit in edits {
         match edit {

@@ -25,7 +25,8 @@ fn on_response(plan: Plan) -> [Plan; 2] {
 fn a_body_passes_whoever_holds_it_in_whatever_pieces() {
     let response = Message::response(200).with_body("ok");
     let body = b"one body that many stages see, some of them whole";
-    for order in [[WHOLE, Reads::From(0), HELD], [HELD, WHOLE, Reads::From(0)], [Reads::From(0), HELD, WHOLE]] {
+    for order in [[WHOLE, Reads::From(0), HELD], [HELD, WHOLE, Reads::From(0)], [Reads::From(0), HELD, WHOLE]]
+    {
         let outcome = chunkings(body, |chunking| {
             let plans = order.map(|reads| Plan { reads, key: 1, field: Some("x-a"), ..Plan::default() });
             let stages = plans.map(|plan| stage(on_request(Plan { field: None, ..plan })));
@@ -91,14 +92,22 @@ fn nothing_is_read_for_stages_that_look_at_heads_only() {
     let exchange = chain((0..3).map(|_| stage([plan.clone(), plan.clone()])).collect());
     let request = Message::post("/", "x".repeat(3_000_000));
     let response = Message::response(200).with_body("y".repeat(3_000_000));
-    let outcome = world.begin(exchange).run_chunked(&request, &Chunking::at([10]), &response, &Chunking::at([10]));
+    let outcome =
+        world.begin(exchange).run_chunked(&request, &Chunking::at([10]), &response, &Chunking::at([10]));
     assert_eq!(outcome.forwarded().body.len(), 3_000_000);
     let calls = world.take_calls();
-    assert_eq!(calls.iter().filter(|call| call.starts_with("body") || call.starts_with("set_body")).count(), 0);
+    assert_eq!(
+        calls.iter().filter(|call| call.starts_with("body") || call.starts_with("set_body")).count(),
+        0
+    );
     // Each head is read once and written once per value, though all three stages read and write it.
     for map in ["RequestHeaders", "ResponseHeaders"] {
         assert_eq!(calls.iter().filter(|call| **call == format!("headers {map}")).count(), 1, "{calls:?}");
-        assert_eq!(calls.iter().filter(|call| **call == format!("add_header {map} x-a")).count(), 3, "{calls:?}");
+        assert_eq!(
+            calls.iter().filter(|call| **call == format!("add_header {map} x-a")).count(),
+            3,
+            "{calls:?}"
+        );
         // What is not there is not removed.
         assert_eq!(calls.iter().filter(|call| call.starts_with("remove_header")).count(), 0, "{calls:?}");
     }

@@ -20,14 +20,29 @@ fn mistakes_are_named_by_their_place() {
     wrong_plan["consumers"][0]["plan"] = "fre".into();
     for (pipeline, expected) in [
         (json!([]), "pipeline: found 0 stages, expected 1 to 16"),
-        (json!([{}]), "pipeline[0]: found no policy, expected one of api-key-quota, dlp, error-response, transform: each policy is a stage of its own"),
+        (
+            json!([{}]),
+            "pipeline[0]: found no policy, expected one of api-key-quota, dlp, error-response, transform: each policy is a stage of its own",
+        ),
         (json!([{"dlp": dlp, "error-response": {}}]), "pipeline[0]: found 2 policies, expected one of"),
-        (json!([{"error-response": {}}, {"api-key-quota": wrong_plan}]), "pipeline[1].api-key-quota.consumers[0].plan: found \"fre\", expected \"free\": did you mean \"free\"?"),
-        (json!([{"dlp": {"rules": [{"find": "payment", "in": "response.body"}]}}]), "pipeline[0].dlp.rules[0]: missing field \"do\", expected one such as do: {mask: {keep_last: 4}}"),
+        (
+            json!([{"error-response": {}}, {"api-key-quota": wrong_plan}]),
+            "pipeline[1].api-key-quota.consumers[0].plan: found \"fre\", expected \"free\": did you mean \"free\"?",
+        ),
+        (
+            json!([{"dlp": {"rules": [{"find": "payment", "in": "response.body"}]}}]),
+            "pipeline[0].dlp.rules[0]: missing field \"do\", expected one such as do: {mask: {keep_last: 4}}",
+        ),
         (json!([{"quota": {}}]), "pipeline[0]: found unknown field \"quota\", expected one of"),
-        (json!([{"dlp": dlp}, {"dlp": dlp}]), "pipeline[1]: a second stage of the same name, found \"dlp\", expected a name for each"),
+        (
+            json!([{"dlp": dlp}, {"dlp": dlp}]),
+            "pipeline[1]: a second stage of the same name, found \"dlp\", expected a name for each",
+        ),
         (json!([{"name": "a b", "dlp": dlp}]), "pipeline[0].name: found \"a b\", expected 1 to 64 letters"),
-        (json!([{"match": {"status": 500}, "dlp": dlp}]), "pipeline[0].match.status: found a status of the response"),
+        (
+            json!([{"match": {"status": 500}, "dlp": dlp}]),
+            "pipeline[0].match.status: found a status of the response",
+        ),
         (json!([{"match": null, "dlp": dlp}]), "pipeline[0].match: found null"),
     ] {
         let found = error(json!({ "pipeline": pipeline }));
@@ -44,7 +59,10 @@ fn a_head_that_may_wait_twice_is_refused() {
     let transform = json!({"allow_on_headers_stop_iteration": true, "rules": [
         {"request": [{"set": {"header": "x-a", "to": "{{ body.a }}"}}]}]});
     let found = error(json!({"pipeline": [{"api-key-quota": tokens}, {"transform": transform}]}));
-    assert!(found.starts_with("pipeline[1].transform.allow_on_headers_stop_iteration: found true"), "{found}");
+    assert!(
+        found.starts_with("pipeline[1].transform.allow_on_headers_stop_iteration: found true"),
+        "{found}"
+    );
 }
 
 #[test]

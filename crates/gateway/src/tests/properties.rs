@@ -19,8 +19,8 @@ fn reads() -> impl Strategy<Value = Reads> {
 fn plan(waits: bool) -> impl Strategy<Value = Plan> {
     let one_in = |number: u8| (0..number).prop_map(|drawn| drawn == 0);
     let field = prop_oneof![Just(None), Just(Some("x-a")), Just(Some("x-b"))];
-    (one_in(8), one_in(5), one_in(6), reads(), any::<u8>(), prop::sample::select(&["", "-end"][..]), field).prop_map(
-        move |(replies, head_waits, body_waits, reads, key, suffix, field)| Plan {
+    (one_in(8), one_in(5), one_in(6), reads(), any::<u8>(), prop::sample::select(&["", "-end"][..]), field)
+        .prop_map(move |(replies, head_waits, body_waits, reads, key, suffix, field)| Plan {
             reply: replies.then_some(403),
             waits: waits && head_waits,
             waits_in_body: waits && body_waits,
@@ -28,8 +28,7 @@ fn plan(waits: bool) -> impl Strategy<Value = Plan> {
             key,
             suffix,
             field,
-        },
-    )
+        })
 }
 
 fn plans() -> impl Strategy<Value = [Plan; 2]> {

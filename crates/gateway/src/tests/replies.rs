@@ -14,7 +14,8 @@ use meshgate_test_host::World;
 #[test]
 fn an_answer_passes_the_stages_in_front_and_no_others() {
     let marks = |name| [Plan::default(), Plan { field: Some(name), ..Plan::default() }];
-    let answers = [Plan { reply: Some(403), ..Plan::default() }, Plan { field: Some("x-b"), ..Plan::default() }];
+    let answers =
+        [Plan { reply: Some(403), ..Plan::default() }, Plan { field: Some("x-b"), ..Plan::default() }];
     let exchange = chain(vec![stage(marks("x-a")), stage(answers), stage(marks("x-c"))]);
     let outcome = world().begin(exchange).run(&Message::get("/"), &Message::response(200));
     let head = &outcome.answer().head;
@@ -67,8 +68,11 @@ fn refusals_get_the_form_of_error_response_in_front() {
 #[test]
 fn grpc_and_head_get_answers_of_their_kind() {
     let world = World::new();
-    let worker = pipeline(&world, json!([{"transform": {"rules": [{"response": [{"set": {"header": "x-t", "to": "1"}}]}]}},
-        {"api-key-quota": quota()}]));
+    let worker = pipeline(
+        &world,
+        json!([{"transform": {"rules": [{"response": [{"set": {"header": "x-t", "to": "1"}}]}]}},
+        {"api-key-quota": quota()}]),
+    );
     let grpc = Message::post("/s/M", "").with("content-type", "application/grpc");
     let outcome = worker.run(&grpc, &Message::response(200));
     let head = &outcome.answer().head;

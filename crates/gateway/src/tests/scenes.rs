@@ -10,13 +10,16 @@ use super::{json_response, pipeline, quota};
 use crate::Gateway;
 
 fn all(world: &World) -> Worker<Gateway> {
-    pipeline(world, json!([
-        {"error-response": {}},
-        {"api-key-quota": quota()},
-        {"dlp": {"rules": [{"find": "payment", "in": "response.body", "do": {"mask": {"keep_last": 4}}}]}},
-        {"transform": {"rules": [{"request": [{"set": {"header": "x-who", "to": "{{ consumer.name }} of {{ consumer.groups[0] }}"}}],
-            "response": [{"remove": {"json": "/internal"}}]}]}}
-    ]))
+    pipeline(
+        world,
+        json!([
+            {"error-response": {}},
+            {"api-key-quota": quota()},
+            {"dlp": {"rules": [{"find": "payment", "in": "response.body", "do": {"mask": {"keep_last": 4}}}]}},
+            {"transform": {"rules": [{"request": [{"set": {"header": "x-who", "to": "{{ consumer.name }} of {{ consumer.groups[0] }}"}}],
+                "response": [{"remove": {"json": "/internal"}}]}]}}
+        ]),
+    )
 }
 
 #[test]
@@ -45,12 +48,15 @@ fn each_policy_does_its_part() {
 fn stages_are_for_the_requests_that_they_match() {
     let world = World::new();
     let set = |name: &str| json!({"rules": [{"request": [{"set": {"header": name, "to": "1"}}]}]});
-    let worker = pipeline(&world, json!([
-        {"match": {"path": "/v1/{rest...}"}, "api-key-quota": quota()},
-        {"name": "one", "match": {"path": "/v1/{rest...}"}, "transform": set("x-one")},
-        {"name": "two", "match": {"header": {"x-one": {"present": true}}}, "transform": set("x-two")},
-        {"name": "three", "match": {"path": "/v2/{rest...}"}, "transform": set("x-three")}
-    ]));
+    let worker = pipeline(
+        &world,
+        json!([
+            {"match": {"path": "/v1/{rest...}"}, "api-key-quota": quota()},
+            {"name": "one", "match": {"path": "/v1/{rest...}"}, "transform": set("x-one")},
+            {"name": "two", "match": {"header": {"x-one": {"present": true}}}, "transform": set("x-two")},
+            {"name": "three", "match": {"path": "/v2/{rest...}"}, "transform": set("x-three")}
+        ]),
+    );
     let seen = |target: &str| {
         let outcome = worker.run(&Message::get(target).with("x-api-key", "demo"), &Message::response(200));
         let head = outcome.forwarded().head.clone();
@@ -67,16 +73,21 @@ fn stages_are_for_the_requests_that_they_match() {
 #[test]
 fn stages_of_one_policy_count_apart() {
     let world = World::new();
-    let worker = pipeline(&world, json!([
-        {"api-key-quota": quota()},
-        {"name": "partner", "match": {"path": "/partner"}, "api-key-quota": quota()}
-    ]));
-    let get = |path| worker.run(&Message::get(path).with("x-api-key", "demo"), &Message::response(200)).status();
+    let worker = pipeline(
+        &world,
+        json!([
+            {"api-key-quota": quota()},
+            {"name": "partner", "match": {"path": "/partner"}, "api-key-quota": quota()}
+        ]),
+    );
+    let get =
+        |path| worker.run(&Message::get(path).with("x-api-key", "demo"), &Message::response(200)).status();
     // The key is hidden from the second: what one stage passes on is all that the next has.
     assert_eq!([get("/"), get("/partner")], [200, 401]);
     assert_eq!(world.metric("meshgate.quota.allowed"), 2);
     assert_eq!(world.metric("meshgate.stage.partner.quota.denied.key_missing"), 1);
-    let keys = ["test%2Fapi-key-quota/acme", "test%2Fpartner/acme"].map(|key| format!("meshgate/quota/{key}"));
+    let keys =
+        ["test%2Fapi-key-quota/acme", "test%2Fpartner/acme"].map(|key| format!("meshgate/quota/{key}"));
     assert_eq!(world.shared_keys(), keys);
 }
 

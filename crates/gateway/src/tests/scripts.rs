@@ -63,7 +63,8 @@ pub fn stage(plans: [Plan; 2]) -> Scripted {
                 let plan = &plans[index(*side)];
                 if plan.waits_in_body
                     && body.rest != Rest::OverLimit
-                    && !std::mem::replace(&mut waited[index(*side)], true) {
+                    && !std::mem::replace(&mut waited[index(*side)], true)
+                {
                     call(host)?;
                     waiting = Some((*side, Some(*body)));
                     return Ok(Next::Wait);
@@ -72,7 +73,11 @@ pub fn stage(plans: [Plan; 2]) -> Scripted {
             }
             Event::Trailers(side) => {
                 if let Some(name) = plans[index(*side)].field {
-                    host.set_header(Map::trailers(*side), &HeaderName::new(name).unwrap(), &HeaderValue::number(2))?;
+                    host.set_header(
+                        Map::trailers(*side),
+                        &HeaderName::new(name).unwrap(),
+                        &HeaderValue::number(2),
+                    )?;
                 }
                 Ok(Next::Continue)
             }

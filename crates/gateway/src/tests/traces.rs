@@ -13,14 +13,17 @@ use crate::Gateway;
 const FIELD: &str = "x-meshgate-trace";
 
 fn worker() -> Worker<Gateway> {
-    Worker::new(&World::new(), json!({
-        "pipeline": [
-            {"api-key-quota": quota()},
-            {"match": {"path": "/other"}, "dlp": {"rules": [{"find": "payment", "in": "response.body", "do": "mask"}]}},
-            {"transform": {"rules": [{"request": [{"set": {"header": "x-a", "to": "1"}}]}]}}
-        ],
-        "trace": {"secret_sha256": Digest::of(b"open sesame").to_hex()}
-    }))
+    Worker::new(
+        &World::new(),
+        json!({
+            "pipeline": [
+                {"api-key-quota": quota()},
+                {"match": {"path": "/other"}, "dlp": {"rules": [{"find": "payment", "in": "response.body", "do": "mask"}]}},
+                {"transform": {"rules": [{"request": [{"set": {"header": "x-a", "to": "1"}}]}]}}
+            ],
+            "trace": {"secret_sha256": Digest::of(b"open sesame").to_hex()}
+        }),
+    )
 }
 
 #[test]

@@ -212,10 +212,7 @@ mod tests {
     fn a_document_may_be_a_part_of_another() {
         let here = ConfigError::at(Path::root().key("plans").hidden_key().index(1)).problem("no");
         let there = Path::root().key("pipeline").index(0).key("api-key-quota");
-        assert_eq!(
-            here.within(&there).to_string(),
-            "pipeline[0].api-key-quota.plans[not shown][1]: no"
-        );
+        assert_eq!(here.within(&there).to_string(), "pipeline[0].api-key-quota.plans[not shown][1]: no");
     }
 
     #[test]

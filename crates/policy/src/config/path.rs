@@ -114,7 +114,9 @@ impl fmt::Display for Path {
 /// Whether a key can be read without quotes: an identifier of a length that does not need to be cut.
 fn is_plain(key: &str) -> bool {
     let starts_well = key.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
-    starts_well && key.len() <= 40 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+    starts_well
+        && key.len() <= 40
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 #[cfg(test)]

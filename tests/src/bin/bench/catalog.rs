@@ -234,11 +234,17 @@ fn gateway() -> Vec<Lane> {
     let (mut quota, errors) = (quota::quota(Limits::Two), json!({}));
     // Requests for larger bodies carry no key.
     quota["anonymous"] = json!({ "plan": "bench" });
-    let transform = json!({ "rules": [{ "request": [{ "set": { "header": "x-team", "to": "somebody" } }] }] });
+    let transform =
+        json!({ "rules": [{ "request": [{ "set": { "header": "x-team", "to": "somebody" } }] }] });
     let edits = json!({ "rules": [{ "response": [{ "set": { "json": "/state", "to": "shut" } }] }] });
     let chain = |transform: &Value| {
-        [("error_response", &errors), ("api_key_quota", &quota), ("dlp", &default_packs()), ("transform", transform)]
-            .map(|(module, config)| (module, config.clone()))
+        [
+            ("error_response", &errors),
+            ("api_key_quota", &quota),
+            ("dlp", &default_packs()),
+            ("transform", transform),
+        ]
+        .map(|(module, config)| (module, config.clone()))
     };
     let pipeline = |transform: &Value| {
         json!({ "pipeline": [
@@ -247,7 +253,8 @@ fn gateway() -> Vec<Lane> {
     };
     let lane = |name, note, traffic| Lane::new(GROUP, name, note).traffic(traffic);
     vec![
-        lane("chain_key", "ours, four modules: key, limits, a header set", Traffic::Key).modules(chain(&transform)),
+        lane("chain_key", "ours, four modules: key, limits, a header set", Traffic::Key)
+            .modules(chain(&transform)),
         lane("gateway_key", "ours, one module: the same", Traffic::Key)
             .module("gateway", pipeline(&transform))
             .budget(Budget::times(1.0, "chain_key"))
