@@ -105,7 +105,9 @@ impl Section {
         let content_type = base.first("content-type").unwrap_or_default();
         Kind {
             is_head: base.first(":method") == Some(b"HEAD"),
-            is_grpc: content_type.starts_with(b"application/grpc"),
+            is_grpc: content_type
+                .strip_prefix(b"application/grpc")
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+")),
         }
     }
 
