@@ -6,7 +6,7 @@ MODULES := $(FILTERS) $(patsubst %/Cargo.toml,%,$(wildcard tests/modules/*/Cargo
 
 # The crates that know nothing of Envoy: their unit tests run a second time on wasm32, in Node.
 PURE := meshgate-policy meshgate-json meshgate-coding meshgate-detect meshgate-jwt meshgate-quota meshgate-transform \
-	meshgate-errors meshgate-dlp
+	meshgate-errors meshgate-dlp meshgate-gateway
 
 # `make run` shows this one, or another with DEMO=...; it needs these ports of 127.0.0.1: for the listener, the demo upstream
 # and Envoy's admin page.

@@ -4,7 +4,7 @@
 . "$(dirname -- "$0")/common.sh"
 
 # What the host layer asks of Envoy, and what a filter does for a client. The other tests do not change from release to release.
-tests='host api_key_quota transform error_response dlp docs'
+tests='host api_key_quota transform error_response dlp gateway docs'
 
 failed=
 RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}

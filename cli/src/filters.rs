@@ -17,10 +17,11 @@ pub struct Filter {
 }
 
 /// All of them.
-pub static FILTERS: [Filter; 4] = [
+pub static FILTERS: [Filter; 5] = [
     filter::<meshgate_quota::Quota>("api-key-quota", "API keys and quotas"),
     filter::<meshgate_dlp::Dlp>("dlp", "Data-loss prevention"),
     filter::<meshgate_errors::Errors>("error-response", "Error responses"),
+    filter::<meshgate_gateway::Gateway>("gateway", "All policies in one"),
     filter::<meshgate_transform::Transform>("transform", "Transformations"),
 ];
 

@@ -134,6 +134,10 @@ impl DlpExchange {
         if rules == 0 {
             return Ok(Next::Continue);
         }
+        for (index, _) in dlp.rules.of(rules) {
+            let message = if side == Side::Request { "request" } else { "response" };
+            host.explain(format_args!("{message} rules[{index}]"));
+        }
         let headers = response.unwrap_or(request);
         let inspected = heads::inspect(dlp, host, side, headers, rules, &mut self.report);
         self.report.publish(dlp, host);

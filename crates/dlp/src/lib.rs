@@ -110,6 +110,7 @@ impl Policy for Dlp {
             ("in", "in: [request.body, response.body]"),
             ("do", "do: {mask: {keep_last: 4}}"),
         ],
+        documents: &[],
     };
 
     type Config = Config;

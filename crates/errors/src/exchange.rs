@@ -144,7 +144,12 @@ impl Errors {
         let mut occasion = Occasion::new(&head, Some(&response), host, self);
         let request = self.reads_requests.then_some(&head);
         let subject = Subject { request, response: &response, status, cause: &cause };
-        let rule = self.rules.iter().find(|rule| rule.holds(&subject, &mut occasion));
+        let place = self.rules.iter().position(|rule| rule.holds(&subject, &mut occasion));
+        let rule = place.and_then(|place| self.rules.get(place));
+        match place {
+            Some(place) => occasion.host().explain(format_args!("rules[{place}]")),
+            None => occasion.host().explain(format_args!("no rule")),
+        }
         let default = Answer::default();
         let answer = match rule {
             Some(rule) => {

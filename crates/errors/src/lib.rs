@@ -98,6 +98,7 @@ impl Policy for Errors {
             ("from", "from: \"22:00\""),
             ("until", "until: \"23:30\""),
         ],
+        documents: &[],
     };
 
     type Config = Config;

@@ -240,6 +240,24 @@ impl<E: Exchange> Drive<E> {
         self.catch_up(host, side, Flow::Continue)
     }
 
+    /// Whether this message waits for a callout.
+    pub const fn is_waiting(&self, side: Side) -> bool {
+        match side {
+            Side::Request => self.request.waiting.is_some(),
+            Side::Response => self.response.waiting.is_some(),
+        }
+    }
+
+    /// Whether the exchange has to do with the rest of this message before its trailers: what comes of the body is to be
+    /// reported.
+    pub const fn is_busy(&self, side: Side) -> bool {
+        let half = match side {
+            Side::Request => &self.request,
+            Side::Response => &self.response,
+        };
+        half.reading.is_some() || half.waiting.is_some() || half.deferred || !half.taken.is_empty()
+    }
+
     /// The exchange is being logged.
     pub fn log(&mut self, host: &mut dyn Host) {
         host.enter(Position::Log);
@@ -379,7 +397,7 @@ impl<E: Exchange> Drive<E> {
 
     /// How much of a body is at hand, where the proxy said `kept`: the exchange may have replaced what it saw.
     fn at_hand(&mut self, host: &mut dyn Host, side: Side, kept: usize) -> usize {
-        if kept == 0 || !matches!(self.half(side).reading, Some(BodyMode::Window { .. })) {
+        if kept == 0 || matches!(self.half(side).reading, None | Some(BodyMode::Whole { .. })) {
             return kept;
         }
         self.enter(host, side, Part::Body);

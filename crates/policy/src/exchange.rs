@@ -143,6 +143,9 @@ pub enum BodyMode {
         /// The most that is held. Bytes.
         limit: usize,
     },
+    /// As [`BodyMode::Window`] without a limit, and the head is kept until a part of the body passes. In Envoy this needs what
+    /// [`BodyMode::Whole`] needs for that.
+    HeldWindow,
 }
 
 impl BodyMode {
@@ -150,12 +153,13 @@ impl BodyMode {
     pub const fn limit(self) -> usize {
         match self {
             Self::Whole { limit, .. } | Self::Window { limit } => limit,
+            Self::HeldWindow => usize::MAX,
         }
     }
 
     /// Whether the head waits for the body.
     pub const fn holds_head(self) -> bool {
-        matches!(self, Self::Whole { hold_head: true, .. })
+        matches!(self, Self::Whole { hold_head: true, .. } | Self::HeldWindow)
     }
 }
 
@@ -174,7 +178,7 @@ pub struct Body {
 /// What follows the part of a body that is at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
-    /// More may come (only in [`BodyMode::Window`]).
+    /// More may come (not in [`BodyMode::Whole`]).
     More,
     /// Nothing: this is the last of it.
     End,

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub use crate::callout::{Answer, CalloutError, CalloutId, GrpcCall, HttpCall, Listener};
+use crate::consumer::Consumer;
 use crate::headers::{HeaderName, HeaderValue, Headers};
 
 /// The two directions of an exchange.
@@ -358,6 +359,23 @@ pub trait Host {
 
     /// Records a value in a histogram, or makes it that of a gauge, whichever worker set it before.
     fn record(&mut self, metric: Metric, value: u64);
+
+    /// Tells those that the request passes behind this policy, in the same VM, who was authenticated. `who` is not asked where
+    /// there is nobody to tell.
+    fn hand_on(&mut self, who: &dyn Fn() -> Consumer) {
+        let _ = who;
+    }
+
+    /// Who was authenticated, as another policy in the same VM has handed it on.
+    fn handed_on(&self) -> Option<Consumer> {
+        None
+    }
+
+    /// Says what a policy does, for somebody who may know how it is configured. No value of a message, and no name of a client
+    /// goes in here. Costs nothing where nobody asks.
+    fn explain(&mut self, what: fmt::Arguments<'_>) {
+        let _ = what;
+    }
 
     /// Checks a signature with the proxy's own crypto, fifty times faster than ours in wasm. RSASSA-PKCS1-v1_5 for an RSA
     /// key, ECDSA in ASN.1 form for an EC key. `public_key` is a DER SubjectPublicKeyInfo (RFC 5280 section 4.1).

@@ -7,6 +7,7 @@ use meshgate_policy::head::RequestHead;
 use meshgate_policy::headers::{HeaderName, HeaderValue};
 use meshgate_policy::host::{Answer, CalloutId, Host, HostError, Map};
 use meshgate_policy::matching::is_ambiguous;
+use meshgate_policy::metrics::Counted;
 
 use crate::Quota;
 use crate::answer::Refusal;
@@ -148,6 +149,8 @@ impl QuotaExchange {
         }
         match decision {
             Ok(event) => {
+                let name = Event::NAMES.get(event.index()).copied().unwrap_or_default();
+                host.explain(format_args!("{}", name.rsplit('.').next().unwrap_or_default()));
                 metrics.count(host, event);
                 Ok(Next::Continue)
             }
@@ -193,6 +196,8 @@ impl QuotaExchange {
         let caller = quota.authenticate(host, &head, &facts, !self.waited)?;
         let mut identity = caller.identity(&quota.consumers);
         *plan = Some(Rc::clone(identity.plan));
+        host.hand_on(&|| identity.to_consumer());
+        host.explain(format_args!("plan {}", String::from_utf8_lossy(identity.plan.name.as_bytes())));
         if quota.filter_state {
             // Also, and above all, of those who are refused from here on.
             identity::tell_log(host, &identity)?;

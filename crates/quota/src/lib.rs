@@ -131,6 +131,7 @@ impl Policy for Quota {
             ("name", "name: my-name"),
             ("sha256", "sha256: the output of printf %s \"$KEY\" | sha256sum"),
         ],
+        documents: &[],
     };
 
     type Config = Config;

@@ -5,6 +5,7 @@ use std::cell::{OnceCell, RefCell};
 
 use meshgate_policy::condition::Condition;
 use meshgate_policy::config::{ConfigError, Path, Percent};
+use meshgate_policy::consumer::Consumer;
 use meshgate_policy::expression::Scope;
 use meshgate_policy::expression::template::Template;
 use meshgate_policy::head::RequestHead;
@@ -90,14 +91,12 @@ impl<'a> Request<'a> {
         }
         if let Some(identity) = self.identity {
             let text = |bytes: &[u8]| Value::from(String::from_utf8_lossy(bytes));
-            scope.set_consumer(Value::from_pairs([
+            let named = [
                 ("name", text(identity.name.as_bytes())),
                 ("plan", text(identity.plan.name.as_bytes())),
                 ("key_id", Value::from(identity.key_id())),
-                ("groups", identity.groups.iter().map(text).collect()),
-                ("anonymous", Value::from(identity.is_anonymous())),
-                ("claims", identity.claims().map_or(Value::UNDEFINED, |claims| Value::from(Serde(claims)))),
-            ]));
+            ];
+            scope.set_consumer(Value::from_pairs(named.into_iter().chain(identity.more())));
         }
         scope
     }
@@ -137,6 +136,28 @@ pub fn check_path<'a>(
         );
     }
     Err(ConfigError::unknown(path, &found, known.iter().map(String::as_str)))
+}
+
+impl Identity<'_> {
+    /// As the policies behind this one see it.
+    pub fn to_consumer(self) -> Consumer {
+        Consumer {
+            name: self.name.as_bytes().to_vec(),
+            key_id: self.key_id().unwrap_or_default().as_bytes().to_vec(),
+            plan: self.plan.name.as_bytes().to_vec(),
+            more: self.more().into(),
+        }
+    }
+
+    /// What expressions see beside its names.
+    fn more(&self) -> [(&'static str, Value); 3] {
+        let text = |bytes: &[u8]| Value::from(String::from_utf8_lossy(bytes));
+        [
+            ("groups", self.groups.iter().map(text).collect()),
+            ("anonymous", Value::from(self.is_anonymous())),
+            ("claims", self.claims().map_or(Value::UNDEFINED, |claims| Value::from(Serde(claims)))),
+        ]
+    }
 }
 
 /// What templates see of the request that a host is at; `None` if it does not show it. `identity` is of who sends it, if that

@@ -39,6 +39,7 @@ impl Quota {
     ) -> Result<Stop, HostError> {
         for name in &over.violated {
             self.metrics.count_limit(host, name, LimitEvent::Denied);
+            host.explain(format_args!("limit {name}"));
         }
         if let Some(name) = over.violated.first().filter(|_| self.filter_state) {
             host.set_filter_state(LIMIT, name.as_bytes())?;

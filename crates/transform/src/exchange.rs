@@ -274,6 +274,10 @@ impl TransformExchange {
                     }
                 }
             }
+            host.explain(format_args!(
+                "{} rules[{index}]",
+                if side == Side::Request { "request" } else { "response" }
+            ));
             active.push(index);
             needs = needs.and(rule.needs(side));
         }

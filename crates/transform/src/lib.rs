@@ -93,6 +93,7 @@ impl Policy for Transform {
             ("to", "to: {json: /user/id}"),
             ("error", "error: 422"),
         ],
+        documents: &[],
     };
 
     type Config = Config;

@@ -163,7 +163,7 @@ impl<'a> Reader<'a> {
                 refuse_repeated(entries, &[])?;
                 for (key, node) in entries {
                     let place = self.place.key(key, false, self.options);
-                    let value = Reader { node, place: &place, ..self };
+                    let value = Reader { node, place: &place, options: self.options.below(key) };
                     value.check_unread().map_err(|failure| Failure::from(value.settle(failure)))?;
                 }
                 Ok(())
@@ -338,7 +338,7 @@ impl<'de> serde::de::MapAccess<'de> for &mut Object<'_> {
             self.value.take().ok_or_else(|| Failure::custom("a value was asked for before its key"))?;
         let is_field = self.fields.is_some_and(|fields| fields.contains(&key));
         let place = self.reader.place.key(key, is_field, self.reader.options);
-        Reader { node, place: &place, ..self.reader }.read_with(seed)
+        Reader { node, place: &place, options: self.reader.options.below(key) }.read_with(seed)
     }
 
     fn size_hint(&self) -> Option<usize> {

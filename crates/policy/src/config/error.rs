@@ -119,6 +119,12 @@ impl ConfigError {
         Self { spot: Some(Box::new(Spot::Position(line, column))), ..self }
     }
 
+    /// The same in a document that is a part of another, at this place.
+    #[must_use]
+    pub fn within(self, place: &Path) -> Self {
+        Self { path: place.join(&self.path), ..self }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -200,6 +206,13 @@ mod tests {
             .expected("x\ty")
             .hint("h\u{2028}i\u{1b}[31m");
         assert_eq!(error.to_string(), r#"$["a\nb"]: p q, found "f\r\n", expected x y: h i [31m"#);
+    }
+
+    #[test]
+    fn a_document_may_be_a_part_of_another() {
+        let here = ConfigError::at(Path::root().key("plans").hidden_key().index(1)).problem("no");
+        let there = Path::root().key("pipeline").index(0).key("api-key-quota");
+        assert_eq!(here.within(&there).to_string(), "pipeline[0].api-key-quota.plans[not shown][1]: no");
     }
 
     #[test]

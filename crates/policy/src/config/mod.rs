@@ -65,6 +65,15 @@ pub struct Options<'a> {
     pub sensitive: &'a [&'a str],
     /// What to write for a field that is missing: the field's name and an example, as in `("plan", "plan: gold")`.
     pub examples: &'a [(&'a str, &'a str)],
+    /// Keys whose values are documents of their own, and what the reader has to know of those: below them, that counts.
+    pub documents: &'a [(&'a str, &'a Options<'a>)],
+}
+
+impl<'a> Options<'a> {
+    /// What counts for the value of a key.
+    fn below(&'a self, key: &str) -> &'a Self {
+        self.documents.iter().find(|(document, _)| *document == key).map_or(self, |(_, options)| options)
+    }
 }
 
 /// Reads a configuration document as Envoy hands it over: one JSON object in UTF-8. No bytes at all are a document without

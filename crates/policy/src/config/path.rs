@@ -59,6 +59,16 @@ impl Path {
         self.step(Step::Hidden)
     }
 
+    /// The place in the value here that `below` is in a document.
+    #[must_use]
+    pub fn join(&self, below: &Self) -> Self {
+        below.steps().into_iter().fold(self.clone(), |path, step| match step {
+            Step::Key(key) => path.key(key),
+            Step::Index(index) => path.index(*index),
+            Step::Hidden => path.hidden_key(),
+        })
+    }
+
     /// The steps from the document to here.
     pub fn steps(&self) -> Vec<&Step> {
         let mut steps = Vec::new();
@@ -104,7 +114,9 @@ impl fmt::Display for Path {
 /// Whether a key can be read without quotes: an identifier of a length that does not need to be cut.
 fn is_plain(key: &str) -> bool {
     let starts_well = key.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
-    starts_well && key.len() <= 40 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    starts_well
+        && key.len() <= 40
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 #[cfg(test)]
@@ -130,7 +142,7 @@ mod tests {
     fn keys_that_are_no_identifiers_are_quoted_escaped_and_cut() {
         let plans = Path::root().key("plans");
         for (key, text) in [
-            ("a-b", r#"plans["a-b"]"#),
+            ("a-b", "plans.a-b"),
             ("", r#"plans[""]"#),
             ("0", r#"plans["0"]"#),
             ("a.b", r#"plans["a.b"]"#),

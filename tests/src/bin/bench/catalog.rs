@@ -8,7 +8,7 @@ use crate::workload::tokens;
 
 /// All of them, those of a filter together.
 pub fn lanes() -> Vec<Lane> {
-    [none(), api_key_quota(), jwt(), keys(), body(), transform(), error_response(), dlp()]
+    [none(), api_key_quota(), jwt(), keys(), body(), transform(), error_response(), dlp(), gateway()]
         .into_iter()
         .flatten()
         .collect()
@@ -226,4 +226,45 @@ end"#;
 /// The packs that `meshgate_detect::DEFAULT_PACKS` names, masked in the bodies of responses.
 fn default_packs() -> Value {
     json!({ "rules": [{ "find": ["payment", "us", "secrets"], "in": "response.body", "do": "mask" }] })
+}
+
+/// Four policies in one module, beside the same four in modules of their own.
+fn gateway() -> Vec<Lane> {
+    const GROUP: &str = "gateway";
+    let (mut quota, errors) = (quota::quota(Limits::Two), json!({}));
+    // Requests for larger bodies carry no key.
+    quota["anonymous"] = json!({ "plan": "bench" });
+    let transform =
+        json!({ "rules": [{ "request": [{ "set": { "header": "x-team", "to": "somebody" } }] }] });
+    let edits = json!({ "rules": [{ "response": [{ "set": { "json": "/state", "to": "shut" } }] }] });
+    let chain = |transform: &Value| {
+        [
+            ("error_response", &errors),
+            ("api_key_quota", &quota),
+            ("dlp", &default_packs()),
+            ("transform", transform),
+        ]
+        .map(|(module, config)| (module, config.clone()))
+    };
+    let pipeline = |transform: &Value| {
+        json!({ "pipeline": [
+            { "error-response": errors }, { "api-key-quota": quota }, { "dlp": default_packs() }, { "transform": transform },
+        ] })
+    };
+    let lane = |name, note, traffic| Lane::new(GROUP, name, note).traffic(traffic);
+    vec![
+        lane("chain_key", "ours, four modules: key, limits, a header set", Traffic::Key)
+            .modules(chain(&transform)),
+        lane("gateway_key", "ours, one module: the same", Traffic::Key)
+            .module("gateway", pipeline(&transform))
+            .budget(Budget::times(1.0, "chain_key"))
+            .footprint(),
+        lane("chain_10k", "ours, four modules: key, limits, packs, one value of the JSON", Traffic::Json10)
+            .modules(chain(&edits))
+            .expects(r#""state":"shut""#),
+        lane("gateway_10k", "ours, one module: the same", Traffic::Json10)
+            .module("gateway", pipeline(&edits))
+            .budget(Budget::times(1.0, "chain_10k"))
+            .expects(r#""state":"shut""#),
+    ]
 }

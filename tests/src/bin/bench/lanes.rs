@@ -35,7 +35,8 @@ pub struct Lane {
     pub has_footprint: bool,
     /// How many keys its configuration has, if that is what it is for.
     pub keys: Option<usize>,
-    filter: Option<Filter>,
+    /// In the order in which requests pass them.
+    filters: Vec<Filter>,
 }
 
 /// What a lane may add at most: so many times what another lane adds, and so much more.
@@ -194,7 +195,7 @@ impl Lane {
             expects: "",
             has_footprint: false,
             keys: None,
-            filter: None,
+            filters: Vec::new(),
         }
     }
 
@@ -210,8 +211,18 @@ impl Lane {
         Self { module: Some(module), ..self }.filter(filter)
     }
 
-    pub fn filter(self, filter: impl Into<Filter>) -> Self {
-        Self { filter: Some(filter.into()), ..self }
+    /// Several modules, one behind the other; measured where the last one is built.
+    pub fn modules(self, modules: impl IntoIterator<Item = (&'static str, Value)>) -> Self {
+        modules.into_iter().fold(self, |lane, (module, config)| {
+            let name = format!("{}_{module}", lane.name);
+            let filter = Wasm::module(module).name(&name).vm_id(&name).config(config);
+            Self { module: Some(module), ..lane }.filter(filter)
+        })
+    }
+
+    pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
+        self.filters.push(filter.into());
+        self
     }
 
     pub fn traffic(self, traffic: Traffic) -> Self {
@@ -236,7 +247,7 @@ impl Lane {
     }
 
     pub fn is_bare(&self) -> bool {
-        self.filter.is_none()
+        self.filters.is_empty()
     }
 
     /// Ten bytes come from Envoy itself: the cheapest upstream there is, and the steadiest. Larger bodies come from the cluster
@@ -247,10 +258,7 @@ impl Lane {
             small if small.is_small() => listener.direct_response("/", 200, SMALL),
             _ => listener,
         };
-        match &self.filter {
-            Some(filter) => listener.filter(filter.clone()),
-            None => listener,
-        }
+        self.filters.iter().cloned().fold(listener, Listener::filter)
     }
 
     fn is_built(&self) -> bool {

@@ -39,7 +39,7 @@ fn names() {
         ),
         (
             r#"{"plans": {"free-tier": {"true": 1}}}"#,
-            r#"plans["free-tier"]: found unknown field "true", expected "limits": YAML reads an unquoted y, n, yes, no, on or off as a boolean, keys too"#,
+            r#"plans.free-tier: found unknown field "true", expected "limits": YAML reads an unquoted y, n, yes, no, on or off as a boolean, keys too"#,
         ),
         (
             r#"{"plans": {"a": {"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n": 1}}}"#,

@@ -17,8 +17,11 @@ use serde_json::Value;
 
 use super::{ConfigError, Duration, OneOrMany, Options, Percent, Rate, Size};
 
-const OPTIONS: Options<'_> =
-    Options { sensitive: &["keys", "secret"], examples: &[("plan", "plan: gold"), ("name", "name: acme")] };
+const OPTIONS: Options<'_> = Options {
+    sensitive: &["keys", "secret"],
+    examples: &[("plan", "plan: gold"), ("name", "name: acme")],
+    documents: &[],
+};
 
 /// A configuration with something of everything.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
