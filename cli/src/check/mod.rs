@@ -87,8 +87,8 @@ const EXAMPLES: &str = examples!();
 const DETAILS: &str = concat!(
     "\
 Configurations are found in YAML and JSON: as documents of their own; in WasmPlugin, TrafficExtension
-and EnvoyFilter (Istio) and EnvoyExtensionPolicy (Envoy Gateway); and in any configuration of Envoy that
-has a Wasm filter in it, as a StringValue, a BytesValue or a Struct.
+and EnvoyFilter (Istio) and EnvoyExtensionPolicy (Envoy Gateway); in any configuration of Envoy that
+has a Wasm filter in it, as a StringValue, a BytesValue or a Struct; and in the files of a ConfigMap.
 
 Which filter one is for is told by the name of the module, of its image or of the plugin, and for a
 document of its own by the name of the file; or else by its fields.
