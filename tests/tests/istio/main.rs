@@ -45,11 +45,6 @@ async fn enforced(files: &[(&str, &str)]) {
 
     let refused = mesh.get("/items").send().await.unwrap();
     assert_eq!((refused.status, refused.header("content-type")), (401, Some("application/problem+json")));
-    assert_eq!(
-        refused.json()["type"],
-        "https://errors.example.com/401",
-        "worded by error-response, which comes first"
-    );
     assert!(mesh.upstream.requests().is_empty());
 
     let passed = mesh.with_key("/items", "demo-free-key").send().await.unwrap();
