@@ -65,8 +65,11 @@ test: ## run every test: unit tests natively and on wasm32 in Node, end to end o
 	@$(MAKE) -s setup-test build
 	@scripts/test.sh $(PURE)
 
-test-all: test ## run the slow tests as well
-	@$(MAKE) -s test-newcomer test-dist
+test-all: ## run every test there is: test, test-older, test-newcomer, test-dist
+	@$(MAKE) -s test
+	@$(MAKE) -s test-older
+	@$(MAKE) -s test-newcomer
+	@$(MAKE) -s test-dist
 
 test-newcomer: ## clone into an empty directory, do what README.md says, and compare the answers
 	@scripts/newcomer.sh
