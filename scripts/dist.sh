@@ -73,6 +73,9 @@ build() {
     map "$target=/target"
     # These would take the place of the flags here and of those in .cargo/config.toml.
     unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
+    # A crate may compile a few lines of C that call nothing of a C library: no compiler for musl is needed for that.
+    CC_x86_64_unknown_linux_musl=${CC_x86_64_unknown_linux_musl:-cc}
+    export CC_x86_64_unknown_linux_musl
     say "building the release: some minutes"
     # shellcheck disable=SC2086 # a list of words
     cargo build -q --release --locked --target-dir "$target" --target $wasm --config "target.$wasm.rustflags=[$flags]" $packages

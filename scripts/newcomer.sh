@@ -47,13 +47,24 @@ start() {
     # A session of its own, so that all of it can be ended.
     setsid sh -c "exec $1" >"$work/says" 2>"$work/log" </dev/null &
     demo=$!
+    # Stays open, or what it says later would end it.
     exec 3<"$work/says"
-    while read -r line <&3; do
+    # Beside us, since a signal interrupts `wait` and not `read`.
+    until_ready <&3 &
+    if wait $!; then
+        return
+    fi
+    cat "$work/log" >&2
+    die "$1 ended before it was ready"
+}
+
+# Shows what is said, up to that.
+until_ready() {
+    while read -r line; do
         say "$line"
         [ "$line" != ready ] || return 0
     done
-    cat "$work/log" >&2
-    die "$1 ended before it was ready"
+    return 1
 }
 
 # Ends it as a terminal does that is closed.

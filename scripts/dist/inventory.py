@@ -191,7 +191,8 @@ def licence_texts(crates, packages):
         # A crate may have the same text twice.
         names = ", ".join(f"{name} {version}" for name, version in dict.fromkeys(users))
         text += f"\n{'=' * 100}\n{names}\n{'=' * 100}\n\n{licence}\n"
-    return text
+    # It comes with Rust's target, and Cargo does not know of it.
+    return text + f"\n{'=' * 100}\n{(Path(__file__).parent / 'c-library.txt').read_text()}"
 
 
 if __name__ == "__main__":
