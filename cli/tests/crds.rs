@@ -124,7 +124,7 @@ fn close(schema: &mut Value) {
 fn rules_in_cel(resource: &Value) -> Vec<&'static str> {
     let mut wrong = Vec::new();
     let spec = &resource["spec"];
-    let has = |key: &str| usize::from(spec.get(key).is_some());
+    let count = |keys: &[&str]| keys.iter().filter(|key| spec.get(**key).is_some()).count();
     let mut rule = |holds: bool, why| {
         if !holds {
             wrong.push(why);
@@ -133,12 +133,12 @@ fn rules_in_cel(resource: &Value) -> Vec<&'static str> {
     match resource["kind"].as_str().unwrap_or_default() {
         kind @ ("WasmPlugin" | "TrafficExtension") => {
             rule(
-                has("selector") + has("targetRef") + has("targetRefs") <= 1,
+                count(&["selector", "targetRef", "targetRefs"]) <= 1,
                 "only one of targetRefs or selector can be set",
             );
             let wasm = if kind == "WasmPlugin" { spec } else { &spec["wasm"] };
             rule(
-                kind == "WasmPlugin" || has("wasm") + has("lua") == 1,
+                kind == "WasmPlugin" || count(&["wasm", "lua"]) == 1,
                 "exactly one of wasm or lua must be set",
             );
             let url = wasm["url"].as_str().unwrap_or_default();
@@ -157,12 +157,12 @@ fn rules_in_cel(resource: &Value) -> Vec<&'static str> {
         }
         "EnvoyFilter" => {
             rule(
-                has("workloadSelector") + has("targetRefs") <= 1,
+                count(&["workloadSelector", "targetRefs"]) <= 1,
                 "only one of targetRefs or workloadSelector can be set",
             );
         }
         "EnvoyExtensionPolicy" => {
-            rule(has("targetRef") + has("targetRefs") == 1, "either targetRef or targetRefs must be used");
+            rule(count(&["targetRef", "targetRefs"]) == 1, "either targetRef or targetRefs must be used");
             for target in spec["targetRefs"].as_array().into_iter().flatten() {
                 rule(
                     target["group"] == "gateway.networking.k8s.io",
