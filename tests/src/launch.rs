@@ -18,7 +18,7 @@ use crate::paths;
 use crate::process::Process;
 
 /// How long anything may take: the machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 /// How often a condition is looked at.
 pub(crate) const GLANCE: Duration = Duration::from_millis(5);
 
