@@ -26,8 +26,8 @@ for form in oci docker artifact; do
     "$target/release/meshgate" image "$images/plugin.wasm" "$images/$form" --format "$form" --revision test >/dev/null
 done
 find_go
-# With the flags that istiod is built with: others would build all of it again.
-MESHGATE_IMAGES=$images "$go" test -C tests/istiod -mod=readonly -trimpath -count=1 ./... || failed="$failed images"
+# With the flags that istiod is built with, and without vet, which would look at all that it is made of: five minutes more.
+MESHGATE_IMAGES=$images "$go" test -C tests/istiod -mod=readonly -trimpath -vet=off -count=1 ./... || failed="$failed images"
 
 [ -z "$failed" ] || die "tests failed in Istio:$failed"
 say 'all tests in Istio passed'
