@@ -1,7 +1,13 @@
 //! `meshgate image`, as a user runs it, and what registries would get. That Istio reads the images is tested with its own code, in
 //! tests/istiod.
 
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "test code")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "test code"
+)]
 
 mod support;
 
