@@ -5,10 +5,13 @@
 //! something is wrong, 2 if the command could not be carried out.
 
 mod check;
+mod explain;
 mod filters;
 mod keys;
+mod modules;
 mod output;
 mod schema;
+mod suite;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -38,6 +41,8 @@ struct Cli {
 enum Command {
     Check(check::Check),
     Schema(schema::Schema),
+    Test(suite::Test),
+    Explain(explain::Explain),
     #[command(subcommand)]
     Keys(keys::Keys),
     /// Print what makes a shell complete this command line
@@ -60,6 +65,8 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Check(check) => check.run(),
         Command::Schema(schema) => schema.run(),
+        Command::Test(test) => test.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Keys(keys) => keys.run(),
         Command::Completions { shell } => completions(shell),
     };

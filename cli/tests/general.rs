@@ -8,7 +8,15 @@ use support::meshgate;
 
 #[test]
 fn every_command_has_help_with_examples() {
-    for command in [&["check"][..], &["schema"], &["keys", "new"], &["keys", "hash"], &["completions"]] {
+    for command in [
+        &["check"][..],
+        &["test"],
+        &["explain"],
+        &["schema"],
+        &["keys", "new"],
+        &["keys", "hash"],
+        &["completions"],
+    ] {
         let help = meshgate(&[command, &["--help"]].concat()).ran();
         assert_eq!((help.code, help.err.as_str()), (0, ""), "{command:?}");
         let example = format!("\nExamples:\n  meshgate {}", command.join(" "));
@@ -18,7 +26,7 @@ fn every_command_has_help_with_examples() {
     }
     let all = meshgate(&["--help"]).ran();
     assert!(
-        ["check", "schema", "keys", "completions"]
+        ["check", "test", "explain", "schema", "keys", "completions"]
             .iter()
             .all(|name| all.out.contains(&format!("\n  {name} ")))
     );
