@@ -5,12 +5,15 @@
 //! something is wrong, 2 if the command could not be carried out.
 
 mod check;
+mod explain;
 mod filters;
 mod image;
 mod keys;
+mod modules;
 mod output;
 mod render;
 mod schema;
+mod suite;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -40,6 +43,8 @@ struct Cli {
 enum Command {
     Check(check::Check),
     Schema(schema::Schema),
+    Test(suite::Test),
+    Explain(explain::Explain),
     #[command(subcommand)]
     Keys(keys::Keys),
     Image(image::Image),
@@ -65,6 +70,8 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Check(check) => check.run(),
         Command::Schema(schema) => schema.run(),
+        Command::Test(test) => test.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Keys(keys) => keys.run(),
         Command::Image(image) => image.run(),
         Command::Render(render) => render.run(),

@@ -10,7 +10,7 @@ use support::meshgate;
 fn every_command_has_help_with_examples() {
     let render = ["envoy", "istio", "envoy-gateway", "compose", "local-reply"].map(|what| ["render", what]);
     let others =
-        [&["check"][..], &["schema"], &["keys", "new"], &["keys", "hash"], &["image"], &["completions"]];
+        [&["check"][..], &["test"], &["explain"], &["schema"], &["keys", "new"], &["keys", "hash"], &["image"], &["completions"]];
     for command in others.into_iter().chain(render.iter().map(|render| &render[..])) {
         let help = meshgate(&[command, &["--help"]].concat()).ran();
         assert_eq!((help.code, help.err.as_str()), (0, ""), "{command:?}");
@@ -21,7 +21,7 @@ fn every_command_has_help_with_examples() {
     }
     let all = meshgate(&["--help"]).ran();
     assert!(
-        ["check", "schema", "keys", "image", "render", "completions"]
+        ["check", "test", "explain", "schema", "keys", "image", "render", "completions"]
             .iter()
             .all(|name| all.out.contains(&format!("\n  {name} ")))
     );

@@ -12,6 +12,7 @@ mod json;
 mod node;
 mod report;
 mod setup;
+pub mod single;
 mod source;
 mod walk;
 mod yaml;

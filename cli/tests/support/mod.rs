@@ -74,3 +74,10 @@ pub fn directory(files: &[(&str, &[u8])]) -> TempDir {
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
+
+/// The block of the command line's page behind a fence of this name.
+pub fn block(fence: &str) -> String {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, rest) = page.split_once(&format!("\n```{fence}\n")).unwrap();
+    rest.split_once("\n```").unwrap().0.to_owned()
+}
