@@ -9,8 +9,16 @@ use support::meshgate;
 #[test]
 fn every_command_has_help_with_examples() {
     let render = ["envoy", "istio", "envoy-gateway", "compose", "local-reply"].map(|what| ["render", what]);
-    let others =
-        [&["check"][..], &["test"], &["explain"], &["schema"], &["keys", "new"], &["keys", "hash"], &["image"], &["completions"]];
+    let others = [
+        &["check"][..],
+        &["test"],
+        &["explain"],
+        &["schema"],
+        &["keys", "new"],
+        &["keys", "hash"],
+        &["image"],
+        &["completions"],
+    ];
     for command in others.into_iter().chain(render.iter().map(|render| &render[..])) {
         let help = meshgate(&[command, &["--help"]].concat()).ran();
         assert_eq!((help.code, help.err.as_str()), (0, ""), "{command:?}");
