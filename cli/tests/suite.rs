@@ -156,7 +156,7 @@ tests:
     request: {path: /, headers: {authorization: Bearer TOKEN}}
     expect: {status: 503, details: meshgate_token_unchecked, upstream: none}
   - name: a token that is over
-    at: 2100-01-01T00:00:01Z
+    at: 2100-01-02T00:00:00Z
     request: {path: /, headers: {authorization: Bearer TOKEN}}
     expect: {status: 401, upstream: none}
 "#;

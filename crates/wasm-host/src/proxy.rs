@@ -268,6 +268,12 @@ impl Proxy {
         let mut reply = LocalReply::new(of_envoy.status, of_envoy.details, of_envoy.body);
         reply.flags = of_envoy.flags;
         reply.headers = of_envoy.headers.iter().map(|(name, value)| (*name, *value)).collect();
+        // Of these two alone the upstream has heard.
+        if !matches!(failure, Failure::Reset | Failure::Timeout)
+            && let Some(upstream) = self.chain.run.request_at.last_mut()
+        {
+            *upstream = None;
+        }
         self.chain.message(Side::Request, |message| message.aborted = true);
         self.chain.run.reply = Some(reply);
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use meshgate_e2e::{Fields as EnvoyFields, Received as EnvoyReceived, Response as EnvoyResponse};
-use meshgate_wasm_host::{Exchange, Fields};
+use meshgate_wasm_host::{Exchange, Fields, Outcome};
 
 type Sorted = Vec<(String, String)>;
 
@@ -44,7 +44,22 @@ pub fn of_envoy(response: &EnvoyResponse, upstream: Option<&EnvoyReceived>, deta
     }
 }
 
+/// A response that breaks off: how much of it has come is a matter of timing.
+pub fn broken() -> Seen {
+    Seen {
+        status: 0,
+        headers: vec![],
+        body: "breaks off".to_owned(),
+        trailers: vec![],
+        details: String::new(),
+        upstream: None,
+    }
+}
+
 pub fn of_host(exchange: &Exchange) -> Seen {
+    if let Outcome::Reset(_) = exchange.outcome {
+        return broken();
+    }
     let fields =
         |fields: &Fields| sorted(fields.iter().map(|(name, value)| (name.to_owned(), value.to_vec())));
     let response = exchange.response();
@@ -76,7 +91,7 @@ fn reaches_upstream(exchange: &Exchange) -> bool {
 
 /// Without what codecs and the router add.
 fn sorted(fields: impl Iterator<Item = (String, Vec<u8>)>) -> Sorted {
-    const OF_OTHERS: [&str; 9] = [
+    const OF_OTHERS: [&str; 10] = [
         "date",
         "server",
         "transfer-encoding",
@@ -85,12 +100,16 @@ fn sorted(fields: impl Iterator<Item = (String, Vec<u8>)>) -> Sorted {
         "te",
         "trailer",
         "x-request-id",
+        // In which parts a body comes is the codec's and the network's to say.
+        "x-probe-report",
         "keep-alive",
     ];
     let mut all: Sorted = fields
         .filter(|(name, _)| {
             !OF_OTHERS.contains(&name.as_str()) && !name.starts_with([':']) && !name.starts_with("x-envoy-")
         })
+        // What ends with its head gets this from the codec.
+        .filter(|(name, value)| name != "content-length" || value != b"0")
         .map(|(name, value)| {
             let value = String::from_utf8_lossy(&value).into_owned();
             // The seconds that are left.
