@@ -279,7 +279,7 @@ impl Response {
         }
         // That of an answer to HEAD is the length that the body would have.
         let says_length =
-            !matches!(self.status, 100..=199 | 204 | 304) && !(head_request && self.body.is_empty());
+            !(matches!(self.status, 100..=199 | 204 | 304) || head_request && self.body.is_empty());
         if says_length {
             frame(&mut head, &self.body, self.chunked || !self.trailers.is_empty(), true);
         }
