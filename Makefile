@@ -80,12 +80,12 @@ test-dist: ## build a release twice in different directories, compare every byte
 	@$(MAKE) -s setup
 	@scripts/test-dist.sh
 
-test-older: ## run the end-to-end tests of the filters on older Envoys: OLDER_ENVOYS="1.36.4 1.39.3"
+test-older: ## run the end-to-end tests of the filters on older Envoys: OLDER_ENVOYS="1.36.4 1.39.3" SUITES="host gateway docs"
 	@$(MAKE) -s build
 	@scripts/test-envoy-versions.sh $(OLDER_ENVOYS)
 
 test-istio: ## run the filters in Istio, a real istiod with a real Envoy, and let its code pull the images; five minutes the first time
-	@$(MAKE) -s setup build cli
+	@$(MAKE) -s setup build
 	@scripts/setup.sh istiod
 	@scripts/test-istio.sh
 

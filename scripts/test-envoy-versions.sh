@@ -1,10 +1,10 @@
 #!/bin/sh
-# Runs the end-to-end tests of the filters on the named releases of Envoy.
+# Runs the end-to-end tests of the filters on the named releases of Envoy; with SUITES, only those of them.
 # shellcheck source=scripts/common.sh
 . "$(dirname -- "$0")/common.sh"
 
 # What the host layer asks of Envoy, and what a filter does for a client. The other tests do not change from release to release.
-tests='host api_key_quota transform error_response dlp gateway docs'
+tests=${SUITES:-host api_key_quota transform error_response dlp gateway docs}
 
 failed=
 RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}

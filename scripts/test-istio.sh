@@ -14,7 +14,9 @@ case $target in /*) ;; *) target=$root/$target ;; esac
 failed=
 
 say 'the filters in Istio'
-# The whole workspace is named so that its dependencies have the same features as in `make test`, and are not built again.
+# The whole workspace is named so that its dependencies have the same features as in `make test`, and are not built again. The tests of
+# `meshgate image` have the command line built, which is used below.
+cargo test -q --workspace --test istio --test image --no-run
 cargo test --workspace --test istio --no-fail-fast -- --include-ignored || failed="$failed filters"
 
 say 'images, pulled by Istio'
@@ -23,7 +25,7 @@ rm -rf "$images"
 mkdir -p "$images"
 cp "$target/wasm32-wasip1/release/dlp.wasm" "$images/plugin.wasm"
 for form in oci docker artifact; do
-    "$target/release/meshgate" image "$images/plugin.wasm" "$images/$form" --format "$form" --revision test >/dev/null
+    "$target/debug/meshgate" image "$images/plugin.wasm" "$images/$form" --format "$form" --revision test >/dev/null
 done
 find_go
 # With the flags that istiod is built with, and without vet, which would look at all that it is made of: five minutes more.
