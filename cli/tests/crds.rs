@@ -238,7 +238,7 @@ fn what_is_rendered_is_valid() {
             "envoy-gateway --url https://m.example/{{module}}.wasm --target-ref Gateway/a --sha256 {DIGEST}"
         ),
     ];
-    for filter in ["api-key-quota", "dlp", "error-response", "transform"] {
+    for filter in ["api-key-quota", "dlp", "error-response", "gateway", "transform"] {
         let config = format!("filters/{filter}/example.json");
         let text = fs::read_to_string(workspace().join(&config)).unwrap();
         let holds_headers = text.contains("\"allow_on_headers_stop_iteration\": true");

@@ -14,7 +14,7 @@ fn manifests() -> Vec<(String, Vec<String>)> {
     const FILE: &str = "file:///var/lib/meshgate/{module}.wasm";
     let words = |line: &str| -> Vec<String> { line.split_whitespace().map(str::to_owned).collect() };
     let mut manifests = Vec::new();
-    for filter in ["api-key-quota", "dlp", "error-response", "transform"] {
+    for filter in ["api-key-quota", "dlp", "error-response", "gateway", "transform"] {
         let config = format!("istio/{filter}/config.yaml");
         let mut add = |file: String, line: String| manifests.push((file, words(&line)));
         add(format!("istio/{filter}/wasmplugin.yaml"), format!("render istio {config} --url {OCI}"));

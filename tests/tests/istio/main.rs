@@ -35,14 +35,27 @@ async fn both_stand_side_by_side() {
     enforced(&[(first, plugin), (second, extension), (third, plugin), (fourth, extension)]).await;
 }
 
-/// Each of the four does at the gateway what it does elsewhere, and each sees what it should of the others.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs istiod: make test-istio"]
+async fn all_in_one_module_is_enforced() {
+    for file in ["wasmplugin.yaml", "trafficextension.yaml"] {
+        let mesh = Mesh::start_with(&manifests(&[("gateway", file)])).await.unwrap();
+        serves(&mesh).await;
+    }
+}
+
+/// Each of the four stands where it should.
 async fn enforced(files: &[(&str, &str)]) {
     let mesh = Mesh::start_with(&manifests(files)).await.unwrap();
     let order = mesh.filters().await.unwrap().join(" ");
     let places = FILTERS
         .map(|filter| order.find(&format!(".{filter}")).unwrap_or_else(|| panic!("{filter}: {order}")));
     assert!(places.is_sorted(), "{order}");
+    serves(&mesh).await;
+}
 
+/// Each of the four does at the gateway what it does elsewhere, and each sees what it should of the others.
+async fn serves(mesh: &Mesh) {
     let refused = mesh.get("/items").send().await.unwrap();
     assert_eq!((refused.status, refused.header("content-type")), (401, Some("application/problem+json")));
     assert!(mesh.upstream.requests().is_empty());
