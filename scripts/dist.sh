@@ -93,6 +93,9 @@ manifests() {
     for directory in envoy-configs istio; do
         [ ! -d $directory ] || cp -R $directory "$out/"
     done
+    # They build images from sources, which are not in a release.
+    rm -rf "$out"/envoy-configs/docker-compose.yml "$out"/envoy-configs/Dockerfile "$out"/envoy-configs/container.sed \
+        "$out"/envoy-configs/prometheus "$out"/envoy-configs/grafana
     find "$out/envoy-configs" -name '*.yaml' -exec sed -i "s|target/$wasm/release/|filters/|" {} +
 }
 

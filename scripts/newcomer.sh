@@ -30,9 +30,7 @@ main() {
     "$console" "$work/README.md" || die 'README.md is wrong'
     stop
 
-    # What the README built is `meshgate` for the other pages; what they write stays out of the clone.
-    mkdir "$work/elsewhere"
-    cd "$work/elsewhere"
+    # What the README built is `meshgate` for the other pages.
     PATH=$work/meshgate/target/debug:$PATH
     pages=$(cd "$work/meshgate" && grep -lE '^```(sh|console)$' docs/*.md filters/*/README.md cli/README.md || true)
     for page in $pages; do

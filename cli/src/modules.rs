@@ -78,6 +78,8 @@ fn usual_directories() -> Vec<PathBuf> {
     let mut directories = Vec::new();
     if let Some(beside) = env::current_exe().ok().as_deref().and_then(Path::parent) {
         directories.push(beside.to_owned());
+        // As a release has them: bin/meshgate, filters/dlp.wasm.
+        directories.extend(beside.parent().map(|release| release.join("filters")));
         // As Cargo has them: target/release/meshgate, target/wasm32-wasip1/release/dlp.wasm.
         directories.extend(beside.parent().map(|target| target.join(BUILT)));
     }

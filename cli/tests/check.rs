@@ -83,7 +83,7 @@ fn what_the_project_shows_is_good() {
     let bootstraps = meshgate(&["check", "--strict", "envoy-configs"]).current_dir(workspace()).ran();
     assert_eq!((bootstraps.code, bootstraps.out.as_str()), (0, ""), "{}", bootstraps.err);
     assert!(
-        bootstraps.err.starts_with("checked 8 configurations in 5 files: all good"),
+        bootstraps.err.starts_with("checked 9 configurations in 11 files: all good"),
         "{}",
         bootstraps.err
     );

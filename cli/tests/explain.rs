@@ -129,7 +129,7 @@ fn what_is_wrong_has_its_exit_status() {
 /// The examples of the help are real.
 #[test]
 fn the_filters_examples_can_be_explained() {
-    for filter in ["api-key-quota", "transform", "dlp", "error-response"] {
+    for filter in ["api-key-quota", "transform", "dlp", "error-response", "gateway"] {
         let file = format!("filters/{filter}/example.json");
         let ran = meshgate(&["explain", "-c", &file, "/v1/orders"]).current_dir(workspace()).ran();
         assert_eq!(ran.code, 0, "{file}: {}{}", ran.out, ran.err);

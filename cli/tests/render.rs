@@ -272,7 +272,7 @@ rules:
         ":5:12: warning: rules[0].when: ",
         ":6:23: warning: rules[1].match.percent: ",
         ":7:25: warning: rules[2].match.path[1]: ",
-        ":8:28: warning: rules[3].match.header[\"x-a\"]: ",
+        ":8:28: warning: rules[3].match.header.x-a: ",
         ":9:13: note: rules[4].match: ",
         ":12:14: warning: rules[5].respond.title: ",
         ":13:20: warning: rules[5].respond.members.a: ",

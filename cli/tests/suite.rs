@@ -36,7 +36,7 @@ fn the_page_shows_what_it_prints() {
 
 #[test]
 fn the_suites_of_the_filters_pass() {
-    let suites: Vec<String> = ["api-key-quota", "transform", "dlp", "error-response"]
+    let suites: Vec<String> = ["api-key-quota", "transform", "dlp", "error-response", "gateway"]
         .map(|filter| format!("filters/{filter}/tests.yaml"))
         .to_vec();
     for suite in suites {

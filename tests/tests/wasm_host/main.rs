@@ -206,6 +206,11 @@ async fn error_response() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn gateway() {
+    compare_suite("gateway").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_chain_of_all() {
     let all = ["error-response", "api-key-quota", "dlp", "transform"].map(cases::of_suite);
     let filters: Vec<_> = all.iter().flat_map(|(filters, _)| filters.clone()).collect();
