@@ -98,12 +98,13 @@ fn what_the_project_shows_is_good() {
     for (page, filter) in pages {
         let mut checked = 0;
         for (fence, block) in blocks(&fs::read_to_string(&page).unwrap()) {
-            let args: &[&str] = match fence.strip_prefix("json config") {
-                Some("") => &["check", "--filter", &filter, "-"],
-                Some(other) => &["check", "--filter", other.trim_start(), "-"],
-                None if fence == "yaml filter" => &["check", "-"],
-                None => continue,
-            };
+            let args: &[&str] =
+                match fence.strip_prefix("json config").or_else(|| fence.strip_prefix("json demo")) {
+                    Some("") => &["check", "--filter", &filter, "-"],
+                    Some(other) => &["check", "--filter", other.trim_start(), "-"],
+                    None if fence == "yaml filter" => &["check", "-"],
+                    None => continue,
+                };
             let ran = meshgate(args).input(block.as_bytes());
             // A pepper is not in the environment of a test.
             let notes = ran.out.lines().all(|line| line.contains(": note: "));

@@ -276,7 +276,7 @@ rules:
         ":9:13: note: rules[4].match: ",
         ":12:14: warning: rules[5].respond.title: ",
         ":13:20: warning: rules[5].respond.members.a: ",
-        ":14:28: warning: rules[5].respond.headers.set[\"x-b\"]: ",
+        ":14:28: warning: rules[5].respond.headers.set.x-b: ",
         ":14:63: warning: rules[5].respond.headers.remove: ",
         ":15:13: warning: rules[5].respond.body: ",
         ":16:20: warning: rules[5].respond.grpc_status: ",
