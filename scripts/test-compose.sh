@@ -17,7 +17,8 @@ main() {
 
 test_compose() {
     # Without network later on.
-    cargo test -q -p meshgate-e2e --test compose --no-run
+    # The whole workspace is named so that its dependencies have the same features as in `make test`, and are not built again.
+    cargo test -q --workspace --test compose --no-run
     if can_have_own_engine; then
         scripts/setup.sh compose
         dir=$(mktemp -d "${TMPDIR:-/tmp}/meshgate.XXXXXX")
@@ -68,7 +69,7 @@ with_own_engine() {
 }
 
 tests() {
-    cargo test --offline -q -p meshgate-e2e --test compose -- --ignored --nocapture
+    cargo test --offline -q --workspace --test compose -- --ignored --nocapture
 }
 
 main "$@"
