@@ -141,6 +141,13 @@ impl Stages for Rc<Gateway> {
         }
         Ok(())
     }
+
+    fn see_response(&self, host: &mut dyn Host) -> Result<(), HostError> {
+        if self.trace.is_some() && host.first_header(Map::ResponseHeaders, &trace::FIELD)?.is_some() {
+            host.remove_header(Map::ResponseHeaders, &trace::FIELD)?;
+        }
+        Ok(())
+    }
 }
 
 /// Refuses what Envoy has no way for: a head that has waited for a callout can't wait for its body as well.

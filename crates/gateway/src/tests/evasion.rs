@@ -1,5 +1,6 @@
 //! What a client may try to get around a stage.
 
+use meshgate_policy::digest::Digest;
 use meshgate_test_host::{Message, Worker, World};
 use serde_json::json;
 
@@ -54,4 +55,18 @@ fn a_path_that_not_all_servers_resolve_evades_no_key() {
         let outcome = worker().run(&Message::get(target), &Message::response(200));
         assert_eq!((outcome.upstream, outcome.details), (None, Some("meshgate_path_ambiguous")), "{target}");
     }
+}
+
+#[test]
+fn a_trace_of_somebody_else_does_not_pass() {
+    let pipeline = json!([{"transform": {"rules": [{"request": [{"set": {"header": "x-a", "to": "1"}}]}]}}]);
+    let trace = json!({"secret_sha256": Digest::of(b"open sesame").to_hex()});
+    let worker: Worker<Gateway> = Worker::new(&World::new(), json!({"pipeline": pipeline, "trace": trace}));
+    let response = Message::response(200).with("x-meshgate-trace", "theirs");
+    let outcome = worker.run(&Message::get("/"), &response);
+    assert_eq!(outcome.answer().head.get("x-meshgate-trace"), None);
+    let asks = Message::get("/").with("x-meshgate-trace", "open sesame");
+    let outcome = worker.run(&asks, &response);
+    let lines: Vec<_> = outcome.answer().head.all("x-meshgate-trace").map(<[u8]>::to_vec).collect();
+    assert!(lines.len() == 1 && lines[0].starts_with(b"\"transform\""), "{lines:?}");
 }
