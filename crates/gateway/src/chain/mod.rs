@@ -32,6 +32,9 @@ use self::local::Kind;
 use self::section::Section;
 use crate::trace::{self, Trace};
 
+/// How much of a body the proxy keeps while stages have it to themselves and nothing has come out, in bytes.
+const MAX_KEPT: usize = 64 << 10;
+
 /// What a chain is made of: the stages, in the order in which requests pass.
 pub trait Stages {
     /// What handles an exchange at a stage.
@@ -529,7 +532,8 @@ impl<S: Stages> Chain<S> {
             };
         }
         let waits_for_more = part == Part::Body && !way.ended && way.body.is_empty() && !way.same;
-        if waits_for_more && keeps && !way.passed {
+        // A part that is passed on empty counts as one: behind it, nothing could be kept where trailers follow.
+        if waits_for_more && !way.passed && (keeps || (busy && way.seen <= MAX_KEPT)) {
             return Ok(Next::Hold);
         }
         if part == Part::Trailers {
