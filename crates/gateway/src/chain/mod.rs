@@ -533,7 +533,7 @@ impl<S: Stages> Chain<S> {
         }
         let waits_for_more = part == Part::Body && !way.ended && way.body.is_empty() && !way.same;
         // A part that is passed on empty counts as one: behind it, nothing could be kept where trailers follow.
-        if waits_for_more && !way.passed && (keeps || (busy && way.seen <= MAX_KEPT)) {
+        if waits_for_more && !way.passed && (keeps || (busy && way.flushed && way.seen <= MAX_KEPT)) {
             return Ok(Next::Hold);
         }
         if part == Part::Trailers {

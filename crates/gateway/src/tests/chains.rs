@@ -149,9 +149,7 @@ fn what_a_stage_keeps_to_itself_is_not_passed_on() {
     // It passes each part with the next.
     let mut kept = Vec::new();
     let keeps = Scripted::new(move |host, event| match event {
-        Event::Head { side: Side::Request, .. } => {
-            Ok(Next::ReadBody(BodyMode::Window { limit: usize::MAX }))
-        }
+        Event::Head { side: Side::Request, .. } => Ok(Next::ReadBody(BodyMode::Window { limit: usize::MAX })),
         Event::Body(Side::Request, body) => {
             let mut passes = std::mem::take(&mut kept);
             kept = if body.size > 0 { host.body(Side::Request, 0, usize::MAX)? } else { Vec::new() };

@@ -7,7 +7,7 @@ use serde_json::json;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use super::{pipeline, quota};
+use super::{json_response, pipeline, quota};
 use crate::Gateway;
 
 /// Keys for partners, a limit for what is public, and something that only partners get.
@@ -54,6 +54,17 @@ fn a_path_that_not_all_servers_resolve_evades_no_key() {
     for target in ["/partners/a/../../else", "/partners/%2e%2e/else", "/else\\..\\..\\partners/a"] {
         let outcome = worker().run(&Message::get(target), &Message::response(200));
         assert_eq!((outcome.upstream, outcome.details), (None, Some("meshgate_path_ambiguous")), "{target}");
+    }
+}
+
+#[test]
+fn a_path_that_not_all_servers_resolve_is_looked_into() {
+    let dlp = json!({"rules": [{"find": "payment", "in": "response.body", "do": "mask"}]});
+    let worker = pipeline(&World::new(), json!([{"match": {"path": "/cards/{rest...}"}, "dlp": dlp}]));
+    let response = json_response(r#"{"card": "4111-1111-1111-1111"}"#);
+    for (target, passes) in [("/cards/a", false), ("/cards/a/../../else", false), ("/else", true)] {
+        let outcome = worker.run(&Message::get(target), &response);
+        assert_eq!(outcome.answer().text().contains("4111-1111"), passes, "{target}");
     }
 }
 
