@@ -24,7 +24,7 @@ use meshgate_policy::digest::Digest;
 use meshgate_policy::drive::Drive;
 use meshgate_policy::host::{Host, HostError, Map, Setup};
 use meshgate_policy::policy::{Phases, Policy};
-use meshgate_quota::Quota;
+use meshgate_quota::{Quota, forged};
 use meshgate_transform::Transform;
 
 pub use self::chain::{Chain, Stages};
@@ -89,6 +89,9 @@ impl Policy for Gateway {
             }
             stages.push(stage);
         }
+        if let Some(first) = stages.iter_mut().find(|stage| stage.authenticates()) {
+            first.unmasks = true;
+        }
         let authenticates = stages.iter().any(Stage::authenticates);
         Ok(Self {
             trace: config.trace.map(|trace| trace.secret_sha256),
@@ -131,6 +134,17 @@ impl Stages for Rc<Gateway> {
     fn see_trailers(&self, host: &mut dyn Host) -> Result<(), HostError> {
         if self.trace.is_some() && host.first_header(Map::RequestTrailers, &trace::FIELD)?.is_some() {
             host.remove_header(Map::RequestTrailers, &trace::FIELD)?;
+        }
+        if self.stages.iter().any(|stage| stage.unmasks) {
+            let names = forged(&host.headers(Map::RequestTrailers)?).map_err(|_| HostError::Malformed)?;
+            names.iter().try_for_each(|name| host.remove_header(Map::RequestTrailers, name))?;
+        }
+        Ok(())
+    }
+
+    fn see_response(&self, host: &mut dyn Host) -> Result<(), HostError> {
+        if self.trace.is_some() && host.first_header(Map::ResponseHeaders, &trace::FIELD)?.is_some() {
+            host.remove_header(Map::ResponseHeaders, &trace::FIELD)?;
         }
         Ok(())
     }

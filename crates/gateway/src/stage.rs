@@ -12,9 +12,9 @@ use meshgate_policy::head::RequestHead;
 use meshgate_policy::host::{
     Answer, CalloutId, Host, HostError, Map, Metric, MetricKind, Part, Setup, Shared, Side, Timestamp,
 };
-use meshgate_policy::matching::{Input, Match};
+use meshgate_policy::matching::{Input, Match, is_ambiguous};
 use meshgate_policy::policy::{Phases, Policy};
-use meshgate_quota::{Quota, QuotaExchange};
+use meshgate_quota::{Quota, QuotaExchange, forged};
 use meshgate_transform::{Transform, TransformExchange};
 
 use crate::config::StageConfig;
@@ -26,6 +26,9 @@ pub struct Stage {
     pub name: Rc<str>,
     /// It has another name than its policy.
     pub is_named: bool,
+    /// It is the first that tells the upstream who a client is: what a client sends in that form ends here, also where the stage is
+    /// not for the request.
+    pub unmasks: bool,
     matches: Option<Match>,
     policy: AnyPolicy,
 }
@@ -98,7 +101,9 @@ impl Stage {
         let setup = &mut setup;
         let below = |error: ConfigError| error.within(&path.key(kind));
         let policy = if let Some(config) = quota {
-            AnyPolicy::Quota(Rc::new(Quota::compile(config, setup).map_err(below)?))
+            let quota = Quota::compile(config, setup).map_err(below)?;
+            let by_path = matches.as_ref().is_some_and(Match::looks_at_path);
+            AnyPolicy::Quota(Rc::new(if by_path { quota.chosen_by_path() } else { quota }))
         } else if let Some(config) = dlp {
             AnyPolicy::Dlp(Rc::new(Dlp::compile(config, setup).map_err(below)?))
         } else if let Some(config) = errors {
@@ -108,7 +113,7 @@ impl Stage {
         } else {
             return Err(ConfigError::at(path).found("no policy"));
         };
-        Ok(Self { name, is_named, matches, policy })
+        Ok(Self { name, is_named, unmasks: false, matches, policy })
     }
 
     /// Begins an exchange, if the stage is for this request.
@@ -134,7 +139,18 @@ impl Stage {
     fn is_for(&self, host: &mut dyn Host) -> Result<bool, HostError> {
         let Some(matches) = &self.matches else { return Ok(true) };
         let headers = host.headers(Map::RequestHeaders)?;
-        let head = RequestHead::new(&headers);
+        if self.holds(matches, &RequestHead::new(&headers), host) {
+            return Ok(true);
+        }
+        if self.unmasks {
+            // What can't be removed is refused by the policy.
+            let Ok(names) = forged(&headers) else { return Ok(true) };
+            names.iter().try_for_each(|name| host.remove_header(Map::RequestHeaders, name))?;
+        }
+        Ok(false)
+    }
+
+    fn holds(&self, matches: &Match, head: &RequestHead<'_>, host: &mut dyn Host) -> bool {
         let host = RefCell::new(host);
         let roll = || {
             let mut bytes = [0; size_of::<u64>()];
@@ -143,11 +159,14 @@ impl Stage {
                 Ok(Err(_)) | Err(_) => 0,
             }
         };
-        let input = Input { request: &head, response: None, roll: &roll };
-        Ok(match self.policy {
+        let input = Input { request: head, response: None, roll: &roll };
+        // Not all servers resolve `..`, and Envoy's routes don't: such a path may be any.
+        let may_be_any = || matches.looks_at_path() && is_ambiguous(head.path);
+        match self.policy {
             AnyPolicy::Transform(_) => matches.holds(&input),
-            AnyPolicy::Quota(_) | AnyPolicy::Dlp(_) | AnyPolicy::Errors(_) => matches.truth(&input).may_be(),
-        })
+            AnyPolicy::Quota(_) | AnyPolicy::Dlp(_) => may_be_any() || matches.truth(&input).may_be(),
+            AnyPolicy::Errors(_) => matches.truth(&input).may_be(),
+        }
     }
 
     /// Whether what it finds out about a client is for other stages.

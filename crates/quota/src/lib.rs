@@ -76,6 +76,7 @@ use self::consumer::{Consumers, escaped};
 use self::credential::Locations;
 pub use self::exchange::QuotaExchange;
 use self::failed_auth::FailedAuth;
+pub use self::identity::{Unremovable, forged};
 pub use self::key_format::KeyFormat;
 use self::levels::Levels;
 use self::metrics::Metrics;
@@ -209,6 +210,15 @@ impl Policy for Quota {
 
     fn begin(self: &Rc<Self>) -> QuotaExchange {
         QuotaExchange::new(Rc::clone(self))
+    }
+}
+
+impl Quota {
+    /// The same for requests that somebody else chose by their path: those whose path may be another for the upstream are refused, as
+    /// if `match` of this policy had chosen them.
+    #[must_use]
+    pub fn chosen_by_path(self) -> Self {
+        Self { decides_by_path: true, ..self }
     }
 }
 

@@ -32,6 +32,9 @@ use self::local::Kind;
 use self::section::Section;
 use crate::trace::{self, Trace};
 
+/// How much of a body the proxy keeps while stages have it to themselves and nothing has come out, in bytes.
+const MAX_KEPT: usize = 64 << 10;
+
 /// What a chain is made of: the stages, in the order in which requests pass.
 pub trait Stages {
     /// What handles an exchange at a stage.
@@ -60,6 +63,15 @@ pub trait Stages {
     /// # Errors
     /// What the host refused.
     fn see_trailers(&self, host: &mut dyn Host) -> Result<(), HostError> {
+        let _ = host;
+        Ok(())
+    }
+
+    /// The head of a response has come, before the last stage: what is not to pass is removed.
+    ///
+    /// # Errors
+    /// What the host refused.
+    fn see_response(&self, host: &mut dyn Host) -> Result<(), HostError> {
         let _ = host;
         Ok(())
     }
@@ -254,8 +266,13 @@ impl<S: Stages> Chain<S> {
 
     fn head(&mut self, host: &mut dyn Host, side: Side, end: bool) -> Result<Next, HostError> {
         self.way(side).ended = end;
-        if side == Side::Request {
-            self.common.trace = self.outside(host, Part::Head, |stages, host| stages.open(host))?;
+        match side {
+            Side::Request => {
+                self.common.trace = self.outside(host, side, Part::Head, |stages, host| stages.open(host))?;
+            }
+            Side::Response => {
+                self.outside(host, side, Part::Head, |stages, host| stages.see_response(host))?
+            }
         }
         match self.deliver(host, side, 0, Event::Head { end }) {
             Ok(()) => self.conclude(host, side, Part::Head),
@@ -289,7 +306,7 @@ impl<S: Stages> Chain<S> {
     fn trailers(&mut self, host: &mut dyn Host, side: Side) -> Result<Next, HostError> {
         self.way(side).ended = true;
         if side == Side::Request {
-            self.outside(host, Part::Trailers, |stages, host| stages.see_trailers(host))?;
+            self.outside(host, side, Part::Trailers, |stages, host| stages.see_trailers(host))?;
         }
         match self.deliver(host, side, 0, Event::Trailers) {
             Ok(()) => self.conclude(host, side, Part::Trailers),
@@ -367,7 +384,8 @@ impl<S: Stages> Chain<S> {
 
     /// Begins at a stage, if it is for this request.
     fn begin(&mut self, host: &mut dyn Host, index: usize) -> Result<(), HostError> {
-        let drive = self.outside(host, Part::Head, |stages, host| stages.begin(index, host))?;
+        let drive =
+            self.outside(host, Side::Request, Part::Head, |stages, host| stages.begin(index, host))?;
         match (drive, self.running.get_mut(index)) {
             (Some(drive), Some(slot)) => {
                 let (position, request, response) = (Position::Between, Link::default(), Link::default());
@@ -382,14 +400,15 @@ impl<S: Stages> Chain<S> {
         Ok(())
     }
 
-    /// Asks the stages about a request, between two of them.
+    /// Asks the stages about a message, between two of them.
     fn outside<T>(
         &mut self,
         host: &mut dyn Host,
+        side: Side,
         part: Part,
         ask: impl FnOnce(&S, &mut dyn Host) -> Result<T, HostError>,
     ) -> Result<T, HostError> {
-        let mut position = Position::Message { side: Side::Request, part, head_held: part == Part::Head };
+        let mut position = Position::Message { side, part, head_held: part == Part::Head };
         let (request, response) = (&mut None, &mut None);
         let (common, position) = (&mut self.common, &mut position);
         let mut host = StageHost { real: host, common, index: usize::MAX, position, request, response };
@@ -513,7 +532,8 @@ impl<S: Stages> Chain<S> {
             };
         }
         let waits_for_more = part == Part::Body && !way.ended && way.body.is_empty() && !way.same;
-        if waits_for_more && keeps && !way.passed {
+        // A part that is passed on empty counts as one: behind it, nothing could be kept where trailers follow.
+        if waits_for_more && !way.passed && (keeps || (busy && way.flushed && way.seen <= MAX_KEPT)) {
             return Ok(Next::Hold);
         }
         if part == Part::Trailers {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use meshgate_policy::exchange::{BodyMode, Next, Rest};
 use meshgate_policy::host::Side;
-use meshgate_test_host::{Chunking, Client, Message, World, chunkings};
+use meshgate_test_host::{Chunking, Client, Ending, Event, Message, Scripted, World, chunkings};
 
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -141,4 +142,33 @@ fn callouts_go_to_the_stage_that_made_them() {
     let values: Vec<_> = outcome.forwarded().head.all("x-a").map(<[u8]>::to_vec).collect();
     assert_eq!(values, [b"0", b"1"]);
     assert_eq!(world.http_calls().len(), 2);
+}
+
+#[test]
+fn what_a_stage_keeps_to_itself_is_not_passed_on() {
+    // It passes each part with the next.
+    let mut kept = Vec::new();
+    let keeps = Scripted::new(move |host, event| match event {
+        Event::Head { side: Side::Request, .. } => Ok(Next::ReadBody(BodyMode::Window { limit: usize::MAX })),
+        Event::Body(Side::Request, body) => {
+            let mut passes = std::mem::take(&mut kept);
+            kept = if body.size > 0 { host.body(Side::Request, 0, usize::MAX)? } else { Vec::new() };
+            if body.rest == Rest::End {
+                passes.append(&mut kept);
+            }
+            host.set_body(Side::Request, &passes)?;
+            Ok(Next::Continue)
+        }
+        _ => Ok(Next::Continue),
+    });
+    let holds = on_request(Plan { reads: Reads::From(1 << 16), ..Plan::default() });
+    let chunking = Chunking::at([2, 4]).ending(Ending::Trailers);
+    let request = Message::post("/", "abcdef").with_trailer("x-t", "1");
+    let outcome = world().begin(chain(vec![keeps, stage(holds)])).run_chunked(
+        &request,
+        &chunking,
+        &Message::response(200),
+        &Chunking::WHOLE,
+    );
+    assert_eq!((outcome.forwarded().text(), outcome.forwarded().complete), ("abcdef", true));
 }

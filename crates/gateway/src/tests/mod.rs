@@ -3,6 +3,7 @@
 mod chains;
 mod configuration;
 mod documents;
+mod evasion;
 #[cfg(not(target_arch = "wasm32"))]
 mod properties;
 mod replies;
