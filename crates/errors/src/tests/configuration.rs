@@ -192,7 +192,7 @@ fn answers() {
         ),
         (
             json!({"rules": [{"respond": {"members": {"a-b": 1}}}]}),
-            r#"rules[0].respond.members["a-b"]: found "a-b", expected a letter, then letters, digits and _, at most 64; type, title, status, detail and instance are fields"#,
+            r#"rules[0].respond.members.a-b: found "a-b", expected a letter, then letters, digits and _, at most 64; type, title, status, detail and instance are fields"#,
         ),
         (
             json!({"rules": [{"respond": {"members": {"status": 1}}}]}),

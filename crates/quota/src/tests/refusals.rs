@@ -147,7 +147,7 @@ fn forms_that_cannot_be_are_refused() {
         (
             "unauthorized",
             json!({"headers": {"WWW-Authenticate": "Basic"}}),
-            "unauthorized.headers[\"WWW-Authenticate\"]: found",
+            "unauthorized.headers.WWW-Authenticate: found",
         ),
         ("unauthorized", json!({"retry_after_jitter": "1s"}), "unauthorized: found unknown field"),
         ("forbidden", json!(null), "forbidden: found null"),
