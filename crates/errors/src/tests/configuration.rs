@@ -228,7 +228,7 @@ fn answers() {
         ),
         (
             json!({"rules": [{"respond": {"headers": {"set": {"content-length": "1"}}}}]}),
-            r#"rules[0].respond.headers.set["content-length"]: found "content-length", expected a field that is not the proxy's own to write"#,
+            r#"rules[0].respond.headers.set.content-length: found "content-length", expected a field that is not the proxy's own to write"#,
         ),
         (
             json!({"rules": [{"respond": {"headers": {"set": {"x": "a\nb"}}}}]}),
