@@ -6,6 +6,7 @@
 
 mod check;
 mod explain;
+mod failure;
 mod filters;
 mod image;
 mod keys;

@@ -13,14 +13,15 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use clap::Args;
 use clap::builder::PossibleValuesParser;
-use clap::{Args, ValueEnum};
 use meshgate_policy::config::Path;
 use meshgate_wasm_host::{
-    Call, CallAnswer, Failure, Fields, LogLevel, Options, Plugin, Proxy, Request, Response, Upstream,
+    Call, CallAnswer, Fields, LogLevel, Options, Plugin, Proxy, Request, Response, Upstream,
 };
 
 use crate::check::single::{self, Report, Single};
+use crate::failure::Failure;
 use crate::filters::{FILTERS, Filter};
 use crate::modules::{self, Modules};
 use crate::output::{self, Output};
@@ -84,30 +85,13 @@ pub struct Explain {
 
     /// The upstream does not answer
     #[arg(long, value_name = "HOW", conflicts_with_all = ["status", "response_header", "response_data"])]
-    fails: Option<Fails>,
+    fails: Option<Failure>,
 
     #[command(flatten)]
     modules: modules::Where,
 
     #[command(flatten)]
     output: output::Options,
-}
-
-/// How an upstream fails.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Fails {
-    /// It refuses connections
-    Connection,
-    /// It resets the connection
-    Reset,
-    /// It takes too long
-    Timeout,
-    /// No route leads to it
-    NoRoute,
-    /// There is no healthy host
-    NoHealthyUpstream,
-    /// A circuit breaker is open
-    Overflow,
 }
 
 const EXAMPLES: &str = "\
@@ -241,19 +225,6 @@ impl Explain {
             });
         }
         Ok(good.then_some(plugins))
-    }
-}
-
-impl From<Fails> for Failure {
-    fn from(how: Fails) -> Self {
-        match how {
-            Fails::Connection => Self::Connection,
-            Fails::Reset => Self::Reset,
-            Fails::Timeout => Self::Timeout,
-            Fails::NoRoute => Self::NoRoute,
-            Fails::NoHealthyUpstream => Self::NoHealthyUpstream,
-            Fails::Overflow => Self::Overflow,
-        }
     }
 }
 

@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Unexpected, Visitor};
 use serde_json::Value;
 
+use crate::failure::Failure;
+
 /// A suite: filters, and what they are to do.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -134,17 +136,6 @@ pub struct Upstream {
     pub chunked: bool,
     /// It does not answer, and the proxy does.
     pub fails: Option<Failure>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Failure {
-    Connection,
-    Reset,
-    Timeout,
-    NoRoute,
-    NoHealthyUpstream,
-    Overflow,
 }
 
 #[derive(Clone, Deserialize)]

@@ -427,14 +427,7 @@ fn upstream(said: &format::Upstream, path: &Path) -> Result<Upstream, ConfigErro
             let error = ConfigError::at(path.key("fails")).found("an answer beside a failure");
             return Err(error.expected("one of them"));
         }
-        return Ok(Upstream::Fails(match failure {
-            format::Failure::Connection => host::Failure::Connection,
-            format::Failure::Reset => host::Failure::Reset,
-            format::Failure::Timeout => host::Failure::Timeout,
-            format::Failure::NoRoute => host::Failure::NoRoute,
-            format::Failure::NoHealthyUpstream => host::Failure::NoHealthyUpstream,
-            format::Failure::Overflow => host::Failure::Overflow,
-        }));
+        return Ok(Upstream::Fails(failure.into()));
     }
     let (body, content_type) = body(said.body.as_deref(), said.json.as_ref(), said.base64.as_deref(), path)?;
     let mut response = host::Response { status: status(said.status, path)?, ..host::Response::default() };

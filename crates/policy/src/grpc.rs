@@ -75,6 +75,18 @@ impl GrpcStatus {
         })
     }
 
+    /// What a proxy makes of an HTTP status that says nothing of gRPC: the mapping as it is written, which Envoy follows.
+    pub fn of_proxy(status: u16) -> Self {
+        Self(match status {
+            400 => 13,
+            401 => 16,
+            403 => 7,
+            404 => 12,
+            429 | 502 | 503 | 504 => 14,
+            _ => 2,
+        })
+    }
+
     /// The HTTP status that stands for it, as REST gateways translate it (`google/rpc/code.proto`).
     pub fn to_http(self) -> u16 {
         match self.0 {

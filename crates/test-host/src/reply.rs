@@ -1,6 +1,7 @@
 //! The response that Envoy makes of a filter's reply.
 
 use meshgate_policy::exchange::Reply;
+use meshgate_policy::grpc::GrpcStatus;
 
 use crate::message::{Fields, Message};
 
@@ -14,7 +15,7 @@ pub(crate) fn to_message(reply: Reply, request: Option<&Fields>) -> Message {
     }
     if grpc {
         message.head.set("content-type", "application/grpc");
-        let status = reply.grpc_status.unwrap_or_else(|| grpc_status(reply.status));
+        let status = reply.grpc_status.unwrap_or_else(|| GrpcStatus::of_proxy(reply.status).number());
         message.head.set("grpc-status", status.to_string());
         if !reply.body.is_empty() {
             message.head.set("grpc-message", &reply.body);
@@ -29,16 +30,4 @@ pub(crate) fn to_message(reply: Reply, request: Option<&Fields>) -> Message {
         }
     }
     message
-}
-
-/// The gRPC status for an HTTP status (gRPC, `doc/http-grpc-status-mapping.md`).
-const fn grpc_status(http: u16) -> u32 {
-    match http {
-        400 => 13,
-        401 => 16,
-        403 => 7,
-        404 => 12,
-        429 | 502 | 503 | 504 => 14,
-        _ => 2,
-    }
 }

@@ -1,5 +1,7 @@
 //! Responses that the proxy makes itself.
 
+use meshgate_policy::grpc::GrpcStatus;
+
 use crate::message::Fields;
 
 /// What a filter or the router wants the client to get.
@@ -30,7 +32,7 @@ impl LocalReply {
         if is_grpc {
             head.set(":status", "200");
             head.set("content-type", "application/grpc");
-            let status = self.grpc_status.unwrap_or_else(|| grpc_status(self.status));
+            let status = self.grpc_status.unwrap_or_else(|| GrpcStatus::of_proxy(self.status).number());
             head.set("grpc-status", status.to_string());
             if !self.body.is_empty() && !is_head {
                 head.set("grpc-message", grpc_message(&self.body));
@@ -48,18 +50,6 @@ impl LocalReply {
             }
         }
         (head, if is_head { Vec::new() } else { self.body })
-    }
-}
-
-/// The status of gRPC that one of HTTP stands for.
-const fn grpc_status(status: u16) -> u32 {
-    match status {
-        400 => 13,
-        401 => 16,
-        403 => 7,
-        404 => 12,
-        429 | 502..=504 => 14,
-        _ => 2,
     }
 }
 

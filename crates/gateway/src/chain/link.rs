@@ -141,3 +141,21 @@ impl Link {
         self.entered && !self.done
     }
 }
+
+impl Backlog {
+    /// Keeps what a stage is not shown.
+    pub(super) fn take(&mut self, host: &mut dyn Host, side: Side, event: Event) -> Result<(), HostError> {
+        match event {
+            Event::Head { .. } => {}
+            Event::Body { data, end } => {
+                let body = self.body.get_or_insert_default();
+                body.append(host, side, data)?;
+                body.keep(host, side)?;
+                self.end |= end;
+            }
+            Event::BareEnd => self.bare_end = true,
+            Event::Trailers => self.trailers = true,
+        }
+        Ok(())
+    }
+}

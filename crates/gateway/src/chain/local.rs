@@ -5,6 +5,7 @@
 //! other filters. So what `dlp` blocks has the form that `error-response` in front of it gives, and the fields of a quota.
 
 use meshgate_policy::exchange::Reply;
+use meshgate_policy::grpc::GrpcStatus;
 use meshgate_policy::headers::{HeaderName, HeaderValue, Headers};
 use meshgate_policy::host::{Host, Map, Side};
 
@@ -102,7 +103,7 @@ fn message(reply: &Reply, kind: Kind) -> (Headers, Vec<u8>) {
     let mut body = Vec::new();
     if kind.is_grpc {
         add("content-type", b"application/grpc");
-        let status = reply.grpc_status.unwrap_or_else(|| grpc_status(reply.status));
+        let status = reply.grpc_status.unwrap_or_else(|| GrpcStatus::of_proxy(reply.status).number());
         add("grpc-status", status.to_string().as_bytes());
         if !reply.body.is_empty() {
             add("grpc-message", &reply.body);
@@ -143,16 +144,4 @@ fn changed(reply: &Reply, fields: &Headers, body: Vec<u8>, kind: Kind) -> Option
     };
     let status = status.unwrap_or(reply.status);
     Some(Reply { status, headers, body, details: reply.details.clone(), grpc_status })
-}
-
-/// The gRPC status for an HTTP status, as Envoy has it (gRPC, `doc/http-grpc-status-mapping.md`).
-const fn grpc_status(http: u16) -> u32 {
-    match http {
-        400 => 13,
-        401 => 16,
-        403 => 7,
-        404 => 12,
-        429 | 502 | 503 | 504 => 14,
-        _ => 2,
-    }
 }
