@@ -58,7 +58,7 @@ impl Escape {
         self.decoded.get(..self.count).unwrap_or_default()
     }
 
-    fn byte(length: usize, byte: u8) -> Self {
+    const fn byte(length: usize, byte: u8) -> Self {
         Self { length, decoded: [byte, 0, 0], count: 1 }
     }
 }
@@ -86,14 +86,25 @@ pub(crate) fn at(text: &[u8], start: usize, syntax: Syntax) -> Option<Escape> {
                 let [first, second, third, _] = decoded;
                 Some(Escape { length: LONGEST, decoded: [first, second, third], count })
             }
-            b'n' => Some(Escape::byte(2, b'\n')),
-            b'r' => Some(Escape::byte(2, b'\r')),
-            b't' => Some(Escape::byte(2, b'\t')),
-            b'b' => Some(Escape::byte(2, 0x08)),
-            b'f' => Some(Escape::byte(2, 0x0c)),
-            b'"' | b'\\' | b'/' => Some(Escape::byte(2, *then)),
-            _ => None,
+            _ => Some(Escape::byte(SHORT, short(*then)?)),
         },
+        _ => None,
+    }
+}
+
+/// How many bytes the escapes of JSON without digits have.
+const SHORT: usize = 2;
+
+/// What such an escape stands for, by its second byte.
+#[inline]
+const fn short(then: u8) -> Option<u8> {
+    match then {
+        b'n' => Some(b'\n'),
+        b'r' => Some(b'\r'),
+        b't' => Some(b'\t'),
+        b'b' => Some(0x08),
+        b'f' => Some(0x0c),
+        b'"' | b'\\' | b'/' => Some(then),
         _ => None,
     }
 }
@@ -124,16 +135,35 @@ fn hex(digit: u8) -> Option<u8> {
 /// A part of a text in decoded form.
 pub(crate) struct Decoded {
     pub text: Vec<u8>,
-    /// After each escape: where the decoded text goes on, and the raw text; and whether one more byte of it.
+    /// The escapes, in their order.
     marks: Vec<Mark>,
     /// The raw offset at which the decoded text ends: short of the window's end where that cuts an escape.
     pub raw_end: usize,
 }
 
-/// An escape.
+/// An escape, or several of equal lengths in a row: a text may be nothing but escapes.
 struct Mark {
     decoded: Range<usize>,
     raw: Range<usize>,
+    /// How many bytes each of them stands for, never none.
+    count: usize,
+    /// How many bytes each of them has, never none.
+    length: usize,
+}
+
+impl Mark {
+    /// The raw bytes of the escape that stands for the byte at this decoded offset.
+    fn raw_of(&self, offset: usize) -> Range<usize> {
+        let index = offset.saturating_sub(self.decoded.start).checked_div(self.count).unwrap_or_default();
+        let start = self.raw.start.saturating_add(index.saturating_mul(self.length));
+        start..start.saturating_add(self.length)
+    }
+
+    /// Where the first escape that begins at `raw` or later is decoded; else the end.
+    fn offset_of(&self, raw: usize) -> usize {
+        let before = raw.saturating_sub(self.raw.start).div_ceil(self.length.max(1));
+        self.decoded.start.saturating_add(before.saturating_mul(self.count)).min(self.decoded.end)
+    }
 }
 
 impl Decoded {
@@ -150,20 +180,23 @@ impl Decoded {
         let mut copied = start;
         let mut next = Some(first);
         while let Some(found) = next {
-            let after = match at(window, found, syntax) {
-                Some(escape) => {
-                    decoded.text.extend_from_slice(window.get(copied..found).unwrap_or_default());
-                    let begin = decoded.text.len();
-                    decoded.text.extend_from_slice(escape.bytes());
-                    copied = found.saturating_add(escape.length);
-                    decoded.marks.push(Mark { decoded: begin..decoded.text.len(), raw: found..copied });
-                    copied
-                }
-                None if !end && may_go_on(window, found, syntax) => {
-                    decoded.raw_end = found;
-                    break;
-                }
-                None => found.saturating_add(1),
+            if found > copied {
+                decoded.text.extend_from_slice(window.get(copied..found).unwrap_or_default());
+                copied = found;
+            }
+            let row = if syntax == Syntax::Json { decoded.row(window, found) } else { 0 };
+            let after = if row > 0 {
+                copied = found.saturating_add(row);
+                copied
+            } else if let Some(escape) = at(window, found, syntax) {
+                decoded.escape(&escape, found);
+                copied = found.saturating_add(escape.length);
+                copied
+            } else if !end && may_go_on(window, found, syntax) {
+                decoded.raw_end = found;
+                break;
+            } else {
+                found.saturating_add(1)
             };
             next = match window.get(after) {
                 Some(byte) if syntax.begins(*byte) => Some(after),
@@ -177,6 +210,37 @@ impl Decoded {
         Some(decoded)
     }
 
+    /// Decodes the short escapes of JSON that stand in a row from `start` on. Returns how many bytes they have.
+    fn row(&mut self, window: &[u8], start: usize) -> usize {
+        let (pairs, _) = window.get(start..).unwrap_or_default().as_chunks::<SHORT>();
+        let begin = self.text.len();
+        let short = |[first, then]: &[u8; SHORT]| if *first == b'\\' { short(*then) } else { None };
+        self.text.extend(pairs.iter().map_while(short));
+        let length = self.text.len().saturating_sub(begin).saturating_mul(SHORT);
+        if length > 0 {
+            self.mark(begin, start..start.saturating_add(length), 1, SHORT);
+        }
+        length
+    }
+
+    /// Adds what an escape stands for.
+    fn escape(&mut self, escape: &Escape, start: usize) {
+        let begin = self.text.len();
+        self.text.extend_from_slice(escape.bytes());
+        self.mark(begin, start..start.saturating_add(escape.length), escape.count, escape.length);
+    }
+
+    /// Notes escapes that have been decoded from `begin` on.
+    fn mark(&mut self, begin: usize, raw: Range<usize>, count: usize, length: usize) {
+        let decoded = begin..self.text.len();
+        match self.marks.last_mut() {
+            Some(last) if last.raw.end == raw.start && last.length == length && last.count == count => {
+                (last.decoded.end, last.raw.end) = (decoded.end, raw.end);
+            }
+            _ => self.marks.push(Mark { decoded, raw, count, length }),
+        }
+    }
+
     /// The raw bytes of the decoded byte at `offset`, as an offset from `start` of [`Decoded::new`] if there were no marks
     /// before it; for the end of the text, where the raw text ends.
     pub fn raw(&self, offset: usize, start: usize) -> Range<usize> {
@@ -184,7 +248,7 @@ impl Decoded {
         if let Some(mark) = self.marks.get(index)
             && mark.decoded.contains(&offset)
         {
-            return mark.raw.clone();
+            return mark.raw_of(offset);
         }
         let (decoded, raw) = index
             .checked_sub(1)
@@ -200,7 +264,7 @@ impl Decoded {
         if let Some(mark) = self.marks.get(index)
             && mark.raw.start < raw
         {
-            return mark.decoded.end;
+            return mark.offset_of(raw);
         }
         let (decoded, last) = index
             .checked_sub(1)
@@ -228,5 +292,50 @@ fn may_go_on(window: &[u8], start: usize, syntax: Syntax) -> bool {
             digits.len() < 4 && digits.iter().all(u8::is_ascii_hexdigit)
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "test code")]
+
+    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    /// Rows of escapes are kept as one mark: what is told of them is what is true of each.
+    #[test]
+    fn places_are_those_of_each_escape() {
+        let pieces = ["x", r"\n", r"\\", r"\u0041", r"\u00e9", r"\u20ac", "yz"];
+        for seed in 0..3_000_usize {
+            let chosen = (0..7).map(|place| pieces[seed / [1, 1, 3, 7, 31, 101, 307][place] % pieces.len()]);
+            let mut text = String::from("..");
+            let (mut raws, mut bytes) = (Vec::new(), Vec::new());
+            for piece in chosen {
+                let units = if let Some(escape) = at(piece.as_bytes(), 0, Syntax::Json) {
+                    vec![(escape.length, escape.bytes().to_vec())]
+                } else {
+                    piece.bytes().map(|byte| (1, vec![byte])).collect()
+                };
+                let mut raw = text.len();
+                for (length, decoded) in units {
+                    raws.extend(decoded.iter().map(|_| (raw..raw + length, length > 1)));
+                    bytes.extend(decoded);
+                    raw += length;
+                }
+                text += piece;
+            }
+            let Some(decoded) = Decoded::new(text.as_bytes(), 2, true, Syntax::Json) else { continue };
+            assert_eq!(decoded.text, bytes, "{text}");
+            for (offset, (raw, escaped)) in raws.iter().enumerate() {
+                assert_eq!(decoded.raw(offset, 2), *raw, "{text} at {offset}");
+                assert_eq!(decoded.has_escape(raw), *escaped, "{text} at {offset}");
+            }
+            for raw in 2..text.len() {
+                let expected = raws.iter().position(|(found, _)| found.start >= raw);
+                assert_eq!(decoded.offset(raw, 2), expected.unwrap_or(bytes.len()), "{text} at {raw}");
+            }
+        }
     }
 }

@@ -62,8 +62,11 @@ impl<'a> Run<'a> {
         let (new, outcomes) = match edit(&text, &edits, &limits) {
             Ok(edited) => {
                 let outcomes: Vec<_> = edited.outcomes.into_iter().map(found).collect();
-                // Values may have been replaced by themselves.
-                (Some(edited.text).filter(|new| **new != *text).map(Cow::into_owned), outcomes)
+                let changed = match edited.text {
+                    Cow::Owned(changed) => Some(changed),
+                    Cow::Borrowed(_) => None,
+                };
+                (changed, outcomes)
             }
             Err(error) => (None, vec![Err(edits::trouble_of(&error)); edits.len()]),
         };

@@ -21,7 +21,7 @@ pub(super) struct Payload<'p> {
     pub name: &'p str,
 }
 
-/// Puts the pieces of `notes` into `text`; nothing if there are none.
+/// Puts the pieces of `notes` into `text`; nothing if that changes nothing: there are none, or they are what was there.
 pub(super) fn apply(
     text: &[u8],
     notes: &Notes,
@@ -36,18 +36,20 @@ pub(super) fn apply(
     }
     pieces.sort_by_key(|piece| (piece.span.0, Reverse(piece.span.1)));
     let mut out = Output { bytes: Vec::with_capacity(text.len().saturating_add(64).min(limit)), limit };
-    let mut done = 0;
+    let (mut done, mut changed) = (0, false);
     for piece in &pieces {
         // What lies in a piece that went is gone with it.
         if piece.span.0 < done {
             continue;
         }
         out.put(text.get(done..piece.span.0).unwrap_or_default())?;
+        let begin = out.bytes.len();
         splicer.write(piece, &mut out)?;
+        changed |= out.bytes.get(begin..) != text.get(piece.span.0..piece.span.1);
         done = piece.span.1;
     }
     out.put(text.get(done..).unwrap_or_default())?;
-    Ok(Some(out.bytes))
+    Ok(changed.then_some(out.bytes))
 }
 
 /// New text for a range of the old one.
