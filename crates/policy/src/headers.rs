@@ -50,8 +50,11 @@ impl Headers {
 
     /// Encodes pairs: for hosts that have no wire format of their own, and for what is sent to one.
     pub fn from_pairs<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
-        let mut lengths = Vec::new();
-        let mut data = Vec::new();
+        let pairs = pairs.into_iter();
+        // More than most heads have: a few hundred bytes at once are cheaper than to grow.
+        let (some, _) = pairs.size_hint();
+        let mut lengths = Vec::with_capacity(some.saturating_mul(2 * LENGTH));
+        let mut data = Vec::with_capacity(some.saturating_mul(64));
         let mut count = 0_u32;
         for (name, value) in pairs {
             for part in [name.as_ref(), value.as_ref()] {

@@ -66,7 +66,10 @@ impl Section {
         map: Map,
         name: &HeaderName,
     ) -> Result<Option<Vec<u8>>, HostError> {
-        if self.base.is_none() && self.edits.iter().all(|edit| edit.name() != name) {
+        if self.edits.iter().all(|edit| edit.name() != name) {
+            if let Some(base) = &self.base {
+                return Ok(base.first(name.as_str()).map(<[u8]>::to_vec));
+            }
             if let Some((_, value)) = self.singles.iter().find(|(known, _)| known == name) {
                 return Ok(value.clone());
             }
