@@ -9,6 +9,8 @@ use serde_json::Value;
 pub struct Filter {
     /// The name of its module, with `-` for `_`.
     pub name: &'static str,
+    /// Modules of others are called so, too.
+    pub is_common_word: bool,
     /// What its schema is called.
     pub title: &'static str,
     /// Compiles a configuration as the module does when it arrives.
@@ -21,12 +23,13 @@ pub static FILTERS: [Filter; 5] = [
     filter::<meshgate_quota::Quota>("api-key-quota", "API keys and quotas"),
     filter::<meshgate_dlp::Dlp>("dlp", "Data-loss prevention"),
     filter::<meshgate_errors::Errors>("error-response", "Error responses"),
-    filter::<meshgate_gateway::Gateway>("gateway", "All policies in one"),
+    Filter { is_common_word: true, ..filter::<meshgate_gateway::Gateway>("gateway", "All policies in one") },
     filter::<meshgate_transform::Transform>("transform", "Transformations"),
 ];
 
 const fn filter<P: Policy>(name: &'static str, title: &'static str) -> Filter {
-    Filter { name, title, compile: compile::<P>, schema: config::schema::<P::Config> }
+    let (compile, schema) = (compile::<P>, config::schema::<P::Config>);
+    Filter { name, is_common_word: false, title, compile, schema }
 }
 
 fn compile<P: Policy>(document: &[u8], setup: &mut dyn Setup) -> Result<(), ConfigError> {

@@ -178,6 +178,56 @@ fn filters_of_others_are_skipped_and_counted() {
     assert!(ran.code == 1 && ran.out.starts_with("waf.yaml:1:1: $: found no configuration"), "{}", ran.out);
 }
 
+/// Many things are called `gateway`: what is ours shows in the configuration, or in the name of the project.
+#[test]
+fn a_gateway_of_somebody_else_is_skipped() {
+    let istio = |url: &str, config: &str| {
+        format!(
+            "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {{name: gateway}}\nspec: {{url: '{url}'{config}}}\n"
+        )
+    };
+    let envoy_gateway = |config: &str| {
+        format!(
+            "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: EnvoyExtensionPolicy\nmetadata: {{name: gateway}}\nspec: {{wasm: [{{name: gateway, code: {{type: Image, image: {{url: x/gateway:1}}}}{config}}}]}}\n"
+        )
+    };
+    let envoy = |config: &str| {
+        format!(
+            "typed_config:\n  '@type': type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm\n  config:\n    name: gateway\n    vm_config: {{code: {{local: {{filename: /etc/gateway.wasm}}}}}}\n    configuration: {{'@type': type.googleapis.com/google.protobuf.StringValue, value: '{config}'}}\n"
+        )
+    };
+    let theirs = ", pluginConfig: {routes: [{to: a}], rules: [], log_level: info}";
+    let ours = ", pluginConfig: {pipeline: [{error-response: {}}]}";
+    for (what, skipped, text) in [
+        ("an image of others", true, istio("oci://x/gateway:1", theirs)),
+        ("one without a configuration", true, istio("oci://x/gateway:1", "")),
+        ("a policy of others", true, envoy_gateway(", config: {routes: []}")),
+        ("a filter of others", true, envoy(r#"{"routes": []}"#)),
+        ("a filter of others with a text", true, envoy("log_level=info")),
+        ("our configuration", false, istio("oci://x/gateway:1", ours)),
+        (
+            "our configuration in a policy",
+            false,
+            envoy_gateway(", config: {pipeline: [{error-response: {}}]}"),
+        ),
+        ("our configuration in Envoy", false, envoy(r#"{"pipeline": [{"error-response": {}}]}"#)),
+    ] {
+        let directory = directory(&[("x.yaml", text.as_bytes())]);
+        let ran = meshgate(&["check", "--verbose", "."]).current_dir(directory.path()).ran();
+        let expected = if skipped { ": skipped: " } else { ": checked as gateway: " };
+        assert!(ran.code == 0 && ran.out.contains(expected), "{what}: {}{}", ran.out, ran.err);
+    }
+    // An image of the project's own with a configuration of others is a mistake.
+    let ran = check("x.yaml", istio("oci://registry.example.com/meshgate/gateway:1", theirs));
+    assert!(
+        ran.code == 1 && ran.out.contains("found unknown field \"routes\", expected one of \"pipeline\""),
+        "{}",
+        ran.out
+    );
+    let ran = check("x.yaml", istio("oci://registry.example.com/meshgate/gateway:1", ""));
+    assert!(ran.code == 1 && ran.out.contains("found an empty document"), "{}", ran.out);
+}
+
 #[test]
 fn directories_are_walked_for_what_is_ours() {
     let wrong = "rules: [{find: secrets, in: request.body, do: hide}]\n";

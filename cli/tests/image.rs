@@ -19,24 +19,9 @@ use std::path::Path;
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use support::{directory, meshgate, workspace};
+use support::{directory, meshgate, module, workspace};
 
 const DLP: &str = "meshgate-filter-dlp 1.2.3";
-
-/// A module that exports one function, and says that it is this one.
-fn module(export: &str, identity: Option<&str>) -> Vec<u8> {
-    let section = |id: u8, content: &[u8]| [&[id, u8::try_from(content.len()).unwrap()], content].concat();
-    let name = |name: &str| [&[u8::try_from(name.len()).unwrap()], name.as_bytes()].concat();
-    let mut module = b"\0asm\x01\0\0\0".to_vec();
-    module.extend(section(1, &[1, 0x60, 0, 0]));
-    module.extend(section(3, &[1, 0]));
-    module.extend(section(7, &[&[1], name(export).as_slice(), &[0, 0]].concat()));
-    module.extend(section(10, &[1, 2, 0, 0x0b]));
-    if let Some(identity) = identity {
-        module.extend(section(0, &[name("meshgate"), identity.as_bytes().to_vec()].concat()));
-    }
-    module
-}
 
 fn dlp() -> Vec<u8> {
     module("proxy_abi_version_0_2_1", Some(DLP))

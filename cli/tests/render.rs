@@ -85,27 +85,6 @@ fn what_is_rendered_is_checked() {
     }
 }
 
-/// What the pages show runs; commands of other programs, and those that need a cluster, stand in blocks of another kind.
-#[test]
-fn the_commands_on_the_pages_run() {
-    let mut run = 0;
-    for page in ["istio/README.md", "cli/README.md"] {
-        let text = fs::read_to_string(workspace().join(page)).unwrap();
-        let blocks = text.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix("sh\n"));
-        for line in
-            blocks.flat_map(|block| block.replace("\\\n", " ").lines().map(str::to_owned).collect::<Vec<_>>())
-        {
-            let Some(args) = line.strip_prefix("meshgate render ") else { continue };
-            let args: Vec<_> = ["render"].into_iter().chain(args.split_whitespace()).collect();
-            let ran = meshgate(&args).current_dir(workspace()).ran();
-            assert_eq!(ran.code, 0, "{page}: {line}\n{}", ran.err);
-            run += 1;
-        }
-    }
-    assert!(run >= 12, "{run}");
-    fs::remove_dir_all(workspace().join("target/project")).unwrap();
-}
-
 #[test]
 fn several_filters_are_a_chain() {
     let files = ["transform", "dlp", "api-key-quota", "error-response"]

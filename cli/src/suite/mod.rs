@@ -5,6 +5,7 @@
 
 mod expect;
 mod format;
+mod message;
 pub mod plan;
 mod report;
 mod run;

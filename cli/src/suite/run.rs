@@ -10,7 +10,8 @@ use meshgate_wasm_host::{
 
 use super::expect::{self, Difference};
 use super::format::Chunks;
-use super::plan::{self, Plan, Step, Test};
+use super::message;
+use super::plan::{Plan, Step, Test};
 
 /// What came of a test.
 pub struct Tested {
@@ -81,8 +82,8 @@ fn one(plan: &Plan, test: &Test) -> Tested {
 
 fn has_bodies(test: &Test) -> bool {
     let of_upstream = |step: &Step| match &step.upstream {
-        plan::Upstream::Answers(response) => response.body.iter().any(|body| body.len() > 1),
-        plan::Upstream::Fails(_) => false,
+        message::Upstream::Answers(response) => response.body.iter().any(|body| body.len() > 1),
+        message::Upstream::Fails(_) => false,
     };
     test.steps.iter().any(|step| step.request.body.iter().any(|body| body.len() > 1) || of_upstream(step))
 }
@@ -162,14 +163,14 @@ fn exchange(proxy: &mut Proxy, step: &Step, split: bool) -> Result<Exchange, Err
         request.body = parts(&request.body);
     }
     match &step.upstream {
-        plan::Upstream::Answers(response) => {
+        message::Upstream::Answers(response) => {
             let mut response = response.clone();
             if split {
                 response.body = parts(&response.body);
             }
             proxy.exchange(&request, Upstream::Answers(&mut |_| response.clone()))
         }
-        plan::Upstream::Fails(failure) => proxy.exchange(&request, Upstream::Fails(*failure)),
+        message::Upstream::Fails(failure) => proxy.exchange(&request, Upstream::Fails(*failure)),
     }
 }
 

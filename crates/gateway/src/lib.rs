@@ -19,7 +19,7 @@ use std::rc::Rc;
 
 use meshgate_dlp::Dlp;
 use meshgate_errors::Errors;
-use meshgate_policy::config::{ConfigError, Options, Path};
+use meshgate_policy::config::{ConfigError, Options, Path, quoted};
 use meshgate_policy::digest::Digest;
 use meshgate_policy::drive::Drive;
 use meshgate_policy::host::{Host, HostError, Map, Setup};
@@ -81,11 +81,11 @@ impl Policy for Gateway {
             let here = path.index(index);
             let stage = Stage::compile(config, &here, setup)?;
             if stages.iter().any(|other| other.name == stage.name) {
-                return Err(ConfigError::at(here)
-                    .problem("a second stage of the same name")
-                    .value(&stage.name)
-                    .expected("a name for each")
-                    .hint("write name: another-name; counters and usage are told apart by it"));
+                // A stage without a name has that of its policy.
+                return Err(ConfigError::at(if stage.is_named { here.key("name") } else { here })
+                    .found(format!("a second stage that is called {}", quoted(&stage.name)))
+                    .expected("a name that no other stage has")
+                    .hint(format!("write name: {}-{}", stage.name, index.saturating_add(1))));
             }
             stages.push(stage);
         }

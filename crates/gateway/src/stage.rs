@@ -70,12 +70,19 @@ impl Stage {
         let given = || POLICIES.into_iter().zip(given).filter(|(_, given)| *given).map(|(policy, _)| policy);
         let kinds: Vec<&'static str> = given().collect();
         let [kind] = *kinds else {
-            let found =
-                if kinds.is_empty() { "no policy".to_owned() } else { format!("{} policies", kinds.len()) };
-            return Err(ConfigError::at(path)
-                .found(found)
-                .expected(format!("one of {}", POLICIES.join(", ")))
-                .hint("each policy is a stage of its own"));
+            let error = ConfigError::at(path);
+            return Err(if kinds.is_empty() {
+                error
+                    .found("a stage without a policy")
+                    .expected(format!("one of {}", POLICIES.join(", ")))
+                    .hint("write it with its configuration below: {\"error-response\": {}}")
+            } else {
+                let stages: Vec<_> = kinds.iter().map(|kind| format!("{{\"{kind}\": ...}}")).collect();
+                error
+                    .found(format!("{} in one stage", kinds.join(" and ")))
+                    .expected("one policy")
+                    .hint(format!("write a stage for each: {}", stages.join(", ")))
+            });
         };
         if matches.as_ref().is_some_and(Match::needs_response) {
             return Err(ConfigError::at(path.key("match").key("status"))

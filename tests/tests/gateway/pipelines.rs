@@ -123,9 +123,9 @@ async fn wrong_documents_are_refused_with_their_place() {
         ),
         (
             json!({"pipeline": [{"dlp": cards()}, {"dlp": cards()}]}),
-            "pipeline[1]: a second stage of the same name, found \"dlp\"",
+            "pipeline[1]: found a second stage that is called \"dlp\"",
         ),
-        (json!({"pipeline": [{}]}), "pipeline[0]: found no policy"),
+        (json!({"pipeline": [{}]}), "pipeline[0]: found a stage without a policy"),
     ] {
         let log = Envoy::refused(listener(document)).await.unwrap();
         assert!(log.contains(expected), "{expected}\n{log}");

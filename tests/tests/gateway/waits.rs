@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use meshgate_e2e::{Config, Envoy, Reply, Upstream, json};
+use meshgate_e2e::{Config, Envoy, Reply, Request, Upstream, json};
 use meshgate_test_tokens::{Signer, jwks};
 
 use crate::support::*;
@@ -39,6 +39,47 @@ async fn a_body_comes_while_keys_are_fetched() {
             assert_eq!(got.header("x-team"), Some("blue of alice"));
             assert_eq!(got.text(), format!("{{\"card\":\"{MASKED}\",\"a\":2}}"));
         }
+        assert_eq!(idp.requests().len(), 1);
+        assert_well(&envoy).await;
+    }
+}
+
+/// A transformation that waits for the body has given it up as too large, so that the stage behind it waits for keys in the midst of
+/// a body. What Envoy keeps of that meanwhile has a limit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_was_too_large_for_one_stage_waits_at_the_next() {
+    let signer = Signer::new("ES256");
+    let keys =
+        Reply::status(200).header("content-type", "application/json").body(jwks([&signer]).to_string());
+    let expires = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() + 3_600;
+    let claims = json!({"iss": "https://idp", "aud": "api", "sub": "alice", "exp": expires});
+    let token = signer.sign(&claims);
+    let mut quota = quota(wide());
+    quota["tokens"] = json!([{"issuer": "https://idp", "audiences": ["api"], "identity": {"plan": "free"},
+        "jwks_from": {"cluster": "idp", "path": "/keys", "timeout": "5s", "refresh": "10s"}}]);
+    let kind = json!({"body_limit": "1KiB", "allow_on_headers_stop_iteration": true, "rules": [
+        {"request": [{"set": {"header": "x-kind", "to": "{{ body.kind }}"}}], "on_error": "skip"}]});
+    let document = json!({"pipeline": [{"transform": kind}, {"api-key-quota": quota}]});
+    for (pieces, while_waiting) in [(8, 200), (64, 413)] {
+        let idp = Upstream::start().await.unwrap();
+        idp.respond(keys.clone().delay(Duration::from_secs(3)));
+        let listener = listener(document.clone()).buffer_limit(64 * 1024);
+        let envoy = Envoy::start(Config::from(listener).cluster("idp", idp.addr())).await.unwrap();
+        let client = envoy.http1();
+        let with_token = |request: Request| request.header("authorization", format!("Bearer {token}"));
+        let post = || {
+            let post = with_token(client.post("/")).header("content-type", "application/json");
+            post.chunks(std::iter::repeat_n(vec![b' '; 4096], pieces), Duration::from_millis(1))
+        };
+        let statuses = [
+            post().send().await.unwrap().status,
+            // This one waits in its head, if it does.
+            with_token(client.get("/")).send().await.unwrap().status,
+            post().send().await.unwrap().status,
+        ];
+        assert_eq!(statuses, [while_waiting, 200, 200], "{pieces}");
+        let bodies = envoy.upstream().requests().iter().map(|got| got.body.len()).max();
+        assert_eq!(bodies, Some(pieces * 4096));
         assert_eq!(idp.requests().len(), 1);
         assert_well(&envoy).await;
     }

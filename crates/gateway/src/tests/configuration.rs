@@ -22,9 +22,12 @@ fn mistakes_are_named_by_their_place() {
         (json!([]), "pipeline: found 0 stages, expected 1 to 16"),
         (
             json!([{}]),
-            "pipeline[0]: found no policy, expected one of api-key-quota, dlp, error-response, transform: each policy is a stage of its own",
+            r#"pipeline[0]: found a stage without a policy, expected one of api-key-quota, dlp, error-response, transform: write it with its configuration below: {"error-response": {}}"#,
         ),
-        (json!([{"dlp": dlp, "error-response": {}}]), "pipeline[0]: found 2 policies, expected one of"),
+        (
+            json!([{"dlp": dlp, "error-response": {}}]),
+            "pipeline[0]: found dlp and error-response in one stage, expected one policy: write",
+        ),
         (
             json!([{"error-response": {}}, {"api-key-quota": wrong_plan}]),
             "pipeline[1].api-key-quota.consumers[0].plan: found \"fre\", expected \"free\": did you mean \"free\"?",
@@ -36,7 +39,7 @@ fn mistakes_are_named_by_their_place() {
         (json!([{"quota": {}}]), "pipeline[0]: found unknown field \"quota\", expected one of"),
         (
             json!([{"dlp": dlp}, {"dlp": dlp}]),
-            "pipeline[1]: a second stage of the same name, found \"dlp\", expected a name for each",
+            "pipeline[1]: found a second stage that is called \"dlp\", expected a name that no other stage has: write name: dlp-2",
         ),
         (json!([{"name": "a b", "dlp": dlp}]), "pipeline[0].name: found \"a b\", expected 1 to 64 letters"),
         (

@@ -1,16 +1,13 @@
 //! The hostcalls of Proxy-Wasm ABI 0.2.1, with Envoy's statuses.
 
-use std::time::Duration;
-
 use wasmtime::{Caller, Engine, Linker, Store};
 
-use crate::answers::{Call, CallKind};
 use crate::guest::{Guest, ROOT};
 use crate::memory::{give, give_number, read, status, write};
 use crate::message::{Fields, Side};
 use crate::properties;
 use crate::reply::LocalReply;
-use crate::world::{Action, EventKind, LogLevel, MetricKind, World};
+use crate::world::{Action, EventKind, LogLevel, World};
 
 type Status = wasmtime::Result<u32>;
 
@@ -24,6 +21,10 @@ macro_rules! bytes {
     };
 }
 
+// Behind the macro, which they use.
+mod calls;
+mod metrics;
+
 pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     logs(linker)?;
     maps(linker)?;
@@ -31,8 +32,8 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     facts(linker)?;
     shared_data(linker)?;
     streams(linker)?;
-    calls(linker)?;
-    metrics(linker)?;
+    calls::link(linker)?;
+    metrics::link(linker)?;
     missing(linker)
 }
 
@@ -421,142 +422,6 @@ fn streams(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         },
     )?;
     Ok(())
-}
-
-fn calls(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    linker.func_wrap(
-        "env",
-        "proxy_http_call",
-        |mut caller: Caller<'_, Guest>,
-         cluster: u32,
-         cluster_size: u32,
-         headers: u32,
-         headers_size: u32,
-         body: u32,
-         body_size: u32,
-         _trailers: u32,
-         _trailers_size: u32,
-         timeout: u32,
-         out: u32|
-         -> Status {
-            let cluster = String::from_utf8_lossy(&bytes!(caller, cluster, cluster_size)).into_owned();
-            let headers = Fields::from_wire(bytes!(caller, headers, headers_size));
-            let body = bytes!(caller, body, body_size);
-            if [":method", ":path", ":authority"].into_iter().any(|name| headers.first(name).is_none()) {
-                return Ok(status::BAD_ARGUMENT);
-            }
-            let timeout = Duration::from_millis(timeout.into());
-            let call = Call { cluster, kind: CallKind::Http, headers, body, timeout };
-            Ok(dispatch(&mut caller, &call, out, status::BAD_ARGUMENT))
-        },
-    )?;
-    linker.func_wrap(
-        "env",
-        "proxy_grpc_call",
-        |mut caller: Caller<'_, Guest>,
-         target: u32,
-         target_size: u32,
-         service: u32,
-         service_size: u32,
-         method: u32,
-         method_size: u32,
-         metadata: u32,
-         metadata_size: u32,
-         message: u32,
-         message_size: u32,
-         timeout: u32,
-         out: u32|
-         -> Status {
-            let target = bytes!(caller, target, target_size);
-            let service = String::from_utf8_lossy(&bytes!(caller, service, service_size)).into_owned();
-            let method = String::from_utf8_lossy(&bytes!(caller, method, method_size)).into_owned();
-            let headers = Fields::from_wire(bytes!(caller, metadata, metadata_size));
-            let body = bytes!(caller, message, message_size);
-            let Some(cluster) = grpc_cluster(&target) else { return Ok(status::PARSE_FAILURE) };
-            let timeout = Duration::from_millis(timeout.into());
-            let call = Call { cluster, kind: CallKind::Grpc { service, method }, headers, body, timeout };
-            Ok(dispatch(&mut caller, &call, out, status::PARSE_FAILURE))
-        },
-    )?;
-    Ok(())
-}
-
-fn dispatch(caller: &mut Caller<'_, Guest>, call: &Call, out: u32, no_cluster: u32) -> u32 {
-    let guest = caller.data();
-    let token = guest.world.borrow_mut().call(guest.plugin, &guest.name, call);
-    match token {
-        Some(token) => give_number(caller, token, out),
-        None => no_cluster,
-    }
-}
-
-/// The cluster of a `GrpcService`: `envoy_grpc { cluster_name }`, which is field 1 of field 1.
-fn grpc_cluster(service: &[u8]) -> Option<String> {
-    let field = |message: &[u8]| {
-        let (tag, rest) = message.split_first()?;
-        let (size, rest) = rest.split_first()?;
-        // Names of clusters are short: a length of more than one byte is none of them.
-        (*tag == 0x0a && *size < 0x80).then(|| rest.get(..usize::from(*size)).map(<[u8]>::to_vec))?
-    };
-    String::from_utf8(field(&field(service)?)?).ok()
-}
-
-fn metrics(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    linker.func_wrap(
-        "env",
-        "proxy_define_metric",
-        |mut caller: Caller<'_, Guest>, kind: u32, at: u32, size: u32, out: u32| -> Status {
-            let name = String::from_utf8_lossy(&bytes!(caller, at, size)).into_owned();
-            let kind = match kind {
-                0 => MetricKind::Counter,
-                1 => MetricKind::Gauge,
-                2 => MetricKind::Histogram,
-                _ => return Ok(status::BAD_ARGUMENT),
-            };
-            let id = caller.data().world.borrow_mut().define(kind, name);
-            Ok(give_number(&mut caller, id, out))
-        },
-    )?;
-    linker.func_wrap("env", "proxy_increment_metric", |caller: Caller<'_, Guest>, id: u32, by: i64| {
-        let guest = caller.data();
-        let mut world = guest.world.borrow_mut();
-        let Some(metric) = world.metric(id) else { return status::NOT_FOUND };
-        if metric.kind == MetricKind::Histogram || (metric.kind == MetricKind::Counter && by <= 0) {
-            return status::BAD_ARGUMENT;
-        }
-        metric.value = metric.value.saturating_add(by);
-        moved(&mut world, guest.plugin, id, by);
-        status::OK
-    })?;
-    linker.func_wrap("env", "proxy_record_metric", |caller: Caller<'_, Guest>, id: u32, value: u64| {
-        let guest = caller.data();
-        let mut world = guest.world.borrow_mut();
-        let value = i64::try_from(value).unwrap_or(i64::MAX);
-        let Some(metric) = world.metric(id) else { return status::NOT_FOUND };
-        metric.value = match metric.kind {
-            MetricKind::Counter => metric.value.saturating_add(value),
-            MetricKind::Gauge | MetricKind::Histogram => value,
-        };
-        moved(&mut world, guest.plugin, id, value);
-        status::OK
-    })?;
-    linker.func_wrap(
-        "env",
-        "proxy_get_metric",
-        |mut caller: Caller<'_, Guest>, id: u32, out: u32| -> Status {
-            let value = caller.data().world.borrow_mut().metric(id).map(|metric| metric.value);
-            let Some(value) = value else { return Ok(status::NOT_FOUND) };
-            Ok(write(&mut caller, out, &value.to_le_bytes()).map_or(status::INVALID_MEMORY, |()| status::OK))
-        },
-    )?;
-    Ok(())
-}
-
-fn moved(world: &mut World, plugin: usize, id: u32, by: i64) {
-    if let Some(metric) = world.metric(id) {
-        let (name, kind) = (metric.name.clone(), metric.kind);
-        world.event(plugin, EventKind::Metric { name, kind, by });
-    }
 }
 
 /// What the ABI has and this host does not: a module may import it as long as it does not need it.
