@@ -277,7 +277,7 @@ rules:
     let files = [("dlp.yaml", rules)];
     let card = "4539578763621486";
     let body = format!("{{\"card\": \"{card}\"}}");
-    let (told, out) = reasons(&files, &["-d", &body, "/pay"]);
+    let (told, _) = reasons(&files, &["-d", &body, "/pay"]);
     assert_eq!(
         told,
         [
@@ -288,7 +288,7 @@ rules:
             "dlp response: no rule",
         ]
     );
-    assert!(!out.to_string().replace(&body, "").contains(&format!("{card} ")), "{out}");
+    assert!(!told.iter().any(|told| told.contains(card)), "{told:?}");
     let response = ["--response-header", "content-type: image/png", "--response-data", "x"];
     let (told, _) = reasons(&files, &[&response[..], &["/mail"]].concat());
     assert_eq!(told.last().unwrap(), "dlp response: response.body is of no type in bodies.content_types");
@@ -386,11 +386,7 @@ fn a_pipeline_tells_it_stage_by_stage() {
             "gateway request: api-key-quota: answered 401 meshgate_key_missing"
         ]
     );
-    assert!(
-        told[2..].contains(&"gateway request: error-response: no rule".to_owned())
-            || told[2..].iter().any(|all| all.contains("error-response: response no rule")),
-        "{told:?}"
-    );
+    assert!(told.contains(&"gateway request: error-response: no rule".to_owned()), "{told:?}");
     let (told, _) = reasons(&files, &[&key[..], &["/else"]].concat());
     for expected in
         ["masks: not for this request", "transform: rules[0]: match does not hold", "transform: no rule"]
