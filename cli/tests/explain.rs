@@ -29,6 +29,29 @@ fn the_page_shows_what_it_prints() {
     assert_eq!(ran.code, 0);
 }
 
+#[test]
+fn the_page_shows_a_pipeline_as_it_prints_it() {
+    let shown = block("text explain pipeline");
+    let directory = directory(&[("pipeline.yaml", block("yaml pipeline.yaml").as_bytes())]);
+    let args = [
+        "explain",
+        "-c",
+        "gateway=pipeline.yaml",
+        "--at",
+        "2026-01-15T12:00:00Z",
+        "-H",
+        "x-api-key: alice-key",
+        "--response-header",
+        "content-type: text/plain",
+        "--response-data",
+        "paid with 4539578763621486",
+        "/cards/1",
+    ];
+    let words = args.map(|arg| if arg.contains(' ') { format!("'{arg}'") } else { arg.to_owned() });
+    let ran = meshgate(&args).current_dir(directory.path()).ran();
+    assert_eq!(format!("$ meshgate {}\n{}{}", words.join(" "), ran.out, ran.err).trim_end(), shown);
+}
+
 const QUOTA: &str = r#"
 plans: {free: {limits: [{name: burst, rate: 2/s}]}}
 filter_state: true
@@ -55,14 +78,15 @@ fn a_chain_is_told_in_the_order_in_which_it_is_passed() {
     for part in [
         "client sends  GET api.example.com/v1?a=1\n",
         "error-response, request  nothing\n",
-        "api-key-quota, request\n    - x-api-key\n    + x-consumer-name: alice\n",
+        "api-key-quota, request\n    # key a of consumer alice\n    # plan free\n    # limit burst: 1 of 2 used\n    # allowed\n",
+        "    - x-api-key\n    + x-consumer-name: alice\n",
         "    filter state meshgate.consumer = alice\n",
         "    metric ",
-        "transform, request\n    ~ :path: /v2?a=1 was /v1?a=1\n",
+        "transform, request\n    # rules[0]\n    ~ :path: /v2?a=1 was /v1?a=1\n",
         "upstream gets  GET api.example.com/v2?a=1\nupstream answers  200\n",
-        "transform, response\n    + x-b: 1\n",
+        "transform, response\n    # rules[0]\n    + x-b: 1\n",
         "api-key-quota, response\n    + ratelimit-policy: ",
-        "error-response, response  nothing\n",
+        "error-response, response  nothing\n    # 200 is no error\n",
         "client gets  200 (via_upstream)\n",
         "    x-b: 1\n",
     ] {
@@ -124,6 +148,292 @@ fn what_is_wrong_has_its_exit_status() {
         let text = format!("{}{}", ran.out, ran.err);
         assert_eq!((ran.code, text.starts_with(said)), (code, true), "{args:?}: {text}");
     }
+}
+
+/// The reasons that are told for each turn, `filter request: reason`, and all of the output.
+fn reasons(files: &[(&str, &str)], args: &[&str]) -> (Vec<String>, Value) {
+    let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
+    let directory = directory(&files);
+    let configs = files.iter().flat_map(|(name, _)| ["-c", name]);
+    let all: Vec<_> =
+        ["explain", "--output", "json"].into_iter().chain(configs).chain(args.iter().copied()).collect();
+    let ran = meshgate(&all).current_dir(directory.path()).ran();
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    let out: Value = serde_json::from_str(&ran.out).unwrap();
+    let mut reasons = Vec::new();
+    for turn in out["turns"].as_array().unwrap() {
+        for reason in turn["reasons"].as_array().unwrap() {
+            let stage = reason["stage"].as_str().map_or(String::new(), |stage| format!("{stage}: "));
+            let text = reason["text"].as_str().unwrap();
+            reasons.push(format!(
+                "{} {}: {stage}{text}",
+                turn["filter"].as_str().unwrap(),
+                turn["side"].as_str().unwrap()
+            ));
+        }
+    }
+    (reasons, out)
+}
+
+const FULL_QUOTA: &str = r#"
+plans:
+  free:
+    allow: {path: "/v1/{rest...}"}
+    limits: [{name: burst, rate: 2/s}, {name: writes, rate: 5/s, match: {method: POST}}, {name: tiny, rate: 1/h, cost: {header: x-cost}}]
+access:
+  - {match: {path: /v1/admin}, allow: {groups: admins}}
+  - {match: {path: /v1/orders}, allow: {consumers: alice}}
+consumers:
+  - {name: alice, plan: free, keys: [{id: alice-1, sha256: 72ee9d4355ccb9d3a4c9dbf37382e38e75c1b1a225b5bd1f729ee91bbda30c20}]}
+  - {name: root, plan: free, groups: [admins], keys: []}
+"#;
+
+#[test]
+fn the_quota_tells_key_plan_rule_and_limits() {
+    let files = [("quota.yaml", FULL_QUOTA)];
+    let key = ["-H", "x-api-key: alice-key"];
+    let known = ["key alice-1 of consumer alice", "plan free"];
+    let told = |args: &[&str]| {
+        let (reasons, out) = reasons(&files, &[&key, args].concat());
+        assert!(!out.to_string().contains("alice-key"), "{out}");
+        let reasons: Vec<_> = reasons
+            .iter()
+            .map(|all| all.strip_prefix("api-key-quota request: ").unwrap().to_owned())
+            .collect();
+        assert_eq!(reasons[..2], known);
+        reasons[2..].to_vec()
+    };
+    assert_eq!(
+        told(&["-H", "x-cost: 1", "/v1/orders"]),
+        [
+            "access[1] permits it",
+            "limit writes: does not count it",
+            "limit burst: 1 of 2 used",
+            "limit tiny: 1 of 1 used",
+            "allowed"
+        ]
+    );
+    assert_eq!(
+        told(&["-H", "x-cost: 3", "/v1/else"])[..3],
+        ["limit writes: does not count it", "limit tiny: counts it as 3", "limit tiny"]
+    );
+    assert_eq!(told(&["/v1/admin"]), ["access[0]", "refused: access_denied"]);
+    assert_eq!(told(&["/v2"]), ["the plan's allow has nothing for it", "refused: plan_forbids"]);
+    let (nobody, _) = reasons(&files, &["-H", "x-api-key: mistyped", "/v1"]);
+    assert_eq!(nobody, ["api-key-quota request: refused: key_invalid"]);
+}
+
+#[test]
+fn a_transformation_tells_which_rules_it_is_for() {
+    let rules = r#"
+rules:
+  - {match: {header: {x-beta: "1"}}, request: [{set: {header: x-a, to: "1"}}]}
+  - {when: "request.method == 'PUT'", request: [{set: {header: x-b, to: "1"}}]}
+  - {request: [{remove: {json: /secret}}], response: [{set: {header: x-c, to: "1"}}]}
+  - {match: {status: 404}, response: [{set: {header: x-d, to: "1"}}]}
+"#;
+    let files = [("transform.yaml", rules)];
+    let (told, _) = reasons(&files, &["-H", "x-beta: 1", "-d", "{\"a\": 1}", "/"]);
+    assert_eq!(
+        told,
+        [
+            "transform request: rules[0]",
+            "transform request: rules[1]: when does not hold",
+            "transform request: rules[2]",
+            "transform request: rules[2]: an operation has nothing to work on",
+            "transform response: rules[2]",
+            "transform response: rules[3]: match does not hold",
+        ]
+    );
+    let (told, out) =
+        reasons(&files, &["-H", "content-type: application/json", "-d", "{", "--status", "404", "/"]);
+    assert_eq!(out["client"]["details"], "meshgate_transform_invalid_json");
+    assert_eq!(
+        told[..4].join(", "),
+        "transform request: rules[0]: match does not hold, transform request: rules[1]: when does not hold, transform request: rules[2], transform request: rules[2] refuses: invalid_json"
+    );
+    let (told, _) = reasons(
+        &[("transform.yaml", "rules: [{match: {path: /a}, request: [{remove: {json: /b}}]}]")],
+        &["/b"],
+    );
+    assert_eq!(told, ["transform request: rules[0]: match does not hold", "transform request: no rule"]);
+    let (told, _) = reasons(
+        &[("transform.yaml", "rules: [{request: [{remove: {json: /b}}]}]")],
+        &["-H", "content-type: text/plain", "-d", "b", "/"],
+    );
+    assert_eq!(
+        told,
+        ["transform request: rules[0]", "transform request: body: left alone, as it is of no JSON type"]
+    );
+}
+
+#[test]
+fn data_loss_prevention_tells_what_it_found_and_where_but_not_what_it_was() {
+    let rules = r#"
+rules:
+  - {name: cards, find: payment, in: [request.body, request.query], do: mask}
+  - {find: contact.email, in: response.body, do: mask, match: {path: /mail}}
+"#;
+    let files = [("dlp.yaml", rules)];
+    let card = "4539578763621486";
+    let body = format!("{{\"card\": \"{card}\"}}");
+    let (told, _) = reasons(&files, &["-d", &body, "/pay"]);
+    assert_eq!(
+        told,
+        [
+            "dlp request: rules[0] (cards)",
+            "dlp request: request.query: nothing found",
+            "dlp request: request.body: payment.card x1 mask by rules[0] (cards)",
+            "dlp response: rules[1]: match does not hold",
+            "dlp response: no rule",
+        ]
+    );
+    assert!(!told.iter().any(|told| told.contains(card)), "{told:?}");
+    let response = ["--response-header", "content-type: image/png", "--response-data", "x"];
+    let (told, _) = reasons(&files, &[&response[..], &["/mail"]].concat());
+    assert_eq!(told.last().unwrap(), "dlp response: response.body is of no type in bodies.content_types");
+    let response = ["--response-header", "content-type: text/plain", "--response-data", "nothing"];
+    let (told, _) = reasons(&files, &[&response[..], &["/mail"]].concat());
+    assert_eq!(told.last().unwrap(), "dlp response: response.body: nothing found");
+}
+
+#[test]
+fn error_responses_tell_which_rule_answers_and_why_one_passes() {
+    let rules = r#"
+upstream_errors: keep_problems
+maintenance: {match: {path: /closed}, from: 2026-01-01T00:00:00Z, until: 2026-02-01T00:00:00Z}
+direct: [{match: {path: /old}, redirect: {to: /new}}]
+rules: [{match: {status: 503}, respond: {title: Back soon}}, {match: {status: 418}, pass: true}]
+"#;
+    let files = [("error-response.yaml", rules)];
+    let at = ["--at", "2026-01-15T12:00:00Z"];
+    let told = |args: &[&str]| {
+        let (reasons, _) = reasons(&files, &[&at, args].concat());
+        reasons.iter().map(|all| all.strip_prefix("error-response ").unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let open = ["request: maintenance[0]: match does not hold", "request: direct[0]: match does not hold"];
+    assert_eq!(told(&["/closed"])[..1], ["request: maintenance[0]"]);
+    assert_eq!(told(&["/old"])[..2], ["request: maintenance[0]: match does not hold", "request: direct[0]"]);
+    assert_eq!(
+        told(&["--status", "503", "/"]),
+        [&open[..], &["response: 503 of the upstream: via_upstream", "response: rules[0]"]].concat()
+    );
+    assert_eq!(
+        told(&["--fails", "timeout", "/"])[2..],
+        [
+            "response: 504 of the gateway: response_timeout",
+            "response: rules[0]: match does not hold",
+            "response: rules[1]: match does not hold",
+            "response: no rule",
+            "response: replaced: so are errors of the gateway",
+        ]
+    );
+    assert_eq!(
+        told(&["--status", "418", "/"])[4..],
+        ["response: rules[1]", "response: the rule lets it pass"]
+    );
+    let problem = ["--status", "500", "--response-header", "content-type: application/problem+json", "/"];
+    assert_eq!(
+        told(&problem).last().unwrap(),
+        "response: passes: a problem document, and upstream_errors is keep_problems"
+    );
+    let late = ["--at", "2026-03-01T00:00:00Z", "/closed"];
+    assert_eq!(reasons(&files, &late).0[0], "error-response request: maintenance[0]: not now");
+}
+
+const PIPELINE: &str = r#"
+pipeline:
+  - {error-response: {}}
+  - api-key-quota:
+      plans: {free: {limits: [{name: burst, rate: 2/s}]}}
+      consumers: [{name: alice, plan: free, keys: [{id: a, sha256: 72ee9d4355ccb9d3a4c9dbf37382e38e75c1b1a225b5bd1f729ee91bbda30c20}]}]
+  - {name: masks, match: {path: "/cards/{rest...}"}, dlp: {rules: [{find: payment, in: response.body, do: mask}]}}
+  - {transform: {rules: [{match: {header: {x-beta: "1"}}, request: [{set: {header: x-a, to: "1"}}]}]}}
+trace: {secret_sha256: a347d5d2d12aac621b21ff625b5c348537995abd548dea65c0371f25012a0192}
+"#;
+
+#[test]
+fn a_pipeline_tells_it_stage_by_stage() {
+    let files = [("gateway.yaml", PIPELINE)];
+    let key = ["-H", "x-api-key: alice-key"];
+    let body = ["--response-header", "content-type: text/plain", "--response-data", "4539578763621486"];
+    let (told, out) = reasons(&files, &[&key[..], &["-H", "x-beta: 1"], &body, &["/cards/1"]].concat());
+    assert_eq!(
+        told,
+        [
+            "gateway request: api-key-quota: key a of consumer alice",
+            "gateway request: api-key-quota: plan free",
+            "gateway request: api-key-quota: limit burst: 1 of 2 used",
+            "gateway request: api-key-quota: allowed",
+            "gateway request: transform: rules[0]",
+            "gateway response: masks: rules[0]",
+            "gateway response: error-response: 200 is no error",
+            "gateway response: masks: response.body: payment.card x1 mask by rules[0]",
+        ]
+    );
+    // The effects are those without anybody asking: there is no trace in the messages.
+    assert!(!out.to_string().contains("x-meshgate-trace"), "{out}");
+    // Who knows the secret of the document gets its trace too.
+    let (_, out) =
+        reasons(&files, &[&key[..], &["-H", "x-meshgate-trace: demo-trace-secret", "/else"]].concat());
+    assert!(out["client"]["headers"].to_string().contains("x-meshgate-trace"), "{out}");
+    let (told, out) = reasons(&files, &["/else"]);
+    assert_eq!(out["client"]["status"], 401);
+    assert_eq!(
+        told[..2],
+        [
+            "gateway request: api-key-quota: refused: key_missing",
+            "gateway request: api-key-quota: answered 401 meshgate_key_missing"
+        ]
+    );
+    assert!(told.contains(&"gateway request: error-response: no rule".to_owned()), "{told:?}");
+    let (told, _) = reasons(&files, &[&key[..], &["/else"]].concat());
+    for expected in
+        ["masks: not for this request", "transform: rules[0]: match does not hold", "transform: no rule"]
+    {
+        assert!(told.contains(&format!("gateway request: {expected}")), "{told:?}");
+    }
+}
+
+const PLUGINS: &str = r#"
+apiVersion: extensions.istio.io/v1alpha1
+kind: WasmPlugin
+metadata: {name: quota, namespace: istio-ingress}
+spec:
+  url: oci://registry.example.com/meshgate/api-key-quota:1.0
+  pluginConfig:
+    plans: {free: {limits: [{name: burst, rate: 2/s}]}}
+    consumers: []
+    pepper: {env: PEPPER}
+  vmConfig: {env: [{name: PEPPER, value: 0123456789abcdef0123456789abcdef}]}
+---
+apiVersion: extensions.istio.io/v1alpha1
+kind: TrafficExtension
+metadata: {name: transform, namespace: istio-ingress}
+spec:
+  wasm:
+    url: oci://registry.example.com/meshgate/transform:1.0
+    pluginConfig: {rules: [{match: {path: /a}, request: [{set: {header: x-a, to: "1"}}]}]}
+"#;
+
+#[test]
+fn what_deploys_configurations_is_explained_as_it_stands() {
+    let (told, out) = reasons(&[("plugins.yaml", PLUGINS)], &["/a"]);
+    assert_eq!(told[0], "api-key-quota request: refused: key_missing");
+    assert_eq!(out["client"]["status"], 401);
+    // All filters of a bootstrap, with what stands beside them.
+    let bootstrap = workspace().join("envoy-configs/meshgate.yaml");
+    let ran = meshgate(&["explain", "--output", "json", "-c", bootstrap.to_str().unwrap(), "/"]).ran();
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    let out: Value = serde_json::from_str(&ran.out).unwrap();
+    assert!(out["turns"][0]["filter"].is_string(), "{out}");
+    // What is wrong is told at its place, and nothing is run.
+    let wrong = PLUGINS.replace("match: {path: /a}", "match: {paht: /a}");
+    let directory = directory(&[("plugins.yaml", wrong.as_bytes())]);
+    let ran = meshgate(&["explain", "-c", "plugins.yaml", "/a"]).current_dir(directory.path()).ran();
+    assert_eq!(ran.code, 1, "{}", ran.out);
+    let text = format!("{}{}", ran.out, ran.err);
+    assert!(text.starts_with("plugins.yaml:19:") && text.contains("paht"), "{text}");
 }
 
 /// The examples of the help are real.

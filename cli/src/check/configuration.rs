@@ -1,5 +1,6 @@
 //! One configuration: compiled by its filter, and what that says led back to the file.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::rc::Rc;
 
@@ -35,16 +36,8 @@ pub fn check(
         }
         Configuration::Tree(root) => {
             let root = if found.is_envoy { &numbers_as_strings(source, root) } else { root };
-            let written;
-            let text = match whole {
-                Some(text) => Some(text),
-                None => {
-                    written = root.to_json(MAX_SIZE);
-                    written.as_deref()
-                }
-            };
-            match text {
-                Some(text) => compile(text, &mut setup, filter, &|error| root.locate(error)),
+            match written(root, whole) {
+                Some(text) => compile(&text, &mut setup, filter, &|error| root.locate(error)),
                 None => {
                     let error = ConfigError::at(Path::root()).found("a document of more than 16 MiB as JSON");
                     Some(Fault { at: root.at, error: error.expected("at most 16 MiB") })
@@ -111,6 +104,23 @@ pub fn tree(configuration: &Configuration) -> Option<Rc<Node>> {
         Configuration::Json(node) => json::tree(node.text()?, &|offset| offset).ok(),
         Configuration::Base64(node) => json::tree(&decoded(node)?, &|offset| offset).ok(),
     }
+}
+
+/// What a module gets of a configuration that is good.
+pub fn as_deployed(source: &Source, found: &Found, whole: Option<&str>) -> Option<Vec<u8>> {
+    let text = match &found.configuration {
+        Configuration::Missing => Cow::Borrowed(""),
+        Configuration::Tree(root) if found.is_envoy => written(&numbers_as_strings(source, root), whole)?,
+        Configuration::Tree(root) => written(root, whole)?,
+        Configuration::Json(node) => Cow::Borrowed(node.text()?),
+        Configuration::Base64(node) => Cow::Owned(decoded(node)?),
+    };
+    Some(text.into_owned().into_bytes())
+}
+
+/// A configuration as JSON. `whole` is the text of the file, where that is what the module gets.
+fn written<'a>(root: &Node, whole: Option<&'a str>) -> Option<Cow<'a, str>> {
+    whole.map(Cow::Borrowed).or_else(|| root.to_json(MAX_SIZE).map(Cow::Owned))
 }
 
 /// An error of the loader without the line and the column in the text: the place in the file is another.

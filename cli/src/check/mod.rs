@@ -6,6 +6,7 @@
 
 mod carrier;
 mod configuration;
+mod deployed;
 mod embedded;
 mod identify;
 mod json;
@@ -28,6 +29,8 @@ use meshgate_policy::config::{self, ConfigError, Path};
 use serde::de::IgnoredAny;
 
 use self::carrier::{Content, Found};
+use self::deployed::Deploying;
+pub use self::deployed::{Deployed, deployed};
 #[cfg(test)]
 pub use self::json::tree as json_tree;
 #[cfg(test)]
@@ -109,7 +112,7 @@ impl Check {
         for path in &self.paths {
             if path.as_os_str() == "-" {
                 let read = read(&mut io::stdin().lock());
-                Checker { report: &mut report, filter, walked: false, good: None }
+                Checker { report: &mut report, filter, walked: false, good: None, deployed: None }
                     .file("<stdin>", None, read);
             } else if path.is_dir() {
                 let (files, unreadable) = walk::files(path);
@@ -117,11 +120,12 @@ impl Check {
                     report.unreadable(&output::shown(&path), &error);
                 }
                 for file in files {
-                    let mut checker = Checker { report: &mut report, filter, walked: true, good: None };
+                    let mut checker =
+                        Checker { report: &mut report, filter, walked: true, good: None, deployed: None };
                     checker.path(&file);
                 }
             } else {
-                Checker { report: &mut report, filter, walked: false, good: None }.path(path);
+                Checker { report: &mut report, filter, walked: false, good: None, deployed: None }.path(path);
             }
         }
         match self.output.output {
@@ -152,7 +156,7 @@ pub fn read_configurations(
 ) -> Vec<Good> {
     let mut good = Vec::new();
     for path in paths {
-        let mut checker = Checker { report, filter, walked: false, good: Some(&mut good) };
+        let mut checker = Checker { report, filter, walked: false, good: Some(&mut good), deployed: None };
         if path.as_os_str() == "-" {
             checker.file("<stdin>", None, read(&mut io::stdin().lock()));
         } else {
@@ -170,6 +174,8 @@ struct Checker<'a> {
     walked: bool,
     /// Only documents of their own will do, and those that are good are wanted.
     good: Option<&'a mut Vec<Good>>,
+    /// Those that are good are wanted as they are deployed.
+    deployed: Option<&'a mut Deploying>,
 }
 
 impl Checker<'_> {
@@ -264,6 +270,7 @@ impl Checker<'_> {
                 filter: self.filter,
                 walked: true,
                 good: self.good.as_deref_mut(),
+                deployed: self.deployed.as_deref_mut(),
             };
             for document in documents(&source, extension == Some("json"), &mut inner.json) {
                 match document {
@@ -327,8 +334,11 @@ impl Checker<'_> {
         }
     }
 
-    fn check(&mut self, file: &mut File<'_>, document: &Document, found: Found, filter: &'static Filter) {
+    fn check(&mut self, file: &mut File<'_>, document: &Document, mut found: Found, filter: &'static Filter) {
         file.ours = file.ours.saturating_add(1);
+        if let Some(deployed) = &self.deployed {
+            deployed.prepare(&mut found);
+        }
         let is_whole = file.json && found.carrier.is_none();
         let whole = is_whole.then(|| file.source.text());
         let faults = configuration::check(file.source, document, &found, filter, whole);
@@ -341,6 +351,12 @@ impl Checker<'_> {
             let variables = configuration::variables(&root, filter);
             let (name, source) = (file.name.to_owned(), Rc::clone(file.source));
             good.push(Good { filter, root, variables, name, source });
+        }
+        if let Some(deployed) = self.deployed.as_mut()
+            && found.faults.is_empty()
+            && !faults.iter().any(|(severity, _)| *severity == Severity::Error)
+        {
+            deployed.add(file.source, &found, whole, filter);
         }
         let carrier = found.carrier;
         for (severity, fault) in found.faults.into_iter().map(|fault| (Severity::Error, fault)).chain(faults)

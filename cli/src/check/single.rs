@@ -9,7 +9,8 @@ use meshgate_policy::config::{self, ConfigError, MAX_SIZE, Options, Path};
 use serde::de::DeserializeOwned;
 
 use super::carrier::{Configuration, Found};
-pub use super::node::{Fault, Node, Value};
+pub use super::deployed::holds_headers;
+pub use super::node::{Fault, Node};
 use super::report::Severity;
 pub use super::report::{Problem, Report};
 pub use super::source::Source;
@@ -137,11 +138,6 @@ impl Single {
         let root = &self.document.root;
         identify::by_file(path).or_else(|| identify::by_fields(root)).or_else(|| identify::by_directory(path))
     }
-}
-
-/// Whether a configuration says that the proxy holds headers.
-pub fn holds_headers(root: &Node) -> bool {
-    root.get("allow_on_headers_stop_iteration").is_some_and(|node| matches!(node.value, Value::Bool(true)))
 }
 
 /// Writes what is wrong.

@@ -1,7 +1,8 @@
-//! `meshgate explain`: what would happen to a request, and why, as far as the modules show it.
+//! `meshgate explain`: what would happen to a request, and why.
 //!
-//! The request goes through the very modules (`meshgate_wasm_host`), and what can be seen from outside is told: what each
-//! filter changed, logged, counted, asked for and answered. Nothing is worked out here a second time.
+//! The request goes through the very modules (`meshgate_wasm_host`). What can be seen from outside is told: what each filter
+//! changed, logged, counted, asked for and answered; and why, as the modules say it themselves where a proxy logs at the level
+//! `trace`. Nothing is worked out here a second time.
 
 mod changes;
 mod show;
@@ -21,6 +22,7 @@ use meshgate_wasm_host::{
 };
 
 use crate::check::single::{self, Report, Single};
+use crate::check::{self, Deployed};
 use crate::failure::Failure;
 use crate::filters::{FILTERS, Filter};
 use crate::modules::{self, Modules};
@@ -31,7 +33,7 @@ use crate::suite::plan;
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Explain {
-    /// A configuration; several are a chain, in order. FILTER= says which filter one is for
+    /// A configuration, or what deploys some; several are a chain, in order. FILTER= says which filter one is for
     #[arg(long, short, required = true, value_name = "[FILTER=]FILE")]
     config: Vec<String>,
 
@@ -127,7 +129,7 @@ impl Explain {
             }
             None => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         };
-        let options = Options { start, log_level: LogLevel::Debug, ..Options::default() };
+        let options = Options { start, log_level: LogLevel::Trace, ..Options::default() };
         let mut proxy = Proxy::start(&plugins, &options).map_err(io::Error::other)?;
         // There is no network here: to whom a filter turns can't be reached.
         proxy.answer_calls(|_: &Call| CallAnswer::ConnectionFailed);
@@ -197,11 +199,24 @@ impl Explain {
                 _ => (None, config.as_str()),
             };
             let path = FilePath::new(file);
+            let by_option = || self.filter.as_deref().and_then(Filter::named);
+            let mut add = |filter: &'static Filter, configuration, environment, holds_headers| {
+                let module = modules.get(filter.name, FilePath::new("")).map_err(io::Error::other)?;
+                let (name, vm_id) = (filter.name.to_owned(), String::new());
+                plugins.push(Plugin { module, name, vm_id, configuration, environment, holds_headers });
+                Ok::<_, io::Error>(())
+            };
+            if let Some(all) = check::deployed(path, named.or_else(by_option), &environment, report) {
+                for Deployed { filter, configuration, environment, holds_headers } in all {
+                    add(filter, configuration, environment, holds_headers)?;
+                }
+                good &= report.is_good();
+                continue;
+            }
             let Some(document) = Single::read(path, report) else {
                 good = false;
                 continue;
             };
-            let by_option = || self.filter.as_deref().and_then(Filter::named);
             let Some(filter) = named.or_else(by_option).or_else(|| document.filter(path)) else {
                 let names = FILTERS.each_ref().map(|filter| filter.name).join(", ");
                 let what = format!(
@@ -215,14 +230,7 @@ impl Explain {
                 good = false;
                 continue;
             };
-            plugins.push(Plugin {
-                module: modules.get(filter.name, FilePath::new("")).map_err(io::Error::other)?,
-                name: filter.name.to_owned(),
-                vm_id: String::new(),
-                configuration,
-                environment: environment.clone(),
-                holds_headers: single::holds_headers(&root),
-            });
+            add(filter, configuration, environment.clone(), single::holds_headers(&root))?;
         }
         Ok(good.then_some(plugins))
     }

@@ -3,7 +3,10 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use meshgate_wasm_host::{Event, EventKind, Exchange, Fields, MetricKind, Outcome, Received, Response, Side};
+use meshgate_policy::policy::Policy;
+use meshgate_wasm_host::{
+    Event, EventKind, Exchange, Fields, LogLevel, MetricKind, Outcome, Received, Response, Side,
+};
 use serde_json::{Map, Value, json};
 
 use super::changes::{Change, changes};
@@ -13,16 +16,52 @@ use crate::output::one_line;
 const HEAD: Style = Style::new().bold();
 const PLUS: Style = AnsiColor::Green.on_default();
 const MINUS: Style = AnsiColor::Red.on_default();
+const WHY: Style = AnsiColor::Cyan.on_default();
 const DIM: Style = Style::new().dimmed();
+
+/// The filter whose reasons are those of stages.
+const PIPELINE: &str = meshgate_gateway::Gateway::NAME;
+
+/// What the modules begin a line of their logs with that says what they do and why (`Host::explain`).
+const REASON: &str = "explain: ";
 
 /// What one filter did on one side.
 struct Turn<'a> {
     filter: &'a str,
     side: Side,
+    reasons: Vec<Reason<'a>>,
     changes: Vec<Change>,
     events: Vec<&'a Event>,
     /// The request went no further.
     stops: bool,
+}
+
+/// Why a filter did what it did.
+struct Reason<'a> {
+    /// The stage of a pipeline.
+    stage: Option<&'a str>,
+    text: &'a str,
+}
+
+impl<'a> Turn<'a> {
+    fn new(filter: &'a str, side: Side, changes: Vec<Change>, events: Vec<&'a Event>, stops: bool) -> Self {
+        let reason = |event: &&'a Event| {
+            let EventKind::Log { level: LogLevel::Trace, text } = &event.kind else { return None };
+            let text = text.strip_prefix(REASON)?;
+            let (stage, text) = match text.split_once(": ").filter(|_| filter == PIPELINE) {
+                Some((stage, text)) => (Some(stage), text),
+                None => (None, text),
+            };
+            // The turn says so already.
+            let beginning = text.strip_prefix(side_name(side)).and_then(|text| text.strip_prefix(' '));
+            Some(Reason { stage, text: beginning.unwrap_or(text) })
+        };
+        let reasons = events.iter().filter_map(reason).collect();
+        // What else is logged at that level is for those who work on a module.
+        let is_shown = |event: &&Event| !matches!(event.kind, EventKind::Log { level: LogLevel::Trace, .. });
+        let events = events.iter().copied().filter(is_shown).collect();
+        Self { filter, side, reasons, changes, events, stops }
+    }
 }
 
 /// The turns of the filters in the order in which they have them. A filter that never saw the request has none.
@@ -40,7 +79,7 @@ fn turns<'a>(names: &[&'a str], exchange: &'a Exchange) -> Vec<Turn<'a>> {
         let (Some(before), after) = pair(&exchange.request_at, plugin) else { break };
         let changes = after.map(|after| changes(before, after)).unwrap_or_default();
         let events = events(plugin, Some(Side::Request));
-        turns.push(Turn { filter, side: Side::Request, changes, events, stops: after.is_none() });
+        turns.push(Turn::new(filter, Side::Request, changes, events, after.is_none()));
     }
     let seen = turns.len();
     for (plugin, filter) in names.iter().enumerate().take(seen).rev() {
@@ -51,7 +90,7 @@ fn turns<'a>(names: &[&'a str], exchange: &'a Exchange) -> Vec<Turn<'a>> {
         };
         let mut all = events(plugin, Some(Side::Response));
         all.extend(events(plugin, None));
-        turns.push(Turn { filter, side: Side::Response, changes, events: all, stops: false });
+        turns.push(Turn::new(filter, Side::Response, changes, all, false));
     }
     turns
 }
@@ -126,6 +165,10 @@ fn write_turn(out: &mut impl Write, turn: &Turn<'_>) -> io::Result<()> {
     let nothing = turn.changes.is_empty() && turn.events.is_empty() && !turn.stops;
     let end = if nothing { "  nothing" } else { "" };
     writeln!(out, "{HEAD}{}{HEAD:#}, {side}{end}", turn.filter)?;
+    for Reason { stage, text } in &turn.reasons {
+        let stage = stage.map_or(String::new(), |stage| format!("{stage}: "));
+        writeln!(out, "    {WHY}# {stage}{}{WHY:#}", one_line(text))?;
+    }
     for change in &turn.changes {
         match change {
             Change::Added { name, value } => {
@@ -206,7 +249,11 @@ pub fn to_json(names: &[&str], exchange: &Exchange) -> Value {
         let changes: Vec<_> = turn.changes.iter().map(change).collect();
         let metrics: Map<String, Value> =
             moved(&turn.events).into_iter().map(|(name, _, by)| (name, by.into())).collect();
-        let mut json = json!({ "filter": turn.filter, "side": side_name(turn.side), "changes": changes, "metrics": metrics });
+        let reason = |reason: &Reason<'_>| json!({ "stage": reason.stage, "text": reason.text });
+        let reasons: Vec<_> = turn.reasons.iter().map(reason).collect();
+        let mut json = json!({
+            "filter": turn.filter, "side": side_name(turn.side), "reasons": reasons, "changes": changes, "metrics": metrics,
+        });
         let events = |of: &dyn Fn(&EventKind) -> Option<Value>| {
             turn.events.iter().filter_map(|event| of(&event.kind)).collect::<Vec<_>>()
         };

@@ -7,7 +7,7 @@ use log::Level;
 use meshgate_coding::Coding;
 use meshgate_policy::condition::Condition;
 use meshgate_policy::consumer;
-use meshgate_policy::exchange::{Body as AtHand, Exchange, Next, Reply};
+use meshgate_policy::exchange::{Body as AtHand, Exchange, Next, Reply, Rest};
 use meshgate_policy::expression::Scope;
 use meshgate_policy::head::RequestHead;
 use meshgate_policy::headers::Headers;
@@ -132,15 +132,24 @@ impl DlpExchange {
     ) -> Result<Next, HostError> {
         let rules = self.rules_for(dlp, host, side, request, response)?;
         if rules == 0 {
+            if dlp.rules.look_at_side(side) {
+                host.explain(format_args!("{} no rule", message(side)));
+            }
             return Ok(Next::Continue);
         }
-        for (index, _) in dlp.rules.of(rules) {
-            let message = if side == Side::Request { "request" } else { "response" };
-            host.explain(format_args!("{message} rules[{index}]"));
+        for (index, rule) in dlp.rules.of(rules) {
+            host.explain(format_args!("{} {}", message(side), rule.shown(index)));
         }
         let headers = response.unwrap_or(request);
         let inspected = heads::inspect(dlp, host, side, headers, rules, &mut self.report);
         self.report.publish(dlp, host);
+        if host.wants_detail() {
+            let looked_at = |place: &Place| dlp.rules.of(rules).any(|(_, rule)| rule.places.has(*place));
+            let in_head = Place::ALL.into_iter().filter(|place| place.side() == side && !place.is_body());
+            for place in in_head.filter(looked_at).filter(|place| !self.report.has(*place)) {
+                host.detail(format_args!("{}: nothing found", place.name()));
+            }
+        }
         match inspected {
             Ok(()) => {}
             Err(Stop::Blocked(blocked)) => return Ok(reply(answer::blocked(side, blocked.status))),
@@ -175,6 +184,8 @@ impl DlpExchange {
         }
         let Some(kind) = dlp.bodies.types.of(headers) else {
             if !end {
+                let name = place.name();
+                host.explain(format_args!("{name} is of no type in bodies.content_types"));
                 dlp.metrics.body(host, metrics::Body::OtherType);
             }
             return Ok(Next::Continue);
@@ -184,6 +195,7 @@ impl DlpExchange {
             if end {
                 return Ok(Next::Continue);
             }
+            host.explain(format_args!("{} can't be decoded", place.name()));
             if dlp.bodies.undecodable == Uninspected::Block && enforced {
                 dlp.metrics.body(host, metrics::Body::UndecodableBlocked);
                 return Ok(reply(answer::undecodable(side)));
@@ -196,6 +208,7 @@ impl DlpExchange {
         let whole = kind != Kind::EVENTS && active().any(Rule::needs_whole);
         let length = mend::content_length(headers);
         if whole && !end && length.is_some_and(|length| length > dlp.bodies.max_held as u64) {
+            host.explain(format_args!("{} is longer than bodies.max_held", place.name()));
             if dlp.bodies.over_limit == Uninspected::Block && enforced {
                 dlp.metrics.body(host, metrics::Body::LargeBlocked);
                 return Ok(reply(answer::too_large(side)));
@@ -242,6 +255,9 @@ impl DlpExchange {
         let Some(body) = body else { return Ok(Next::Continue) };
         let next = body.take(&self.dlp, host, at_hand, &mut self.report);
         self.report.publish(&self.dlp, host);
+        if at_hand.rest == Rest::End && !self.report.has(Place::body(side)) {
+            host.detail(format_args!("{}: nothing found", Place::body(side).name()));
+        }
         next
     }
 
@@ -259,10 +275,16 @@ impl DlpExchange {
         let head = RequestHead::new(request);
         let host = RefCell::new(host);
         let roll = || self.roll(&host);
+        let not_for_it = |index: usize, rule: &Rule, why: &str| {
+            if let Ok(mut host) = host.try_borrow_mut() {
+                host.detail(format_args!("{} {}: {why} does not hold", message(side), rule.shown(index)));
+            }
+        };
         for (index, rule) in dlp.rules.rules.iter().enumerate().filter(|(_, rule)| rule.places.on(side)) {
             let input = Input { request: &head, response, roll: &roll };
             // A request that an upstream may read as one of these is looked at.
             if !rule.matches.as_ref().is_none_or(|matches| matches.truth(&input).may_be()) {
+                not_for_it(index, rule, "match");
                 continue;
             }
             if let Some(when) = &rule.when {
@@ -274,6 +296,7 @@ impl DlpExchange {
                     }
                 };
                 if !holds(when, rule, &head, scope) {
+                    not_for_it(index, rule, "when");
                     continue;
                 }
             }
@@ -294,6 +317,14 @@ impl DlpExchange {
         };
         self.roll.set(Some(roll));
         roll
+    }
+}
+
+/// What a message is called.
+const fn message(side: Side) -> &'static str {
+    match side {
+        Side::Request => "request",
+        Side::Response => "response",
     }
 }
 

@@ -75,6 +75,10 @@ impl Report {
             entry.counted = entry.count;
             if let Some(target) = dlp.rules.targets.get(entry.target).filter(|_| new > 0) {
                 dlp.metrics.count(host, entry.outcome, target.kind.pack(), new);
+                if let Some(rule) = dlp.rules.rules.get(entry.rule) {
+                    let (place, rule) = (entry.place.name(), rule.shown(entry.rule));
+                    host.explain(format_args!("{place}: {} x{new} {} by {rule}", target.name, entry.outcome));
+                }
             }
         }
         if dlp.filter_state
@@ -82,6 +86,11 @@ impl Report {
         {
             log::error!("the filter state can't be set: {error}");
         }
+    }
+
+    /// Whether something was found in a place.
+    pub fn has(&self, place: Place) -> bool {
+        self.entries.iter().any(|entry| entry.place == place)
     }
 
     /// Whether nothing was found.

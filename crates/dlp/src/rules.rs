@@ -1,5 +1,6 @@
 //! The rules, compiled.
 
+use std::fmt::{self, Display};
 use std::rc::Rc;
 
 use meshgate_detect::{DEFAULT_CONFIDENCE, DictionaryOptions, Kind, Scanner, ScannerBuilder};
@@ -195,6 +196,15 @@ impl Rule {
             except: config.except.as_deref().map(names),
             json: config.json.map(|paths| paths.into_vec()),
             allow: Allow::compile(config.allow),
+        })
+    }
+
+    /// What people know it by: its place in the list, and its name if it has one.
+    pub fn shown(&self, index: usize) -> impl Display {
+        let name = Some(&self.name).filter(|name| !name.starts_with("rules["));
+        fmt::from_fn(move |f| match name {
+            Some(name) => write!(f, "rules[{index}] ({name})"),
+            None => write!(f, "rules[{index}]"),
         })
     }
 

@@ -1,5 +1,6 @@
 //! Envoy as the host of one exchange.
 
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -178,6 +179,18 @@ impl Host for EnvoyHost {
         if let Err(error) = abi::record_metric(metric.0, value) {
             log::debug!("metric {}: {error}", metric.0);
         }
+    }
+
+    fn explain(&mut self, what: fmt::Arguments<'_>) {
+        log::trace!("explain: {what}");
+    }
+
+    fn detail(&mut self, what: fmt::Arguments<'_>) {
+        log::trace!("explain: {what}");
+    }
+
+    fn wants_detail(&self) -> bool {
+        log::log_enabled!(log::Level::Trace)
     }
 
     /// Envoy's foreign function `verify_signature`: a protobuf in, a protobuf out

@@ -90,11 +90,19 @@ impl Direct {
     }
 
     /// The answer, if it is for this request, and what it counts as.
-    pub fn answer(&self, occasion: &mut Occasion<'_>, formats: &[Format]) -> Option<(Reply, Event)> {
-        let holds = occasion.matches(&self.matches)
-            && self.when.as_ref().is_none_or(|condition| occasion.holds(condition, &self.matches));
-        if !holds {
-            return None;
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn answer(
+        &self,
+        occasion: &mut Occasion<'_>,
+        formats: &[Format],
+    ) -> Result<(Reply, Event), &'static str> {
+        if !occasion.matches(&self.matches) {
+            return Err("match does not hold");
+        }
+        if !self.when.as_ref().is_none_or(|condition| occasion.holds(condition, &self.matches)) {
+            return Err("when does not hold");
         }
         occasion.capture(&self.matches);
         match &self.action {
@@ -106,7 +114,7 @@ impl Direct {
                 let Some(body) = occasion.render(body, MAX_BODY) else {
                     let detail = "This request can't be answered with what it holds.";
                     let reply = unfit(occasion, formats, detail, "meshgate_direct_response_failed");
-                    return Some((reply, Event::Direct));
+                    return Ok((reply, Event::Direct));
                 };
                 reply.body = body;
                 if !reply.body.is_empty() {
@@ -119,24 +127,24 @@ impl Direct {
                         reply = reply.with_header(name.clone(), value);
                     }
                 }
-                Some((reply, Event::Direct))
+                Ok((reply, Event::Direct))
             }
             Action::Redirect(redirect) => match redirect.location(occasion) {
                 Some(location) => {
                     let reply =
                         Reply::new(redirect.status, "meshgate_redirect").with_header(LOCATION, location);
-                    Some((reply, Event::Redirected))
+                    Ok((reply, Event::Redirected))
                 }
                 None => {
                     let detail = "This request can't be sent on to its new address.";
                     let reply = unfit(occasion, formats, detail, "meshgate_redirect_failed");
-                    Some((reply, Event::TemplateFailed))
+                    Ok((reply, Event::TemplateFailed))
                 }
             },
             Action::Error { status, answer } => {
                 let problem = Document { members: occasion.members(), ..reason::document(*status) };
                 let base = Base::new(*status, problem, "meshgate_direct_error");
-                Some((answer.reply(base, occasion, formats), Event::Direct))
+                Ok((answer.reply(base, occasion, formats), Event::Direct))
             }
         }
     }

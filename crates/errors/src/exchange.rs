@@ -76,6 +76,7 @@ impl Exchange for ErrorsExchange {
         let grpc_status =
             grpc_status.as_deref().and_then(GrpcStatus::from_field).filter(|status| status.number() != 0);
         if !self.policy.looks_at(status) && grpc_status.is_none() {
+            host.detail(format_args!("{status} is no error"));
             return Ok(Next::Continue);
         }
         self.failing = status >= 500;
@@ -106,16 +107,24 @@ impl Errors {
     fn answer_request(&self, host: &mut dyn Host, request: &Headers) -> Option<Reply> {
         let head = RequestHead::new(request);
         let mut occasion = Occasion::new(&head, None, host, self);
-        for maintenance in &self.maintenance {
-            if let Some(reply) = maintenance.answer(&mut occasion, &self.formats) {
-                occasion.count(Event::Maintenance);
-                return Some(reply);
+        for (index, maintenance) in self.maintenance.iter().enumerate() {
+            match maintenance.answer(&mut occasion, &self.formats) {
+                Ok(reply) => {
+                    occasion.host().explain(format_args!("maintenance[{index}]"));
+                    occasion.count(Event::Maintenance);
+                    return Some(reply);
+                }
+                Err(why) => occasion.host().detail(format_args!("maintenance[{index}]: {why}")),
             }
         }
-        for direct in &self.direct {
-            if let Some((reply, event)) = direct.answer(&mut occasion, &self.formats) {
-                occasion.count(event);
-                return Some(reply);
+        for (index, direct) in self.direct.iter().enumerate() {
+            match direct.answer(&mut occasion, &self.formats) {
+                Ok((reply, event)) => {
+                    occasion.host().explain(format_args!("direct[{index}]"));
+                    occasion.count(event);
+                    return Some(reply);
+                }
+                Err(why) => occasion.host().detail(format_args!("direct[{index}]: {why}")),
             }
         }
         None
@@ -144,7 +153,18 @@ impl Errors {
         let mut occasion = Occasion::new(&head, Some(&response), host, self);
         let request = self.reads_requests.then_some(&head);
         let subject = Subject { request, response: &response, status, cause: &cause };
-        let place = self.rules.iter().position(|rule| rule.holds(&subject, &mut occasion));
+        let made_by = match origin {
+            Origin::Gateway => "the gateway",
+            Origin::Upstream => "the upstream",
+        };
+        occasion.host().detail(format_args!("{status} of {made_by}: {}", cause.base()));
+        let place = self.rules.iter().enumerate().position(|(index, rule)| {
+            let held = rule.check(&subject, &mut occasion);
+            if let Err(why) = held {
+                occasion.host().detail(format_args!("rules[{index}]: {why}"));
+            }
+            held.is_ok()
+        });
         let rule = place.and_then(|place| self.rules.get(place));
         match place {
             Some(place) => occasion.host().explain(format_args!("rules[{place}]")),
@@ -156,9 +176,21 @@ impl Errors {
                 if rule.matches.asks_request() {
                     occasion.capture(rule.matches.request());
                 }
+                if rule.answer.is_none() {
+                    occasion.host().detail(format_args!("the rule lets it pass"));
+                }
                 rule.answer.as_ref()
             }
-            None => self.replaces(status, grpc_status, origin, &cause, &response).then_some(&default),
+            None => match self.replaces(status, grpc_status, origin, &cause, &response) {
+                Ok(()) => {
+                    occasion.host().detail(format_args!("replaced: so are errors of {made_by}"));
+                    Some(&default)
+                }
+                Err(why) => {
+                    occasion.host().detail(format_args!("passes: {why}"));
+                    None
+                }
+            },
         };
         let Some(answer) = answer else {
             if status >= 400 {
@@ -188,7 +220,10 @@ impl Errors {
         Ok(Some(answer.reply(base, &mut occasion, &self.formats)))
     }
 
-    /// Whether an error that no rule is for is replaced.
+    /// Checks that an error that no rule is for is replaced.
+    ///
+    /// # Errors
+    /// Why it is not.
     fn replaces(
         &self,
         status: u16,
@@ -196,7 +231,7 @@ impl Errors {
         origin: Origin,
         cause: &Cause,
         response: &Headers,
-    ) -> bool {
+    ) -> Result<(), &'static str> {
         let is = |media_type: &str| {
             let essence = |value: &[u8]| {
                 value.split(|byte| *byte == b';').next().map(|name| name.trim_ascii().to_ascii_lowercase())
@@ -206,25 +241,31 @@ impl Errors {
                 .any(|value| essence(value).is_some_and(|name| name == media_type.as_bytes()))
         };
         match origin {
+            Origin::Upstream if status < 500 => Err("below 500 it is the upstream's own business"),
             // What an upstream says to a gRPC client is a part of its service.
-            Origin::Upstream => {
-                status >= 500
-                    && grpc_status.is_none()
-                    && match self.upstream_errors {
-                        UpstreamErrors::Replace => true,
-                        UpstreamErrors::KeepProblems => {
-                            !is("application/problem+json") && !is("application/problem+xml")
-                        }
-                        UpstreamErrors::Pass => false,
-                    }
-            }
+            Origin::Upstream if grpc_status.is_some() => Err("what an upstream says to a gRPC client stays"),
+            Origin::Upstream => match self.upstream_errors {
+                UpstreamErrors::Replace => Ok(()),
+                UpstreamErrors::KeepProblems
+                    if is("application/problem+json") || is("application/problem+xml") =>
+                {
+                    Err("a problem document, and upstream_errors is keep_problems")
+                }
+                UpstreamErrors::KeepProblems => Ok(()),
+                UpstreamErrors::Pass => Err("upstream_errors is pass"),
+            },
+            Origin::Gateway if self.gateway_errors != GatewayErrors::Replace => Err("gateway_errors is pass"),
+            Origin::Gateway if status < 400 => Err("no error"),
             // What somebody has written on purpose has a form, or a name that says so.
-            Origin::Gateway => {
-                self.gateway_errors == GatewayErrors::Replace
-                    && status >= 400
-                    && !["direct_response", "lua_response"].contains(&cause.details.as_str())
-                    && (grpc_status.is_some() || is("text/plain") || response.first("content-type").is_none())
+            Origin::Gateway if ["direct_response", "lua_response"].contains(&cause.details.as_str()) => {
+                Err("a direct response of the proxy")
             }
+            Origin::Gateway
+                if grpc_status.is_some() || is("text/plain") || response.first("content-type").is_none() =>
+            {
+                Ok(())
+            }
+            Origin::Gateway => Err("it has a form of its own"),
         }
     }
 }

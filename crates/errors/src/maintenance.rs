@@ -60,17 +60,23 @@ impl Maintenance {
     }
 
     /// The answer to a request that is turned away.
-    pub fn answer(&self, occasion: &mut Occasion<'_>, formats: &[Format]) -> Option<Reply> {
-        let Now::Open(ends_in) = self.schedule.at(occasion.now.as_secs()) else { return None };
-        if !occasion.matches(&self.matches) || self.allows(occasion) {
-            return None;
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn answer(&self, occasion: &mut Occasion<'_>, formats: &[Format]) -> Result<Reply, &'static str> {
+        let Now::Open(ends_in) = self.schedule.at(occasion.now.as_secs()) else { return Err("not now") };
+        if !occasion.matches(&self.matches) {
+            return Err("match does not hold");
+        }
+        if self.allows(occasion) {
+            return Err("allow or allow_sources lets it through");
         }
         occasion.capture(&self.matches);
         let problem =
             Document { members: occasion.members(), ..MAINTENANCE.document(&occasion.policy.type_base) };
         let base =
             Base { retry_after: ends_in, ..Base::new(MAINTENANCE.status, problem, "meshgate_maintenance") };
-        Some(self.answer.reply(base, occasion, formats))
+        Ok(self.answer.reply(base, occasion, formats))
     }
 
     fn allows(&self, occasion: &mut Occasion<'_>) -> bool {

@@ -58,9 +58,19 @@ impl Rule {
             || self.answer.as_ref().is_some_and(Answer::asks_request)
     }
 
-    /// Whether it is for this response.
-    pub fn holds(&self, subject: &Subject<'_>, occasion: &mut Occasion<'_>) -> bool {
-        self.matches.holds(subject, &|| occasion.roll())
-            && self.when.as_ref().is_none_or(|condition| occasion.holds(condition, self.matches.request()))
+    /// Checks that it is for this response.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn check(&self, subject: &Subject<'_>, occasion: &mut Occasion<'_>) -> Result<(), &'static str> {
+        if !self.matches.holds(subject, &|| occasion.roll()) {
+            return Err("match does not hold");
+        }
+        match &self.when {
+            Some(condition) if !occasion.holds(condition, self.matches.request()) => {
+                Err("when does not hold")
+            }
+            _ => Ok(()),
+        }
     }
 }

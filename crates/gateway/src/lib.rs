@@ -27,7 +27,7 @@ use meshgate_policy::policy::{Phases, Policy};
 use meshgate_quota::{Quota, forged};
 use meshgate_transform::Transform;
 
-pub use self::chain::{Chain, Stages};
+pub use self::chain::{Chain, Name, Stages};
 pub use self::config::{Config, StageConfig, TraceConfig};
 use self::stage::Stage;
 pub use self::stage::StageExchange;
@@ -42,8 +42,7 @@ pub struct Gateway {
     stages: Vec<Stage>,
     trace: Option<Digest>,
     shares_consumer: bool,
-    /// What filter state is prefixed with, stage by stage.
-    own_names: Rc<[Option<Rc<str>>]>,
+    names: Rc<[Name]>,
 }
 
 impl Policy for Gateway {
@@ -96,13 +95,16 @@ impl Policy for Gateway {
         Ok(Self {
             trace: config.trace.map(|trace| trace.secret_sha256),
             shares_consumer: authenticates && stages.len() > 1,
-            own_names: stages.iter().map(|stage| stage.is_named.then(|| Rc::clone(&stage.name))).collect(),
+            names: stages
+                .iter()
+                .map(|stage| Name { name: Rc::clone(&stage.name), is_own: stage.is_named })
+                .collect(),
             stages,
         })
     }
 
     fn begin(self: &Rc<Self>) -> Chain<Rc<Self>> {
-        Chain::new(Rc::clone(self), self.shares_consumer, Rc::clone(&self.own_names))
+        Chain::new(Rc::clone(self), self.shares_consumer, Rc::clone(&self.names))
     }
 }
 

@@ -371,10 +371,21 @@ pub trait Host {
         None
     }
 
-    /// Says what a policy does, for somebody who may know how it is configured. No value of a message, and no name of a client
-    /// goes in here. Costs nothing where nobody asks.
+    /// Says what a policy does and by which rule, for somebody who may know how it is configured. No value of a message, and no
+    /// name of a client goes in here. Costs nothing where nobody asks.
     fn explain(&mut self, what: fmt::Arguments<'_>) {
         let _ = what;
+    }
+
+    /// Says what is too long for [`Host::explain`]: what was not done, and why not; and whose key it is, by the names that the
+    /// configuration has. No value of a message goes in here.
+    fn detail(&mut self, what: fmt::Arguments<'_>) {
+        let _ = what;
+    }
+
+    /// Whether anybody asks for [`Host::detail`]: what it takes more than a word to find out is not looked for otherwise.
+    fn wants_detail(&self) -> bool {
+        false
     }
 
     /// Checks a signature with the proxy's own crypto, fifty times faster than ours in wasm. RSASSA-PKCS1-v1_5 for an RSA

@@ -17,6 +17,10 @@ const MAX_SHOWN: usize = 20;
 #[derive(Debug)]
 pub struct Access(Box<[Rule]>);
 
+/// The rule that denies a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denied(pub usize);
+
 #[derive(Debug)]
 struct Rule {
     applies: Match,
@@ -63,19 +67,21 @@ impl Access {
         configs.into_iter().enumerate().map(rule).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether somebody may send this request. Where no rule is for it, everybody may.
+    /// Checks that somebody may send this request. Where no rule is for it, everybody may. Returns the rule that says so.
     ///
     /// A request that a rule is for only as some upstreams read it has to be permitted by that rule and by those that follow.
-    pub fn allows(&self, request: &Request<'_>, identity: &Identity<'_>) -> bool {
-        for rule in &self.0 {
-            match request.truth(&rule.applies) {
-                Truth::No => {}
-                Truth::Yes => return rule.permits(identity),
-                Truth::Unclear if rule.permits(identity) => {}
-                Truth::Unclear => return false,
+    ///
+    /// # Errors
+    /// [`Denied`]
+    pub fn check(&self, request: &Request<'_>, identity: &Identity<'_>) -> Result<Option<usize>, Denied> {
+        for (index, rule) in self.0.iter().enumerate() {
+            match (request.truth(&rule.applies), rule.permits(identity)) {
+                (Truth::No, _) | (Truth::Unclear, true) => {}
+                (Truth::Yes, true) => return Ok(Some(index)),
+                (Truth::Yes | Truth::Unclear, false) => return Err(Denied(index)),
             }
         }
-        true
+        Ok(None)
     }
 
     /// Whether the path of a request has a say in who may send it.

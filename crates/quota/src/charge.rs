@@ -75,6 +75,7 @@ impl Quota {
             Ok(()) => {
                 for name in plan.let_pass(counted, &decision.usages) {
                     self.metrics.count_limit(host, name, LimitEvent::ShadowDenied);
+                    host.detail(format_args!("limit {name}: has no room, and lets it pass"));
                 }
                 let fields = self.tell_passed(host, &plan.told(counted, &decision.usages, now))?;
                 let unsettled = Unsettled::new(plan, accounts, counted, &decision.usages);

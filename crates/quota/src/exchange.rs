@@ -7,9 +7,9 @@ use meshgate_policy::head::RequestHead;
 use meshgate_policy::headers::{HeaderName, HeaderValue};
 use meshgate_policy::host::{Answer, CalloutId, Host, HostError, Map};
 use meshgate_policy::matching::is_ambiguous;
-use meshgate_policy::metrics::Counted;
 
 use crate::Quota;
+use crate::access::Denied;
 use crate::answer::Refusal;
 use crate::config::Preflight;
 use crate::consumer::{Consumers, Identity};
@@ -23,6 +23,7 @@ use crate::request::Request;
 use crate::scope::Facts;
 use crate::settle::Unsettled;
 use crate::token::{Bearer, Stopped, TokenProblem};
+use crate::told;
 
 const ACCEPT_ENCODING: HeaderName = HeaderName::constant("accept-encoding");
 /// Longer keys are nobody's.
@@ -149,16 +150,18 @@ impl QuotaExchange {
         }
         match decision {
             Ok(event) => {
-                let name = Event::NAMES.get(event.index()).copied().unwrap_or_default();
-                host.explain(format_args!("{}", name.rsplit('.').next().unwrap_or_default()));
+                host.explain(format_args!("{}", event.short_name()));
                 metrics.count(host, event);
                 Ok(Next::Continue)
             }
             Err(Stop::Refused(why)) => {
+                host.detail(format_args!("refused: {}", why.event().short_name()));
                 metrics.count(host, why.event());
                 Ok(Next::Reply(Box::new(self.quota.refused(host, why, None))))
             }
             Err(Stop::Replied(event, reply)) => {
+                let how = if event == Event::Usage { "answered" } else { "refused" };
+                host.detail(format_args!("{how}: {}", event.short_name()));
                 metrics.count(host, event);
                 Ok(Next::Reply(reply))
             }
@@ -197,7 +200,7 @@ impl QuotaExchange {
         let mut identity = caller.identity(&quota.consumers);
         *plan = Some(Rc::clone(identity.plan));
         host.hand_on(&|| identity.to_consumer());
-        host.explain(format_args!("plan {}", String::from_utf8_lossy(identity.plan.name.as_bytes())));
+        told::tell_who(host, &identity);
         if quota.filter_state {
             // Also, and above all, of those who are refused from here on.
             identity::tell_log(host, &identity)?;
@@ -210,20 +213,30 @@ impl QuotaExchange {
             return Err(Stop::Replied(Event::Usage, Box::new(reply)));
         }
         let request = Request::new(&head, host, Some(identity));
-        if !quota.access.allows(&request, &identity) {
-            return Err(quota.refuse_known(host, Refusal::AccessDenied, &identity));
-        }
+        let permitted = match quota.access.check(&request, &identity) {
+            Ok(permitted) => permitted,
+            Err(Denied(rule)) => {
+                host.explain(format_args!("access[{rule}]"));
+                return Err(quota.refuse_known(host, Refusal::AccessDenied, &identity));
+            }
+        };
         if !identity.plan.allows(&request) {
+            host.detail(format_args!("the plan's allow has nothing for it"));
             return Err(quota.refuse_known(host, Refusal::PlanForbids, &identity));
         }
-        if let Some(plan) = identity.plan.on_route(&request).map_err(|Ambiguous| Refusal::RequestAmbiguous)? {
+        let route = identity.plan.on_route(&request).map_err(|Ambiguous| Refusal::RequestAmbiguous)?;
+        if let Some((_, plan)) = route {
             identity.plan = plan;
         }
         // There are servers that make `post` a POST, and an expression can't know.
         if identity.plan.asks_expressions() && head.method.iter().any(u8::is_ascii_lowercase) {
             return Err(Refusal::RequestAmbiguous.into());
         }
-        if let Some(counted) = identity.plan.counted(&request).map_err(|Unclear| Refusal::CostInvalid)? {
+        let counted = identity.plan.counted(&request).map_err(|Unclear| Refusal::CostInvalid)?;
+        if host.wants_detail() {
+            told::tell_rules(host, identity.plan, permitted, route.map(|(index, _)| index), counted.as_ref());
+        }
+        if let Some(counted) = counted {
             let (limits, mut unsettled) = quota.charge(host, &identity, &facts, &counted)?;
             if let Some(unsettled) = &mut unsettled {
                 unsettled.saw_request(&headers);

@@ -111,6 +111,12 @@ pub enum Event {
 }
 
 impl Event {
+    /// The last part of its name: `allowed`, `key_missing`.
+    pub fn short_name(self) -> &'static str {
+        let name = Self::NAMES.get(self.index()).copied().unwrap_or_default();
+        name.rsplit('.').next().unwrap_or_default()
+    }
+
     /// A usage had to make room for another in such a table.
     pub const fn eviction(kind: Kind) -> Self {
         match kind {

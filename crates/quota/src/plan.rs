@@ -148,19 +148,19 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The plan as it is for a request: with the limits of its route. `None`: as it is.
+    /// The plan as it is for a request: with the limits of its route, and which one that is. `None`: as it is.
     ///
     /// # Errors
     /// [`Ambiguous`]
-    pub fn on_route(&self, request: &Request<'_>) -> Result<Option<&Rc<Self>>, Ambiguous> {
-        let mut routes = self.routes.iter().zip(&self.routed);
-        let found = routes.find_map(|(route, plan)| match request.truth(&route.requests) {
+    pub fn on_route(&self, request: &Request<'_>) -> Result<Option<(usize, &Rc<Self>)>, Ambiguous> {
+        let mut routes = self.routes.iter().zip(&self.routed).enumerate();
+        let found = routes.find_map(|(index, (route, plan))| match request.truth(&route.requests) {
             Truth::No => None,
             Truth::Unclear => Some(Err(Ambiguous)),
-            Truth::Yes => Some(Ok((route, plan))),
+            Truth::Yes => Some(Ok((index, route, plan))),
         });
-        let Some((route, plan)) = found.transpose()? else { return Ok(None) };
-        Ok(Some(plan.get_or_init(|| {
+        let Some((index, route, plan)) = found.transpose()? else { return Ok(None) };
+        let plan = plan.get_or_init(|| {
             Rc::new(Self {
                 name: self.name.clone(),
                 allow: self.allow.clone(),
@@ -168,7 +168,8 @@ impl Plan {
                 routes: Rc::new([]),
                 routed: Box::default(),
             })
-        })))
+        });
+        Ok(Some((index, plan)))
     }
 
     fn check_routes(&self, path: &Path) -> Result<(), ConfigError> {

@@ -267,6 +267,14 @@ impl Quota {
     fn apply(&self, host: &mut dyn Host, unsettled: &mut Unsettled, changes: &[(usize, Change)]) {
         let now = host.now().as_nanos();
         let Unsettled { plan, accounts, usages, entries, .. } = unsettled;
+        for (entry, change) in changes {
+            let limit = entries.get(*entry).and_then(|entry| plan.limit(entry.limit));
+            let name = limit.map_or("", |limit| &*limit.name);
+            match change {
+                Change::TakeBack(cost) => host.detail(format_args!("limit {name}: {cost} taken back")),
+                Change::Add(cost) => host.detail(format_args!("limit {name}: {cost} more")),
+            }
+        }
         for (place, number) in accounts.iter().zip(0_usize..) {
             let mut here = Vec::new();
             for (entry, change) in changes {

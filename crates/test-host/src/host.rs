@@ -1,6 +1,7 @@
 //! Memory as the host of one exchange.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::rc::Rc;
 
 use meshgate_policy::headers::{HeaderName, HeaderValue, Headers};
@@ -314,6 +315,18 @@ impl Host for Memory {
     fn record(&mut self, metric: Metric, value: u64) {
         self.world.note("record");
         self.world.record(metric, value);
+    }
+
+    fn explain(&mut self, what: fmt::Arguments<'_>) {
+        self.world.state().explained.push(what.to_string());
+    }
+
+    fn detail(&mut self, what: fmt::Arguments<'_>) {
+        self.explain(what);
+    }
+
+    fn wants_detail(&self) -> bool {
+        true
     }
 
     /// By default a proxy without crypto: policies fall back to their own.

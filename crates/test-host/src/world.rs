@@ -47,6 +47,7 @@ pub(crate) struct State {
     failures: Vec<(Operation, HostError)>,
     metrics: Vec<Measured>,
     calls: Vec<String>,
+    pub(crate) explained: Vec<String>,
 }
 
 /// What a policy asks of its host, where that can fail.
@@ -116,6 +117,7 @@ impl World {
             failures: Vec::new(),
             metrics: Vec::new(),
             calls: Vec::new(),
+            explained: Vec::new(),
         };
         Self { instance: "test".into(), state: Rc::new(RefCell::new(state)) }
     }
@@ -263,6 +265,11 @@ impl World {
     /// the method and what it is about. In Envoy each has its price.
     pub fn take_calls(&self) -> Vec<String> {
         std::mem::take(&mut self.state().calls)
+    }
+
+    /// What policies have said of what they do, and why, since this was last called.
+    pub fn take_explanations(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().explained)
     }
 
     pub(crate) fn note(&self, call: impl fmt::Display) {

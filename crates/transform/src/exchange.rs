@@ -159,6 +159,7 @@ impl TransformExchange {
             Side::Response => (self.request.as_ref(), head),
         };
         let mut known = Known::new(side, request, response);
+        known.in_detail = host.wants_detail();
         let (mut active, needs) = match self.active(host, policy, &mut known)? {
             Ok(active) => active,
             Err(reply) => return Ok(Outcome::Refused(reply)),
@@ -194,6 +195,9 @@ impl TransformExchange {
                 }
             },
         };
+        if head_of_body.is_some() && body == Body::Foreign {
+            host.detail(format_args!("{} body: left alone, as it is of no JSON type", message(side)));
+        }
         let reads = body == Body::Later;
         if reads && needs.reads_body() && policy.holds_heads {
             return Ok(Outcome::Reads(Waiting { head: None, coding, is_json, active, rest: Left::All }));
@@ -208,8 +212,8 @@ impl TransformExchange {
                     active.retain(|index| *index != rule);
                     continue;
                 }
-                Err(Stop::Refuse(trouble, status)) => {
-                    return Ok(Outcome::Refused(refuse(host, policy, side, trouble, status)));
+                Err(Stop::Refuse(rule, trouble, status)) => {
+                    return Ok(Outcome::Refused(refuse(host, policy, side, rule, (trouble, status))));
                 }
             };
             let replacement = if needs.reads_body() { None } else { run.replacement(&steps) };
@@ -253,10 +257,13 @@ impl TransformExchange {
         let side = known.side;
         let mut active = Vec::new();
         let mut needs = Needs::default();
+        let mut any = false;
         for (index, rule) in
             policy.rules.iter().enumerate().filter(|(_, rule)| !rule.plan(side).ops.is_empty())
         {
+            any = true;
             if rule.matches.is_some() && !self.chance.ask(host, |roll| known.matches(rule, &|| roll(index))) {
+                host.detail(format_args!("{} rules[{index}]: match does not hold", message(side)));
                 continue;
             }
             // A condition on the body is asked when the body is there.
@@ -264,22 +271,25 @@ impl TransformExchange {
                 learn(known, host, Needs::expression(when.needs()))?;
                 match known.holds(rule).map_err(|trouble| (trouble, rule.on_error.remedy(trouble))) {
                     Ok(true) => {}
-                    Ok(false) => continue,
+                    Ok(false) => {
+                        host.detail(format_args!("{} rules[{index}]: when does not hold", message(side)));
+                        continue;
+                    }
                     Err((trouble, Remedy::Error(status))) => {
-                        return Ok(Err(refuse(host, policy, side, trouble, status)));
+                        return Ok(Err(refuse(host, policy, side, index, (trouble, status))));
                     }
                     Err((trouble, Remedy::Skip | Remedy::Pass)) => {
-                        count(host, policy, &[Note::Passed(trouble)]);
+                        count(host, policy, &[Note::Passed(index, trouble)]);
                         continue;
                     }
                 }
             }
-            host.explain(format_args!(
-                "{} rules[{index}]",
-                if side == Side::Request { "request" } else { "response" }
-            ));
+            host.explain(format_args!("{} rules[{index}]", message(side)));
             active.push(index);
             needs = needs.and(rule.needs(side));
+        }
+        if any && active.is_empty() {
+            host.explain(format_args!("{} no rule", message(side)));
         }
         Ok(Ok((active, needs)))
     }
@@ -309,6 +319,7 @@ impl TransformExchange {
             Side::Response => (self.request.as_ref(), head),
         };
         let mut known = Known::new(side, request, response);
+        known.in_detail = host.wants_detail();
         let mut active = waiting.active;
         let needs = active.iter().filter_map(|index| policy.rules.get(*index)).map(|rule| rule.needs(side));
         let needs = needs.fold(Needs::default(), Needs::and);
@@ -343,8 +354,8 @@ impl TransformExchange {
                     active.retain(|index| *index != rule);
                     without.push(rule);
                 }
-                Err(Stop::Refuse(trouble, status)) => {
-                    return Ok(Next::Reply(refuse(host, &policy, side, trouble, status)));
+                Err(Stop::Refuse(rule, trouble, status)) => {
+                    return Ok(Next::Reply(refuse(host, &policy, side, rule, (trouble, status))));
                 }
             }
         };
@@ -447,9 +458,10 @@ fn refuse(
     host: &mut dyn Host,
     policy: &Transform,
     side: Side,
-    trouble: Trouble,
-    status: Option<u16>,
+    rule: usize,
+    (trouble, status): (Trouble, Option<u16>),
 ) -> Box<Reply> {
+    host.explain(format_args!("rules[{rule}] refuses: {}", trouble.name()));
     policy.metrics.count(host, Event::Trouble(trouble));
     policy.metrics.count(host, Event::Refused);
     Box::new(trouble.reply(side, status))
@@ -465,11 +477,34 @@ fn noted<'n, T>(notes: &'n [Note], result: &Result<T, Stop>) -> &'n [Note] {
 
 fn count(host: &mut dyn Host, policy: &Transform, notes: &[Note]) {
     for note in notes {
-        let (trouble, event) = match note {
-            Note::Skipped(trouble) => (*trouble, Event::Skipped),
-            Note::Passed(trouble) => (*trouble, Event::Passed),
+        let (trouble, event) = match *note {
+            // What is missing is no trouble where a rule does not say so.
+            Note::Skipped(rule, Trouble::Missing) => {
+                host.detail(format_args!("rules[{rule}]: an operation has nothing to work on"));
+                continue;
+            }
+            Note::Skipped(rule, trouble) => {
+                host.explain(format_args!("rules[{rule}] skips an operation: {}", trouble.name()));
+                (trouble, Event::Skipped)
+            }
+            Note::Passed(rule, trouble) => {
+                host.explain(format_args!("rules[{rule}] left out: {}", trouble.name()));
+                (trouble, Event::Passed)
+            }
+            Note::Unmet(rule) => {
+                host.detail(format_args!("rules[{rule}]: when does not hold"));
+                continue;
+            }
         };
         policy.metrics.count(host, Event::Trouble(trouble));
         policy.metrics.count(host, event);
+    }
+}
+
+/// What a message is called.
+const fn message(side: Side) -> &'static str {
+    match side {
+        Side::Request => "request",
+        Side::Response => "response",
     }
 }

@@ -27,6 +27,8 @@ pub struct Known<'a> {
     now: Option<Timestamp>,
     /// The body as it arrived, decoded, where a template or condition asks.
     pub body: Option<&'a [u8]>,
+    /// Somebody asks for what is not done, too.
+    pub in_detail: bool,
     scope: OnceCell<Scope>,
     with_body: RefCell<Option<Scope>>,
 }
@@ -52,6 +54,7 @@ impl<'a> Known<'a> {
             consumer: None,
             now: None,
             body: None,
+            in_detail: false,
             scope: OnceCell::new(),
             with_body: RefCell::new(None),
         }

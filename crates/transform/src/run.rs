@@ -84,17 +84,19 @@ impl fmt::Debug for Step {
 pub enum Stop {
     /// It has to begin again, without this rule.
     Without(usize),
-    /// The client is answered.
-    Refuse(Trouble, Option<u16>),
+    /// The client is answered, for this rule.
+    Refuse(usize, Trouble, Option<u16>),
 }
 
 /// What happened on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// An operation was left out.
-    Skipped(Trouble),
+    /// An operation of a rule was left out.
+    Skipped(usize, Trouble),
     /// A rule was left out.
-    Passed(Trouble),
+    Passed(usize, Trouble),
+    /// The condition of a rule does not hold for the body. Noted where somebody asks.
+    Unmet(usize),
 }
 
 /// A way through the rules.
@@ -147,7 +149,7 @@ impl<'a> Run<'a> {
     pub fn rules(&mut self, active: &[usize]) -> Result<Vec<Step>, Stop> {
         for &index in active {
             let Some(rule) = self.rules.get(index) else { continue };
-            if !self.rule_holds(rule)? {
+            if !self.rule_holds(index, rule)? {
                 continue;
             }
             for (op, operation) in rule.plan(self.known.side).ops.iter().enumerate() {
@@ -172,7 +174,7 @@ impl<'a> Run<'a> {
         let mut holding = Vec::new();
         for index in rules.into_iter().filter(|index| !without.contains(index)) {
             if let Some(rule) = self.rules.get(index)
-                && self.rule_holds(rule)?
+                && self.rule_holds(index, rule)?
             {
                 holding.push(index);
             }
@@ -182,7 +184,7 @@ impl<'a> Run<'a> {
     }
 
     /// Whether the condition of a rule holds that asks for the body; all others are answered already.
-    fn rule_holds(&mut self, rule: &Rule) -> Result<bool, Stop> {
+    fn rule_holds(&mut self, index: usize, rule: &Rule) -> Result<bool, Stop> {
         if !rule.when.as_ref().is_some_and(|when| when.needs().body) {
             return Ok(true);
         }
@@ -193,11 +195,14 @@ impl<'a> Run<'a> {
             Body::Here(text) if self.sees_json && !text.is_empty() => self.known.holds(rule),
             Body::Here(_) | Body::Absent | Body::Never | Body::Foreign => Ok(false),
         };
+        if self.known.in_detail && answer == Ok(false) {
+            self.notes.push(Note::Unmet(index));
+        }
         // A rule of which nobody knows whether it holds is left out, or the client is answered.
         answer.or_else(|trouble| match rule.on_error.remedy(trouble) {
-            Remedy::Error(status) => Err(Stop::Refuse(trouble, status)),
+            Remedy::Error(status) => Err(Stop::Refuse(index, trouble, status)),
             Remedy::Skip | Remedy::Pass => {
-                self.notes.push(Note::Passed(trouble));
+                self.notes.push(Note::Passed(index, trouble));
                 Ok(false)
             }
         })
@@ -388,16 +393,16 @@ impl<'a> Run<'a> {
         let remedy = self.rules.get(rule).map_or(Remedy::Error(None), |rule| rule.on_error.remedy(trouble));
         match remedy {
             Remedy::Skip => {
-                if trouble != Trouble::Missing {
-                    self.notes.push(Note::Skipped(trouble));
+                if trouble != Trouble::Missing || self.known.in_detail {
+                    self.notes.push(Note::Skipped(rule, trouble));
                 }
                 Ok(())
             }
             Remedy::Pass => {
-                self.notes.push(Note::Passed(trouble));
+                self.notes.push(Note::Passed(rule, trouble));
                 Err(Stop::Without(rule))
             }
-            Remedy::Error(status) => Err(Stop::Refuse(trouble, status)),
+            Remedy::Error(status) => Err(Stop::Refuse(rule, trouble, status)),
         }
     }
 }

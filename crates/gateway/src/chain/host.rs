@@ -1,5 +1,6 @@
 //! The host that a stage sees.
 
+use std::fmt;
 use std::rc::Rc;
 
 use meshgate_policy::consumer::Consumer;
@@ -9,8 +10,8 @@ use meshgate_policy::host::{
     Side, Timestamp, Version,
 };
 
-use super::Common;
 use super::link::Data;
+use super::{Common, Name};
 use crate::stage::own;
 
 /// What Envoy says where there is no buffer to write into.
@@ -122,8 +123,8 @@ impl Host for StageHost<'_> {
     }
 
     fn set_filter_state(&mut self, key: &str, value: &[u8]) -> Result<(), HostError> {
-        match self.common.own_names.get(self.index) {
-            Some(Some(name)) => self.real.set_filter_state(&own(name, key), value),
+        match self.common.names.get(self.index) {
+            Some(Name { name, is_own: true }) => self.real.set_filter_state(&own(name, key), value),
             _ => self.real.set_filter_state(key, value),
         }
     }
@@ -180,10 +181,16 @@ impl Host for StageHost<'_> {
         self.common.consumer.clone()
     }
 
-    fn explain(&mut self, what: std::fmt::Arguments<'_>) {
-        if let Some(trace) = &mut self.common.trace {
-            trace.note(self.index, what);
-        }
+    fn explain(&mut self, what: fmt::Arguments<'_>) {
+        self.common.explain(self.real, self.index, what);
+    }
+
+    fn detail(&mut self, what: fmt::Arguments<'_>) {
+        self.real.detail(format_args!("{}: {what}", self.common.name(self.index)));
+    }
+
+    fn wants_detail(&self) -> bool {
+        self.real.wants_detail()
     }
 
     fn verify_signature(

@@ -49,10 +49,8 @@ impl<S: Stages> Chain<S> {
     fn show(&mut self, host: &mut dyn Host, mut answered: Answered) -> Box<Reply> {
         // Each answers once.
         for _ in 0..=self.running.len() {
-            if let Some(trace) = &mut self.common.trace {
-                let Reply { status, details, .. } = &*answered.reply;
-                trace.note(answered.by, format_args!("answered {status} {details}"));
-            }
+            let Reply { status, details, .. } = &*answered.reply;
+            self.common.explain(host, answered.by, format_args!("answered {status} {details}"));
             for (index, running) in self.running.iter_mut().enumerate() {
                 if let Some(running) = running {
                     running.response.done |= running.response.entered || index == answered.by;

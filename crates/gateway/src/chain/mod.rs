@@ -88,6 +88,15 @@ pub struct Chain<S: Stages> {
     response: Way,
 }
 
+/// What a stage is called.
+#[derive(Clone, Debug)]
+pub struct Name {
+    /// In traces.
+    pub name: Rc<str>,
+    /// It is another name than that of its policy: what the stage leaves in filter state has it too.
+    pub is_own: bool,
+}
+
 /// What all stages share.
 #[derive(Default)]
 struct Common {
@@ -100,7 +109,7 @@ struct Common {
     /// Somebody may ask who was authenticated.
     shares_consumer: bool,
     consumer: Option<Consumer>,
-    own_names: Rc<[Option<Rc<str>>]>,
+    names: Rc<[Name]>,
     /// The response is an answer of a stage: why it was given.
     local: Option<String>,
     trace: Option<Box<Trace>>,
@@ -156,6 +165,18 @@ impl From<HostError> for Stopped {
 }
 
 impl Common {
+    /// Says what a stage does, to whoever asks.
+    fn explain(&mut self, host: &mut dyn Host, index: usize, what: fmt::Arguments<'_>) {
+        if let Some(trace) = &mut self.trace {
+            trace.note(index, what);
+        }
+        host.explain(format_args!("{}: {what}", self.name(index)));
+    }
+
+    fn name(&self, index: usize) -> &str {
+        self.names.get(index).map_or("", |name| &name.name)
+    }
+
     const fn section(&mut self, map: Map) -> &mut Section {
         match map {
             Map::RequestHeaders => &mut self.request_head,
@@ -257,11 +278,10 @@ impl<S: Stages> Exchange for Chain<S> {
 }
 
 impl<S: Stages> Chain<S> {
-    /// Begins. `shares_consumer`: who was authenticated at one stage is asked for at others. `own_names` has those of the stages
-    /// whose filter state has names of its own.
-    pub fn new(stages: S, shares_consumer: bool, own_names: Rc<[Option<Rc<str>>]>) -> Self {
+    /// Begins. `shares_consumer`: who was authenticated at one stage is asked for at others. `names` are those of the stages.
+    pub fn new(stages: S, shares_consumer: bool, names: Rc<[Name]>) -> Self {
         let running = std::iter::repeat_with(|| None).take(stages.number()).collect();
-        let common = Common { shares_consumer, own_names, ..Common::default() };
+        let common = Common { shares_consumer, names, ..Common::default() };
         Self { stages, running, common, request: Way::default(), response: Way::default() }
     }
 

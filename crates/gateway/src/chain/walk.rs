@@ -77,11 +77,7 @@ impl<S: Stages> Chain<S> {
                 let (position, request, response) = (Position::Between, Link::default(), Link::default());
                 *slot = Some(Running { drive, position, request, response });
             }
-            _ => {
-                if let Some(trace) = &mut self.common.trace {
-                    trace.note(index, format_args!("not for this request"));
-                }
-            }
+            _ => self.common.explain(host, index, format_args!("not for this request")),
         }
         Ok(())
     }

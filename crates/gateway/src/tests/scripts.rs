@@ -1,7 +1,6 @@
 //! Stages whose behaviour a test writes down.
 
 use std::cell::RefCell;
-use std::rc::Rc;
 use std::time::Duration;
 
 use meshgate_policy::drive::Drive;
@@ -11,7 +10,7 @@ use meshgate_policy::host::{Host, HostError, HttpCall, Map, Side};
 use meshgate_policy::policy::Phases;
 use meshgate_test_host::{Event, Planned, Scripted, World, http_answer};
 
-use crate::{Chain, Stages};
+use crate::{Chain, Name, Stages};
 
 /// What a stage does with the messages of one side.
 #[derive(Clone, Debug, Default)]
@@ -154,7 +153,8 @@ pub struct Scripts(RefCell<Vec<Option<Scripted>>>);
 pub fn chain(stages: Vec<Scripted>) -> Chain<Scripts> {
     let number = stages.len();
     let scripts = Scripts(RefCell::new(stages.into_iter().map(Some).collect()));
-    Chain::new(scripts, false, Rc::from(vec![None; number]))
+    let name = |index: usize| Name { name: index.to_string().into(), is_own: false };
+    Chain::new(scripts, false, (0..number).map(name).collect())
 }
 
 impl Stages for Scripts {

@@ -13,8 +13,12 @@ use crate::Gateway;
 const FIELD: &str = "x-meshgate-trace";
 
 fn worker() -> Worker<Gateway> {
+    worker_of(&World::new())
+}
+
+fn worker_of(world: &World) -> Worker<Gateway> {
     Worker::new(
-        &World::new(),
+        world,
         json!({
             "pipeline": [
                 {"api-key-quota": quota()},
@@ -60,4 +64,26 @@ fn nobody_else_does_and_no_secret_passes() {
     let request = Message::post("/", "x").with("x-api-key", "demo").with_trailer(FIELD, "open sesame");
     let outcome = worker().run(&request, &Message::response(200));
     assert_eq!(outcome.forwarded().trailers.as_ref().unwrap().get(FIELD), None);
+}
+
+#[test]
+fn the_log_tells_more_and_whoever_sends_the_request() {
+    let world = World::new();
+    let worker = worker_of(&world);
+    world.take_explanations();
+    worker.run(&Message::get("/").with("x-api-key", "demo"), &Message::response(200));
+    let told = world.take_explanations();
+    let expected = [
+        "api-key-quota: plan free",
+        "api-key-quota: allowed",
+        "dlp: not for this request",
+        "transform: request rules[0]",
+    ];
+    let short: Vec<_> = told.iter().filter(|told| expected.contains(&told.as_str())).collect();
+    assert_eq!(short, expected.iter().collect::<Vec<_>>(), "{told:?}");
+    assert!(
+        told.iter().any(|told| told.starts_with("api-key-quota: key ") && told.ends_with("acme")),
+        "{told:?}"
+    );
+    assert!(!told.iter().any(|told| told.contains("demo")), "{told:?}");
 }
