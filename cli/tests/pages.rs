@@ -37,7 +37,8 @@ fn the_commands_on_the_pages_run() {
 /// A block of a kind that is not known here, or that is nothing in particular, would not be run, and nobody would see it.
 #[test]
 fn every_block_is_run_or_says_that_it_is_not() {
-    let of_the_command_line: &[&str] = &["sh", "sh not-run", "console", "text", "text test", "text explain"];
+    let of_the_command_line: &[&str] =
+        &["sh", "sh not-run", "console", "text", "text test", "text explain", "text explain pipeline"];
     for (page, known) in [
         ("istio/README.md", &["sh", "sh not-run"][..]),
         ("cli/README.md", of_the_command_line),

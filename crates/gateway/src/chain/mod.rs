@@ -6,12 +6,14 @@
 //!
 //! - A field section is read once, whoever reads it, and written once, when the last stage has passed it on ([`section`]).
 //! - A part of a body is read from the proxy when the first stage looks at it and written when it has changed, once.
-//! - The proxy is asked for bodies only while a stage wants to see them, always as [`BodyMode::Window`] without a limit: what
+//! - The proxy is asked for bodies only while a stage wants to see them, always as [`Window`] without a limit: what
 //!   is kept is kept here, by each stage as it asked. While nothing has been passed on, the proxy keeps what it has as well:
 //!   trailers can end a body of which nothing else is there to write into.
 //! - Who answers stops the message. The answer passes, as a response, the stages that have seen the request and no response yet,
 //!   from the last to the first, but not the one that gave it ([`local`]). Then it is sent.
 //! - A stage may wait in a request. In a response none may: [`HostError::PhasesMissing`].
+//!
+//! [`Window`]: meshgate_policy::exchange::BodyMode::Window
 
 mod host;
 mod link;
