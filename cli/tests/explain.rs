@@ -297,6 +297,47 @@ rules:
     assert_eq!(told.last().unwrap(), "dlp response: response.body: nothing found");
 }
 
+/// What nobody looked into is not said to have nothing in it.
+#[test]
+fn what_was_not_looked_into_has_no_finding_and_is_not_said_to_be_clean() {
+    let rules = r#"
+bodies: {undecodable: pass, over_limit: pass, max_held: 1024}
+rules:
+  - {name: all, find: payment, in: [response.body, request.headers], do: mask}
+  - {name: drops, find: payment, in: response.body, do: drop}
+  - {name: blocks, find: payment, in: request.query, do: block}
+"#;
+    let files = [("dlp.yaml", rules)];
+    let gzip = ["--response-header", "content-type: application/json", "--response-header"];
+    let gzip = [&gzip[..], &["content-encoding: gzip", "--response-data", "4539578763621486"]].concat();
+    let (told, _) = reasons(&files, &[&gzip[..], &["/"]].concat());
+    assert_eq!(told.last().unwrap(), "dlp response: response.body can't be decoded", "{told:?}");
+    let large = format!("[\"4539578763621486{}\"]", " ".repeat(2_000));
+    let large = ["--response-header", "content-type: application/json", "--response-data", &large];
+    let (told, _) = reasons(&files, &[&large[..], &["/"]].concat());
+    assert_eq!(
+        told.last().unwrap(),
+        "dlp response: response.body is longer than bodies.max_held",
+        "{told:?}"
+    );
+    // The first place that is blocked ends it.
+    let (told, out) = reasons(&files, &["-H", "x-card: 4539578763621486", "/?card=4539578763621486"]);
+    assert_eq!(out["client"]["status"], 403);
+    assert!(!told.iter().any(|told| told.contains("nothing found")), "{told:?}");
+}
+
+/// A file is read once, whatever it is.
+#[test]
+fn a_configuration_may_come_through_a_pipe() {
+    for file in ["/dev/stdin", "-"] {
+        let config = format!("dlp={file}");
+        let ran = meshgate(&["explain", "-c", &config, "/"])
+            .input(b"rules: [{find: payment, in: request.query, do: report}]");
+        assert_eq!(ran.code, 0, "{file}: {}{}", ran.out, ran.err);
+        assert!(ran.out.contains("request.query: nothing found"), "{file}: {}", ran.out);
+    }
+}
+
 #[test]
 fn error_responses_tell_which_rule_answers_and_why_one_passes() {
     let rules = r#"
@@ -426,7 +467,9 @@ fn what_deploys_configurations_is_explained_as_it_stands() {
     let ran = meshgate(&["explain", "--output", "json", "-c", bootstrap.to_str().unwrap(), "/"]).ran();
     assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
     let out: Value = serde_json::from_str(&ran.out).unwrap();
-    assert!(out["turns"][0]["filter"].is_string(), "{out}");
+    let turns = out["turns"].as_array().unwrap();
+    let of_request = turns.iter().filter(|turn| turn["side"] == "request").map(|turn| &turn["filter"]);
+    assert!(of_request.eq(["error-response", "api-key-quota"].iter()), "{out}");
     // What is wrong is told at its place, and nothing is run.
     let wrong = PLUGINS.replace("match: {path: /a}", "match: {paht: /a}");
     let directory = directory(&[("plugins.yaml", wrong.as_bytes())]);

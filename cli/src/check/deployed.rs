@@ -1,12 +1,11 @@
 //! Configurations in what deploys them, for a command that runs them as they stand there.
 
-use std::path::Path as FilePath;
-
 use super::carrier::{self, Content, Found, Variable};
 use super::node::{Node, Value};
 use super::report::Report;
+use super::single::Input;
 use super::source::Source;
-use super::{Checker, configuration, documents, read, text};
+use super::{Checker, configuration, documents, text};
 use crate::filters::Filter;
 
 /// A configuration, and what of its proxy it depends on.
@@ -30,14 +29,13 @@ pub struct Deploying {
 /// Reads the configurations in a file, in order, as `check` does: what is wrong is in the report. `None`: the file has none that
 /// stand in something else; what it has instead was not looked at.
 pub fn deployed(
-    path: &FilePath,
+    input: &Input<'_>,
     filter: Option<&'static Filter>,
     given: &[(String, String)],
     report: &mut Report,
 ) -> Option<Vec<Deployed>> {
-    let bytes = read(&mut std::fs::File::open(path).ok()?).ok()?;
-    let source = Source::new(text(bytes).ok()?);
-    let is_json = path.extension().is_some_and(|extension| extension == "json");
+    let source = Source::new(text(input.bytes.clone()).ok()?);
+    let is_json = input.path.extension().is_some_and(|extension| extension == "json");
     let mut json = false;
     let all = documents(&source, is_json, &mut json);
     if !all.iter().flatten().any(|document| stands_around(document, json)) {
@@ -45,7 +43,11 @@ pub fn deployed(
     }
     let mut deploying = Deploying { given: given.to_vec(), all: Vec::new() };
     let deployed = Some(&mut deploying);
-    Checker { report, filter, walked: false, good: None, deployed }.path(path);
+    Checker { report, filter, walked: false, good: None, deployed }.file(
+        &input.name,
+        Some(input.path),
+        Ok(input.bytes.clone()),
+    );
     Some(deploying.all)
 }
 

@@ -28,17 +28,41 @@ pub struct Single {
     json: bool,
 }
 
+/// What a file holds, read once: it may be a pipe.
+pub struct Input<'p> {
+    pub path: &'p FilePath,
+    /// The name of the file.
+    pub name: String,
+    pub bytes: Vec<u8>,
+}
+
+impl<'p> Input<'p> {
+    /// Reads a file, or the standard input (`-`). `None`: it can't be read, which is in the report.
+    pub fn read(path: &'p FilePath, report: &mut Report) -> Option<Self> {
+        let (name, bytes) = if path.as_os_str() == "-" {
+            ("<stdin>".to_owned(), read(&mut io::stdin().lock()))
+        } else {
+            (output::shown(path), std::fs::File::open(path).and_then(|mut file| read(&mut file)))
+        };
+        match bytes {
+            Ok(bytes) => Some(Self { path, name, bytes }),
+            Err(error) => {
+                report.unreadable(&name, &error);
+                None
+            }
+        }
+    }
+}
+
 impl Single {
     /// Reads a file. What is wrong with it is in the report; `None`: so much that there is no document.
     pub fn read(path: &FilePath, report: &mut Report) -> Option<Self> {
-        let name = output::shown(path);
-        let bytes = match std::fs::File::open(path).and_then(|mut file| read(&mut file)) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                report.unreadable(&name, &error);
-                return None;
-            }
-        };
+        Self::of(Input::read(path, report)?, report)
+    }
+
+    /// The document of a file that has been read. What is wrong with it is in the report; `None`: so much that there is none.
+    pub fn of(input: Input<'_>, report: &mut Report) -> Option<Self> {
+        let Input { path, name, bytes } = input;
         report.files = report.files.saturating_add(1);
         let source = match text(bytes) {
             Ok(text) => Source::new(text),

@@ -21,7 +21,7 @@ use meshgate_wasm_host::{
     Call, CallAnswer, Fields, LogLevel, Options, Plugin, Proxy, Request, Response, Upstream,
 };
 
-use crate::check::single::{self, Report, Single};
+use crate::check::single::{self, Input, Report, Single};
 use crate::check::{self, Deployed};
 use crate::failure::Failure;
 use crate::filters::{FILTERS, Filter};
@@ -206,14 +206,18 @@ impl Explain {
                 plugins.push(Plugin { module, name, vm_id, configuration, environment, holds_headers });
                 Ok::<_, io::Error>(())
             };
-            if let Some(all) = check::deployed(path, named.or_else(by_option), &environment, report) {
+            let Some(input) = Input::read(path, report) else {
+                good = false;
+                continue;
+            };
+            if let Some(all) = check::deployed(&input, named.or_else(by_option), &environment, report) {
                 for Deployed { filter, configuration, environment, holds_headers } in all {
                     add(filter, configuration, environment, holds_headers)?;
                 }
                 good &= report.is_good();
                 continue;
             }
-            let Some(document) = Single::read(path, report) else {
+            let Some(document) = Single::of(input, report) else {
                 good = false;
                 continue;
             };

@@ -39,6 +39,8 @@ pub struct Body {
     only_reads: bool,
     /// The head waits, and the body has not come.
     awaited: bool,
+    /// All of it has been looked into.
+    scanned: bool,
 }
 
 enum Mode {
@@ -150,6 +152,7 @@ impl Body {
             hold,
             only_reads: !changes,
             awaited: holds_head,
+            scanned: false,
         };
         (body, reads)
     }
@@ -157,6 +160,11 @@ impl Body {
     /// Whether the head waits for it, and it has not come.
     pub const fn is_awaited(&self) -> bool {
         self.awaited
+    }
+
+    /// Whether all of it has been looked into.
+    pub const fn is_scanned(&self) -> bool {
+        self.scanned
     }
 
     /// Looks at what is at hand.
@@ -266,6 +274,7 @@ impl Body {
             self.hold = Hold::Nothing;
         }
         if at_hand.rest == Rest::End {
+            self.scanned = true;
             dlp.metrics.body(host, metrics::Body::Scanned);
         }
         match step {
@@ -312,6 +321,7 @@ impl Body {
         };
         let mut inspection = Inspection { dlp, rules: self.rules, place, report, quotes: None };
         let changed = whole::inspect(&text, form, scanner, &mut inspection)?;
+        self.scanned = true;
         dlp.metrics.body(host, metrics::Body::Scanned);
         if self.from == self.to {
             // What nothing was found in stays as it came.
@@ -327,6 +337,7 @@ impl Body {
     }
 
     fn too_large(&mut self, dlp: &Dlp, host: &mut dyn Host) -> Next {
+        host.explain(format_args!("{} is longer than bodies.max_held", Place::body(self.side).name()));
         let enforced = dlp.rules.of(self.rules).any(|(_, rule)| rule.enforces());
         // In another coding than its head says by now it can't pass.
         if self.from == self.to && (dlp.bodies.over_limit == Uninspected::Pass || !enforced) {
@@ -341,6 +352,7 @@ impl Body {
     /// A body that turns out to be broken. It can pass only if nothing of it has changed yet.
     fn undecodable(&mut self, dlp: &Dlp, host: &mut dyn Host, error: CodecError) -> Next {
         dlp.log(host, Level::Info, || format!("a body of a {:?} can't be looked into: {error:?}", self.side));
+        host.explain(format_args!("{} can't be decoded", Place::body(self.side).name()));
         let enforced = dlp.rules.of(self.rules).any(|(_, rule)| rule.enforces());
         let passed = matches!(self.mode, Mode::Recode { passed: true, .. });
         let untouched = self.only_reads || (self.from == self.to && !passed);

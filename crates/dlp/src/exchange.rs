@@ -143,7 +143,7 @@ impl DlpExchange {
         let headers = response.unwrap_or(request);
         let inspected = heads::inspect(dlp, host, side, headers, rules, &mut self.report);
         self.report.publish(dlp, host);
-        if host.wants_detail() {
+        if inspected.is_ok() && host.wants_detail() {
             let looked_at = |place: &Place| dlp.rules.of(rules).any(|(_, rule)| rule.places.has(*place));
             let in_head = Place::ALL.into_iter().filter(|place| place.side() == side && !place.is_body());
             for place in in_head.filter(looked_at).filter(|place| !self.report.has(*place)) {
@@ -255,7 +255,7 @@ impl DlpExchange {
         let Some(body) = body else { return Ok(Next::Continue) };
         let next = body.take(&self.dlp, host, at_hand, &mut self.report);
         self.report.publish(&self.dlp, host);
-        if at_hand.rest == Rest::End && !self.report.has(Place::body(side)) {
+        if at_hand.rest == Rest::End && body.is_scanned() && !self.report.has(Place::body(side)) {
             host.detail(format_args!("{}: nothing found", Place::body(side).name()));
         }
         next

@@ -157,7 +157,10 @@ impl Errors {
             Origin::Gateway => "the gateway",
             Origin::Upstream => "the upstream",
         };
-        occasion.host().detail(format_args!("{status} of {made_by}: {}", cause.base()));
+        if occasion.host().wants_detail() {
+            let base = report::escaped(cause.base());
+            occasion.host().detail(format_args!("{status} of {made_by}: {base}"));
+        }
         let place = self.rules.iter().enumerate().position(|(index, rule)| {
             let held = rule.check(&subject, &mut occasion);
             if let Err(why) = held {

@@ -11,6 +11,9 @@ pub const FIELD: HeaderName = HeaderName::constant("x-meshgate-trace");
 
 /// The longest line, in bytes.
 const MAX_LINE: usize = 4_096;
+/// What stands where more was to be told of a stage.
+const CUT: &str = "...";
+
 /// The most that is noted of one stage, in bytes.
 const MAX_NOTES: usize = 512;
 
@@ -47,10 +50,11 @@ impl Trace {
         let Some(stage) = self.stages.get_mut(index) else { return };
         let separator = if stage.notes.is_empty() { "" } else { ", " };
         let what = what.to_string();
+        if stage.notes.ends_with(CUT) {
+            return;
+        }
         if stage.notes.len().saturating_add(what.len()) > MAX_NOTES {
-            if !stage.notes.ends_with("...") {
-                stage.notes.push_str("...");
-            }
+            stage.notes.push_str(CUT);
             return;
         }
         stage.notes.push_str(separator);

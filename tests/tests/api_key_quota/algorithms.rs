@@ -192,9 +192,9 @@ async fn limits_of_all_levels_are_counted_together() {
         async move { anyhow::Ok((number % 2 == 0, request.send().await?.status)) }
     });
     let passed: Vec<_> = statuses.await.unwrap().into_iter().filter(|(_, status)| *status == 200).collect();
-    // The route's limit counts all requests of its name, also those elsewhere.
+    // The route's limit counts all requests of its name, also those elsewhere: when 300 have passed, half of them exports, no more do.
     let exports = passed.iter().filter(|(is_export, _)| *is_export).count();
-    assert!(passed.len() == 500 && exports <= 300, "{} of {}", exports, passed.len());
+    assert!(passed.len() == 500 && exports < 200, "{} of {}", exports, passed.len());
     let response = envoy.get("/").header("x-api-key", "acme-key").send().await.unwrap();
     let expected = [("all", 500), ("export", 500), ("plan", 0), ("key", 300)];
     assert_eq!(left(&response), expected.map(|(name, left)| (name.to_owned(), left)));
