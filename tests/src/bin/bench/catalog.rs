@@ -212,7 +212,8 @@ end"#;
             .traffic(Traffic::Backslashes),
         Lane::new(GROUP, "lua_100k_digits", "a script that masks each 16 digits, and knows no cards")
             .filter(lua(MASK))
-            .traffic(Traffic::Json100),
+            .traffic(Traffic::Digits)
+            .expects("****************"),
         ours("dlp_10k", "ours: the default packs, nothing to be found", Traffic::Json10),
         ours("dlp_100k", "as dlp_10k", Traffic::Json100)
             .budget(Budget::over("window_100k", 350.0))
