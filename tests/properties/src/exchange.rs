@@ -123,8 +123,12 @@ impl<'a> Case<'a> {
         // Templates that make random numbers differ from run to run.
         if !self.document.contains("uuid") {
             let pieces = Chunking::at(self.cuts.clone());
-            for chunking in [&pieces, &pieces.clone().ending(Ending::EmptyChunk)] {
-                assert_eq!(run(chunking).as_ref(), Some(&whole), "{chunking:?}");
+            assert_eq!(run(&pieces).as_ref(), Some(&whole), "{pieces:?}");
+            // Of a message without a body that ends after its head nobody can know, while the head passes, that it has none: an
+            // encoding that cannot be read is refused then.
+            if !self.request.body.is_empty() {
+                let late = pieces.ending(Ending::EmptyChunk);
+                assert_eq!(run(&late).as_ref(), Some(&whole), "{late:?}");
             }
         }
         Some(whole)
