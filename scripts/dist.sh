@@ -96,7 +96,13 @@ manifests() {
     # They build images from sources, which are not in a release.
     rm -rf "$out"/envoy-configs/docker-compose.yml "$out"/envoy-configs/Dockerfile "$out"/envoy-configs/container.sed \
         "$out"/envoy-configs/prometheus "$out"/envoy-configs/grafana
-    find "$out/envoy-configs" -name '*.yaml' -exec sed -i "s|target/$wasm/release/|filters/|" {} +
+    # What the page says of containers and make is not for a release either.
+    cp scripts/dist/envoy-configs.md "$out/envoy-configs/README.md"
+    find "$out/envoy-configs" -name '*.yaml' -exec sed -i "s|target/$wasm/release/|filters/|
+        s|the root of the workspace|the root of the release|
+        s|\.tools/bin/envoy|envoy|
+        /^# *make build\$/d
+        /# Where .make build. puts it/d" {} +
 }
 
 # Whoever reads a module learns nothing of who built it.

@@ -56,7 +56,24 @@ use() {
     for filter in filters/*.wasm; do
         [ -f "sbom/$(basename "$filter").cdx.json" ] || die "$filter has no bill of materials"
     done
+    runs_modules
     say 'the release works where nothing else is'
+}
+
+# The modules of the release, in the command line of the release: its suites pass, and it tells what is done to a response.
+runs_modules() {
+    (
+        unset MESHGATE_MODULES CARGO_TARGET_DIR
+        for filter in "$root"/filters/*/; do
+            bin/meshgate test "$filter"tests.yaml >&2 || die "bin/meshgate test: ${filter}tests.yaml"
+        done
+        told=$(bin/meshgate explain -c istio/dlp/config.yaml --response-header 'content-type: text/plain' \
+            --response-data 'paid with 4539578763621486' /) || die "bin/meshgate explain: $told"
+        case $told in
+            *'+ paid with ************1486'*) ;;
+            *) die "bin/meshgate explain tells something else: $told" ;;
+        esac
+    )
 }
 
 main "$@"

@@ -59,7 +59,8 @@ pub enum NoPlan {
 /// Reads a suite.
 pub fn read(path: &FilePath, modules: &mut Modules, report: &mut Report) -> Result<Plan, NoPlan> {
     let file = Single::read(path, report).ok_or(NoPlan::Wrong)?;
-    let options = config::Options { sensitive: &["environment"], examples: &EXAMPLES, documents: &[] };
+    let options =
+        config::Options { sensitive: &["environment"], open: &[], examples: &EXAMPLES, documents: &[] };
     let suite: format::Suite = file.load(&options, report).ok_or(NoPlan::Wrong)?;
     let name = file.name.clone();
     match (Planner { suite: &suite, file: &file }).plan() {

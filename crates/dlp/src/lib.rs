@@ -104,6 +104,7 @@ impl Policy for Dlp {
     };
     const OPTIONS: Options<'static> = Options {
         sensitive: &["hmac_key", "values", "words", "sha256"],
+        open: &[],
         examples: &[
             ("rules", "rules: [{find: payment, in: response.body, do: mask}]"),
             ("find", "find: [payment, us.ssn]"),

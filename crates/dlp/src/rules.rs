@@ -98,8 +98,7 @@ impl Rules {
                 return Err(ConfigError::at(path.key("name")).value(&name).expected(expected));
             }
             for (number, find) in rule.find.iter().enumerate() {
-                let path =
-                    if rule.find.len() == 1 { path.key("find") } else { path.key("find").index(number) };
+                let path = rule.find.place(&path.key("find"), number);
                 targets.add(find, 1 << index, &path)?;
             }
             let rule = Rule::compile(rule, name, tokens.as_ref(), &path)?;
@@ -390,8 +389,9 @@ impl CustomFind {
         if let Some(words) = &self.words {
             let options = DictionaryOptions { ignore_case: !self.case_sensitive, whole_words: true };
             let path = path.key("words");
-            if words.iter().any(|word| word.trim().is_empty()) {
-                return Err(ConfigError::at(path).found("an empty word").expected("words"));
+            if let Some(index) = words.iter().position(|word| word.trim().is_empty()) {
+                let error = ConfigError::at(words.place(&path, index)).found("an empty word");
+                return Err(error.expected("a word of one letter or more"));
             }
             builder
                 .dictionary(id, words, options)

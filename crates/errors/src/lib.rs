@@ -93,6 +93,7 @@ impl Policy for Errors {
     const PHASES: Phases = Phases { request_head: true, response_head: true, ..Phases::NONE };
     const OPTIONS: Options<'static> = Options {
         sensitive: &[],
+        open: &[],
         examples: &[
             ("to", "to: https://www.example.com"),
             ("from", "from: \"22:00\""),
@@ -136,12 +137,9 @@ impl Policy for Errors {
         let direct = direct.map(|(index, direct)| Direct::compile(direct, &type_base, &path.index(index)));
         let direct = direct.collect::<Result<Vec<_>, _>>()?;
         let path = root.key("maintenance");
-        let several = config.maintenance.as_ref().is_some_and(|maintenance| maintenance.len() > 1);
-        let maintenance = config.maintenance.into_iter().flatten().enumerate();
-        let maintenance = maintenance.map(|(index, maintenance)| {
-            let path = if several { path.index(index) } else { path.clone() };
-            Maintenance::compile(maintenance, &type_base, &path)
-        });
+        let maintenance = config.maintenance.into_iter().flat_map(|maintenance| maintenance.located(&path));
+        let maintenance =
+            maintenance.map(|(path, maintenance)| Maintenance::compile(maintenance, &type_base, &path));
         let maintenance = maintenance.collect::<Result<Vec<_>, _>>()?;
 
         let asks = |included: &Included| *included != Included::Timestamp;

@@ -44,9 +44,9 @@ impl Maintenance {
             });
             weekly.collect()
         });
-        let allow = config.allow.into_iter().flatten().enumerate();
-        let allow =
-            allow.map(|(index, entry)| compile::request_match(entry, &path.key("allow").index(index)));
+        let at = path.key("allow");
+        let allow = config.allow.into_iter().flat_map(|allow| allow.located(&at));
+        let allow = allow.map(|(path, entry)| compile::request_match(entry, &path));
         let sources = config.allow_sources.iter().enumerate();
         let sources =
             sources.map(|(index, source)| Network::compile(source, &path.key("allow_sources").index(index)));

@@ -50,6 +50,7 @@ impl Policy for Gateway {
     const PHASES: Phases = Phases::ALL;
     const OPTIONS: Options<'static> = Options {
         sensitive: &["secret_sha256"],
+        open: &[],
         examples: &[
             (
                 "pipeline",

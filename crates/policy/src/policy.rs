@@ -19,7 +19,7 @@ pub trait Policy: Sized + 'static {
     const PHASES: Phases;
 
     /// What reading the configuration needs beyond its types: which fields hold secrets, and examples for missing ones.
-    const OPTIONS: Options<'static> = Options { sensitive: &[], examples: &[], documents: &[] };
+    const OPTIONS: Options<'static> = Options { sensitive: &[], open: &[], examples: &[], documents: &[] };
 
     /// The configuration document. Its types are its documentation: the JSON Schema comes from them.
     type Config: DeserializeOwned + JsonSchema;

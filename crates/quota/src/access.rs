@@ -153,14 +153,14 @@ fn names(
     known: &BTreeSet<&str>,
     path: &Path,
 ) -> Result<Box<[Box<str>]>, ConfigError> {
-    let checked = names.into_iter().flatten().enumerate().map(|(index, name)| {
+    let checked = names.into_iter().flat_map(|names| names.located(path)).map(|(path, name)| {
         if open || known.contains(name.as_str()) {
             Ok(name.into_boxed_str())
         } else {
             Err(if known.len() <= MAX_SHOWN {
-                ConfigError::unknown(path.index(index), &name, known.iter().copied())
+                ConfigError::unknown(path, &name, known.iter().copied())
             } else {
-                ConfigError::at(path.index(index)).value(&name).expected("a name that some consumer has")
+                ConfigError::at(path).value(&name).expected("a name that some consumer has")
             })
         }
     });

@@ -1,6 +1,7 @@
 //! What a request costs of a limit: a number that is known when it comes, or one that only its response tells.
 
 use meshgate_policy::config::{ConfigError, Path};
+use meshgate_policy::expression;
 use meshgate_policy::expression::template::{Sink, Template};
 use meshgate_policy::grpc::GrpcStatus;
 use meshgate_policy::headers::HeaderName;
@@ -133,6 +134,8 @@ fn by_header(name: &str, path: &Path) -> Result<By, ConfigError> {
 
 fn by_expression(source: &str, entry: &Match, path: &Path) -> Result<By, ConfigError> {
     let path = path.key("expression");
+    // Alone first: what is wrong with it is told of what the user wrote.
+    expression::compile(source).map_err(|error| ConfigError::at(&path).problem(error.to_string()))?;
     // In parentheses, so that nothing in it ends the tag and what follows it becomes text.
     let template = Template::new(&format!("{{{{ ({source}\n) }}}}"), Sink::Json)
         .map_err(|error| ConfigError::at(path.clone()).problem(error.to_string()))?;

@@ -112,12 +112,8 @@ impl Plan {
     ) -> Result<Self, ConfigError> {
         let name = check_name(name, path)?;
         let allow = config.allow.map(|allow| {
-            let allow = allow.into_vec();
-            let path = path.key("allow");
-            for (index, entry) in allow.iter().enumerate() {
-                needs_no_response(entry, &path.index(index))?;
-            }
-            Ok(allow.into())
+            let allowed = allow.located(&path.key("allow"));
+            allowed.map(|(path, entry)| needs_no_response(&entry, &path).map(|()| entry)).collect()
         });
         let path = path.key("limits");
         let limits = levels::overlay(&levels.defaults, &levels::compile(config.limits, &path)?, &path)?;

@@ -106,7 +106,9 @@ impl Telling {
         let mut forms = forms.into_vec();
         for (index, form) in forms.iter().enumerate() {
             if forms.iter().take(index).any(|other| other == form) {
-                return Err(ConfigError::at(path.index(index)).found("a form that stands there already"));
+                return Err(ConfigError::at(path.index(index))
+                    .found("a form that stands there already")
+                    .expected("each form once"));
             }
         }
         if forms.contains(&HeaderForm::None) && forms.len() > 1 {
@@ -164,12 +166,12 @@ impl Near {
     fn compile(config: NearLimitConfig) -> Result<Self, ConfigError> {
         let path = Path::root().key("near_limit");
         let name = header_name(&config.header, &path.key("header"))?;
-        let mut at = config.at.into_vec();
-        if let Some(index) = at.iter().position(|at| at.hundredths() == 0) {
-            return Err(ConfigError::at(path.key("at").index(index))
+        if let Some(index) = config.at.iter().position(|at| at.hundredths() == 0) {
+            return Err(ConfigError::at(config.at.place(&path.key("at"), index))
                 .found("0%")
                 .expected("how much of a limit is used, above 0"));
         }
+        let mut at = config.at.into_vec();
         at.sort_unstable_by(|one, other| other.cmp(one));
         at.dedup();
         Ok(Self { name, at: at.into() })

@@ -54,8 +54,7 @@ impl Scope {
     /// A [`ConfigError`] for a part that is there twice, or a header that can't be.
     pub fn compile(per: Option<OneOrMany<PerConfig>>, path: &Path) -> Result<Self, ConfigError> {
         let mut parts = Vec::new();
-        for (index, part) in per.into_iter().flatten().enumerate() {
-            let path = path.index(index);
+        for (path, part) in per.into_iter().flat_map(|per| per.located(path)) {
             let part = match part {
                 PerConfig::Consumer => Part::Consumer,
                 PerConfig::Key => Part::Key,
@@ -201,6 +200,9 @@ impl<'a> Facts<'a> {
     }
 }
 
+/// More than any chain of proxies has, as the schema says.
+const MAX_TRUSTED_HOPS: u8 = 64;
+
 /// Where the address of a client is: see [`ClientIpConfig`].
 #[derive(Clone, Copy, Debug)]
 pub struct ClientIp {
@@ -209,8 +211,19 @@ pub struct ClientIp {
 
 impl ClientIp {
     /// As configured.
-    pub const fn new(config: ClientIpConfig) -> Self {
-        Self { trusted_hops: config.trusted_hops }
+    ///
+    /// # Errors
+    /// A [`ConfigError`] for more trusted proxies than there can be.
+    pub fn compile(config: ClientIpConfig) -> Result<Self, ConfigError> {
+        let trusted_hops = config.trusted_hops;
+        if trusted_hops > MAX_TRUSTED_HOPS {
+            let path = Path::root().key("client_ip").key("trusted_hops");
+            let error = ConfigError::at(path).found(trusted_hops.to_string());
+            return Err(
+                error.expected(format!("how many proxies in front are trusted, 0 to {MAX_TRUSTED_HOPS}"))
+            );
+        }
+        Ok(Self { trusted_hops })
     }
 
     /// Of a request.
@@ -311,7 +324,7 @@ mod tests {
             (json!("client"), "per"),
             (json!(["ip", "ip"]), "per[1]"),
             (json!([{"header": "a"}, {"header": "A"}]), "per[1]"),
-            (json!({"header": "a b"}), "per[0].header"),
+            (json!({"header": "a b"}), "per.header"),
             (json!({"header": "a", "ip": null}), "per"),
         ] {
             let error = scope(&per).unwrap_err();

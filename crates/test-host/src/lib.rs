@@ -10,7 +10,8 @@
 //! gets no callback that it does not export. Since Envoy may cut a body anywhere, [`chunkings`] checks that no cut
 //! changes what comes out.
 //!
-//! [`Documents`] compares the code with the page, the example and the schema that a filter comes with.
+//! [`Documents`] compares the code with the page, the example and the schema that a filter comes with, and makes each mistake
+//! that can be made in each field.
 //!
 //! ```
 //! # use meshgate_policy::exchange::{Exchange, Next, Reply};
@@ -41,6 +42,7 @@ mod chunks;
 mod documents;
 mod host;
 mod message;
+mod mistakes;
 mod outcome;
 mod random;
 mod reply;

@@ -1,7 +1,7 @@
 //! Rules of a document, compiled.
 
 use meshgate_json::Path as JsonPath;
-use meshgate_policy::config::{ConfigError, OneOrMany, Path};
+use meshgate_policy::config::{ConfigError, Path};
 use meshgate_policy::host::Side;
 use meshgate_policy::matching::Match;
 
@@ -127,24 +127,24 @@ impl Compiler<'_> {
         let head = Needs { head: true, ..Needs::default() };
         match config {
             NamesConfig::Header(names) => {
-                for (name, at) in located(names, at.key("header")) {
+                for (at, name) in names.located(&at.key("header")) {
                     self.push(Op::Remove(place::header(&name, Access::Write, &at)?), Needs::default());
                 }
             }
             NamesConfig::Query(names) => {
-                for (name, at) in located(names, at.key("query")) {
+                for (at, name) in names.located(&at.key("query")) {
                     let place = place::query(&name, &at)?;
                     self.check(&place, &at)?;
                     self.push(Op::Remove(place), head);
                 }
             }
             NamesConfig::Cookie(names) => {
-                for (name, at) in located(names, at.key("cookie")) {
+                for (at, name) in names.located(&at.key("cookie")) {
                     self.push(Op::Remove(place::cookie(&name, &at)?), head);
                 }
             }
             NamesConfig::Json(names) => {
-                for (name, at) in located(names, at.key("json")) {
+                for (at, name) in names.located(&at.key("json")) {
                     let path = place::json(&name, &at)?;
                     refuse_root(&path, &at, "remove")?;
                     self.push(Op::Remove(Place::Json(path)), Needs { json: true, ..Needs::default() });
@@ -158,24 +158,23 @@ impl Compiler<'_> {
         let head = Needs { head: true, ..Needs::default() };
         match config {
             NamesConfig::Header(names) => {
-                let names = located(names, at.key("header"));
-                let names = names.map(|(name, at)| place::header_name(&name, Access::Read, &at));
+                let names = names
+                    .located(&at.key("header"))
+                    .map(|(at, name)| place::header_name(&name, Access::Read, &at));
                 self.push(Op::KeepHeaders(names.collect::<Result<_, _>>()?), head);
             }
             NamesConfig::Query(names) => {
                 self.check(&Place::Query(Box::default()), &at.key("query"))?;
-                let names = located(names, at.key("query"));
-                let names = names.map(|(name, at)| place::query_name(&name, &at));
+                let names = names.located(&at.key("query")).map(|(at, name)| place::query_name(&name, &at));
                 self.push(Op::KeepQuery(names.collect::<Result<_, _>>()?), head);
             }
             NamesConfig::Cookie(names) => {
-                let names = located(names, at.key("cookie"));
-                let names = names.map(|(name, at)| place::cookie_name(&name, &at));
+                let names = names.located(&at.key("cookie")).map(|(at, name)| place::cookie_name(&name, &at));
                 self.push(Op::KeepCookies(names.collect::<Result<_, _>>()?), head);
             }
             NamesConfig::Json(names) => {
                 let root = place::json("", at)?;
-                let kept = located(names, at.key("json")).map(|(name, at)| place::json(&name, &at));
+                let kept = names.located(&at.key("json")).map(|(at, name)| place::json(&name, &at));
                 let kept = kept.collect::<Result<_, _>>()?;
                 self.push(Op::KeepJson { root, kept }, Needs { json: true, ..Needs::default() });
             }
@@ -270,7 +269,7 @@ impl Compiler<'_> {
                 let error = ConfigError::at(&from_at).found("the body, to write into the body");
                 return Err(error.expected("{json: \"\"}, which is the whole of a JSON body"));
             }
-            (Place::Json(from), _) if take => refuse_root(from, &from_at, "move")?,
+            (Place::Json(from), _) if take => refuse_root(from, &from_at.key("json"), "move")?,
             _ => {}
         }
         let is_capture = matches!(from, Place::Capture(_));
@@ -334,16 +333,6 @@ pub(crate) fn one_of<'a>(
 /// The first of some fields that is there.
 pub(crate) fn given(fields: &[(&'static str, bool)]) -> Option<&'static str> {
     fields.iter().find(|(_, given)| *given).map(|(name, _)| *name)
-}
-
-/// Names with their places in the document.
-fn located(names: OneOrMany<String>, at: Path) -> impl Iterator<Item = (String, Path)> {
-    let names = names.into_vec();
-    let one = names.len() == 1;
-    names.into_iter().enumerate().map(move |(index, name)| {
-        let at = if one { at.clone() } else { at.index(index) };
-        (name, at)
-    })
 }
 
 fn refuse_root(path: &JsonPath, at: &Path, word: &str) -> Result<(), ConfigError> {

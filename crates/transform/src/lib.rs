@@ -87,6 +87,7 @@ impl Policy for Transform {
     const PHASES: Phases = Phases { callout: false, log: false, end: false, ..Phases::ALL };
     const OPTIONS: Options<'static> = Options {
         sensitive: &[],
+        open: &[],
         examples: &[
             ("rules", "rules: [{request: [{set: {header: x-user-id, to: \"{{ path.id }}\"}}]}]"),
             ("from", "from: {header: x-user-id}"),

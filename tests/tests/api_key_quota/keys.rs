@@ -389,6 +389,19 @@ async fn a_key_with_a_wrong_checksum_is_refused_as_such() {
     assert_eq!(envoy.get("/").header("x-api-key", CHECKED).send().await.unwrap().status, 200);
 }
 
+/// As the page says it, a variable of Envoy's own process reaches the VM: one that each has stands for that of the page.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pepper_comes_from_the_environment_of_the_proxy_as_the_page_says() {
+    let shown = shown("```yaml vm_config").replace("MESHGATE_PEPPER", "PATH");
+    let plugin: Value = yaml_serde::from_str(&shown).unwrap();
+    let config = with(everywhere(), "/pepper", json!({ "env": "PATH" }));
+    let with_it = Listener::new().filter(quota(config.clone()).plugin(plugin));
+    let envoy = Envoy::start(with_it).await.unwrap();
+    assert_eq!(envoy.get("/").header("x-api-key", "acme-key").send().await.unwrap().status, 200);
+    let without = Envoy::refused(Listener::new().filter(quota(config))).await.unwrap();
+    assert!(without.contains("expected the name of an environment variable of the VM"), "{without}");
+}
+
 /// The pepper comes from the environment of the VM, and nowhere else.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pepper_comes_from_the_environment_of_the_vm() {

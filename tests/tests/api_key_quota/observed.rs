@@ -180,6 +180,34 @@ async fn access_logs_can_name_those_who_come_with_tokens() {
     assert_eq!(log, expected);
 }
 
+/// The format and the lines of the page: what it shows of the access log is what Envoy writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn access_logs_read_as_the_page_says() {
+    let format = shown("```text access-log-format");
+    let signer = Signer::new("ES256").key_id(Some("2026-11"));
+    let document = with(issued_by(("jwks", jwks([&signer]))), "/filter_state", json!(true));
+    let document = with(document, "/plans/free", json!({ "limits": [{ "name": "burst", "rate": "2/h" }] }));
+    let document = with(document, "/plans/gold", json!({ "limits": [{ "name": "burst", "rate": "100/h" }] }));
+    let document = with(document, "/consumers/0/name", json!("alice"));
+    let document = with(document, "/consumers/0/keys/0/id", json!("alice-1"));
+    let identity = json!({ "plan": "gold", "consumer_prefix": "idp/" });
+    let document = with(document, "/tokens/0/identity", identity);
+    let listener = Listener::new().filter(quota(document)).access_log(&format);
+    let envoy = Envoy::start(listener).await.unwrap();
+    for _ in 0..3 {
+        envoy.get("/").header("x-api-key", "acme-key").send().await.unwrap();
+    }
+    get(&envoy, &signer.sign(&with(claims(), "/sub", json!("ada")))).send().await.unwrap();
+    envoy.get("/").send().await.unwrap();
+    let mut log = envoy.wait_for_access_log(5).await.unwrap();
+    // The page leaves out the request that uses up the limit.
+    assert_eq!(
+        log.remove(1),
+        "GET 200 via_upstream consumer=alice key=alice-1 plan=free limit=- remaining=0"
+    );
+    assert_eq!(log.join("\n"), shown("```text access-log"));
+}
+
 /// What each listener says is left, one request after the other.
 async fn left_on(envoy: &Envoy, listeners: &[&str]) -> Vec<u64> {
     let mut rest = Vec::new();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use meshgate_e2e::{Client, Envoy, Listener, Response, Value, Wasm, burst, json};
+use meshgate_e2e::{Client, Envoy, Listener, Response, Value, Wasm, burst, json, paths};
 use sha2::{Digest as _, Sha256};
 
 /// The name of the library, of the plugin, and so of what it counts.
@@ -12,6 +12,13 @@ pub const MODULE: &str = "api_key_quota";
 /// What a user writes for a key.
 pub fn sha256(key: impl AsRef<[u8]>) -> String {
     Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The block of the page that begins with this line.
+pub fn shown(fence: &str) -> String {
+    let page = std::fs::read_to_string(paths::workspace().join("filters/api-key-quota/README.md")).unwrap();
+    let (_, rest) = page.split_once(&format!("\n{fence}\n")).unwrap_or_else(|| panic!("no block {fence}"));
+    rest.split_once("\n```").unwrap().0.to_owned()
 }
 
 /// A document with these plans and these consumers (name and plan); the key of `acme` is `acme-key`, and known as

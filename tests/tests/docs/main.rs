@@ -31,7 +31,8 @@
 //!
 //! All requests of a block go to one Envoy, in their order. The bootstraps in `envoy-configs/` are tried in `demo.rs`, and with
 //! them the curl lines and the README's blocks `console`. A block `json demo api-key-quota` is what the demo has for that filter.
-//! Blocks `sh` and `console` of all pages are run by `scripts/newcomer.sh`, except those that say `sh not-run`.
+//! Blocks `sh` and `console` of all pages are run by `scripts/newcomer.sh`, except those that say `sh not-run`. What is shown
+//! beside all that has a kind of its own, and a test for it: [`SHOWN`]. There is no block without a kind.
 
 mod case;
 mod page;
@@ -76,19 +77,44 @@ async fn wrong_examples(page: Page) -> Vec<String> {
     all
 }
 
+/// What pages show beside examples, and the test that compares it with what there is.
+const SHOWN: [(&str, &str); 9] = [
+    ("json usage", "crates/quota/src/tests/shown.rs"),
+    ("text access-log", "tests/tests/api_key_quota/observed.rs"),
+    ("text access-log-format", "tests/tests/api_key_quota/observed.rs"),
+    ("text drawing", ""),
+    ("text findings", "crates/dlp/src/tests/reports.rs"),
+    ("text headers", "crates/quota/src/tests/shown.rs"),
+    ("text key", "crates/quota/src/tests/shown.rs"),
+    ("text near", "crates/quota/src/tests/shown.rs"),
+    ("yaml vm_config", "tests/tests/api_key_quota/keys.rs"),
+];
+
+#[test]
+fn what_is_shown_beside_examples_has_its_test() {
+    let pages: String = pages().iter().map(|page| read(&page.path)).collect();
+    for (kind, test) in SHOWN {
+        assert!(pages.contains(&format!("\n```{kind}\n")), "{kind}");
+        assert!(
+            test.is_empty() || read(Path::new(test)).contains(&format!("\"```{kind}\"")),
+            "{kind}: {test}"
+        );
+    }
+}
+
 /// A configuration of a kind that is not known here would not be run.
 #[test]
 fn every_configuration_is_an_example() {
     for page in pages() {
         let name = page.path.display();
         for (fence, block) in blocks(&read(&page.path)) {
-            let known =
-                ["json config", "yaml filter", "requests", "sh", "sh not-run", "console", "http", "text", ""]
-                    .contains(&fence.as_str())
-                    || ["json config ", "json demo "].iter().any(|kind| fence.starts_with(kind));
-            assert!(known, "{name} has a block {fence:?}:\n{block}");
-            let hidden =
-                ["", "text"].contains(&fence.as_str()) && (block.contains('{') || block.contains("@type"));
+            let run = ["json config", "yaml filter", "requests", "sh", "sh not-run", "console"];
+            let known = run.contains(&fence.as_str())
+                || SHOWN.iter().any(|(kind, _)| *kind == fence)
+                || ["json config ", "json demo "].iter().any(|kind| fence.starts_with(kind));
+            assert!(known, "{name} has a block {fence:?}, which nothing tries:\n{block}");
+            // A drawing is tried by nothing.
+            let hidden = fence == "text drawing" && (block.contains('{') || block.contains("@type"));
             assert!(!hidden, "{name} has a configuration that is not marked as one:\n{block}");
         }
     }

@@ -165,7 +165,10 @@ fn rules() {
         json!({"find": {"regex": "a", "name": "b;c"}}),
         ".find.name: found \"b;c\", expected 1 to 64 letters, digits, spaces, _, - and .",
     );
-    rule_refused(json!({"find": {"words": [""]}}), ".find.words: found an empty word, expected words");
+    rule_refused(
+        json!({"find": {"words": [""]}}),
+        ".find.words[0]: found an empty word, expected a word of one letter or more",
+    );
     rule_refused(
         json!({"find": {"words": ["b"], "regx": "a"}}),
         ".find: found unknown field \"regx\", expected one of \"regex\", \"words\", \"case_sensitive\", \"name\": did you mean \"regex\"?",

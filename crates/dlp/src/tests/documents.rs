@@ -8,7 +8,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 use super::*;
 use crate::Place;
 
-const DOCUMENTS: Documents = documents!("dlp", "Data-loss prevention");
+pub const DOCUMENTS: Documents = documents!("dlp", "Data-loss prevention");
 
 /// What they do is tried on a real Envoy.
 #[test]
@@ -29,4 +29,12 @@ fn the_readme_lists_every_field_place_detector_and_answer() {
 #[test]
 fn the_schema_is_that_of_the_code() {
     DOCUMENTS.check_schema::<Dlp>();
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+#[test]
+fn every_mistake_in_every_field_gives_a_clear_error() {
+    let world = World::new();
+    world.allow_on_headers_stop_iteration(true);
+    DOCUMENTS.check_mistakes::<Dlp>(&world, include_str!("every_field.json"), &[]);
 }

@@ -38,6 +38,29 @@ fn access_logs_read_kinds_places_and_counts() {
     assert_eq!(world.metric("meshgate.dlp.bodies.scanned"), 1);
 }
 
+/// What the page shows, with the tokens of these values in place of its own.
+#[test]
+fn findings_are_told_as_the_page_says() {
+    let mut document = document();
+    document["rules"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"find": "us.ssn", "in": "request.query", "do": "mask", "shadow": true}));
+    let body = format!("[\"{CARD}\",\"{AMEX}\"]");
+    let outcome = run(&worker(&document), &Message::get("/?ssn=536-22-8726"), &json_response(body));
+    let told = String::from_utf8(outcome.filter_state["meshgate.dlp"].clone()).unwrap();
+    let [shown] = super::documents::DOCUMENTS.blocks("```text findings")[..] else { panic!("one block") };
+    // Eight characters of a token each.
+    let without_tokens = |text: &str| {
+        let parts = text.split(['[', ']']).map(|part| match part.split(' ').all(|word| word.len() == 8) {
+            true => part.split(' ').map(|_| "token").collect::<Vec<_>>().join(" "),
+            false => part.to_owned(),
+        });
+        parts.collect::<Vec<_>>().join("|")
+    };
+    assert_eq!(without_tokens(&told), without_tokens(shown), "{told}");
+}
+
 #[test]
 fn a_flood_of_findings_does_not_flood_the_log() {
     let world = World::new();

@@ -336,7 +336,7 @@ fn maintenance_times() {
         ),
         (
             json!({"maintenance": {"allow": {"status": 200}}}),
-            "maintenance.allow[0].status: found a status of the response, expected conditions on the request only: this is decided before there is a response",
+            "maintenance.allow.status: found a status of the response, expected conditions on the request only: this is decided before there is a response",
         ),
         (
             json!({"maintenance": [{}, {"allow_sources": ["10.0.0.1/8"]}]}),

@@ -54,3 +54,16 @@ fn the_readme_has_the_catalogue() {
 fn the_schema_is_that_of_the_code() {
     DOCUMENTS.check_schema::<Errors>();
 }
+
+#[cfg(not(target_arch = "wasm32"))]
+#[test]
+fn every_mistake_in_every_field_gives_a_clear_error() {
+    DOCUMENTS.check_mistakes::<Errors>(
+        &World::new(),
+        include_str!("every_field.json"),
+        &[(
+            &["direct.match.status", "maintenance.match.status", "allow.status"],
+            "requests are decided on before there is a response",
+        )],
+    );
+}

@@ -46,7 +46,9 @@ impl<'a> Place<'a> {
     /// The value of a key. Below a sensitive key a name is shown only if the type has a field or variant of that name.
     pub(super) fn key(&'a self, key: &'a str, is_field: bool, options: &Options<'_>) -> Self {
         let step = if self.hidden && !is_field { Step::HiddenKey } else { Step::Key(key) };
-        Self { parent: Some(self), step, hidden: self.hidden || options.sensitive.contains(&key) }
+        let open = self.hidden && is_field && options.open.contains(&key);
+        let hidden = !open && (self.hidden || options.sensitive.contains(&key));
+        Self { parent: Some(self), step, hidden }
     }
 
     fn index(&'a self, index: usize) -> Self {

@@ -63,6 +63,8 @@ pub use self::units::{Duration, ParseUnitError, Percent, Period, Rate, Size};
 pub struct Options<'a> {
     /// Keys below which no value may appear in an error, at any depth of the document.
     pub sensitive: &'a [&'a str],
+    /// Fields below those that hold nothing of them, so that values may be shown again.
+    pub open: &'a [&'a str],
     /// What to write for a field that is missing: the field's name and an example, as in `("plan", "plan: gold")`.
     pub examples: &'a [(&'a str, &'a str)],
     /// Keys whose values are documents of their own, and what the reader has to know of those: below them, that counts.

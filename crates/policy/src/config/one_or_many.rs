@@ -4,6 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
+use super::path::Path;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
@@ -14,20 +15,46 @@ pub(super) const NAME: &str = "$meshgate::OneOrMany";
 ///
 /// `T` is no list itself. Both forms are understood by [`load`](super::load) and [`from_value`](super::from_value); with
 /// any other deserializer it is one `T`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OneOrMany<T>(Vec<T>);
+#[derive(Clone, Debug)]
+pub struct OneOrMany<T> {
+    items: Vec<T>,
+    /// Whether it was written with brackets.
+    is_list: bool,
+}
 
 impl<T> OneOrMany<T> {
     /// The elements, in the order in which they were written.
     pub fn into_vec(self) -> Vec<T> {
-        self.0
+        self.items
+    }
+
+    /// The elements, each with its place in the document, where `at` is that of all. Without brackets it is the same.
+    pub fn located(self, at: &Path) -> impl Iterator<Item = (Path, T)> + use<T> {
+        let (at, is_list) = (at.clone(), self.is_list);
+        let items = self.items.into_iter().enumerate();
+        items.map(move |(index, item)| (if is_list { at.index(index) } else { at.clone() }, item))
+    }
+
+    /// The place of one of the elements: see [`Self::located`].
+    #[must_use]
+    pub fn place(&self, at: &Path, index: usize) -> Path {
+        if self.is_list { at.index(index) } else { at.clone() }
     }
 }
+
+/// How it was written makes no difference.
+impl<T: PartialEq> PartialEq for OneOrMany<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.items == other.items
+    }
+}
+
+impl<T: Eq> Eq for OneOrMany<T> {}
 
 /// One element: what a default is made of.
 impl<T> From<T> for OneOrMany<T> {
     fn from(one: T) -> Self {
-        Self(vec![one])
+        Self { items: vec![one], is_list: false }
     }
 }
 
@@ -35,7 +62,7 @@ impl<T> Deref for OneOrMany<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        &self.0
+        &self.items
     }
 }
 
@@ -44,7 +71,7 @@ impl<T> IntoIterator for OneOrMany<T> {
     type IntoIter = std::vec::IntoIter<T>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.items.into_iter()
     }
 }
 
@@ -53,7 +80,7 @@ impl<'a, T> IntoIterator for &'a OneOrMany<T> {
     type IntoIter = std::slice::Iter<'a, T>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.iter()
+        self.items.iter()
     }
 }
 
@@ -84,7 +111,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrManyVisitor<T> {
         if items.is_empty() {
             Err(A::Error::invalid_length(0, &"at least one element"))
         } else {
-            Ok(OneOrMany(items))
+            Ok(OneOrMany { items, is_list: true })
         }
     }
 }

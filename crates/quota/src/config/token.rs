@@ -7,7 +7,7 @@ use meshgate_jwt::Algorithm;
 use meshgate_policy::config::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::given;
 
@@ -57,7 +57,7 @@ pub struct TokenConfig {
 pub struct KeySetConfig {
     /// The keys. Those that are not for signatures, or of a kind that is not known, are passed over; one must be left.
     #[schemars(length(min = 1, max = 100))]
-    pub keys: Vec<Map<String, Value>>,
+    pub keys: Vec<BTreeMap<String, Value>>,
 }
 
 /// Where a key set is: at `path` of a `cluster`, or in `env`.

@@ -61,8 +61,7 @@ impl Locations {
     pub fn compile(keys_from: OneOrMany<KeyFrom>, tokens: bool) -> Result<Self, ConfigError> {
         let mut locations: Vec<Location> = Vec::new();
         let bearer = Location::Header { name: AUTHORIZATION.clone(), scheme: Some(BEARER.into()) };
-        for (index, place) in keys_from.into_iter().enumerate() {
-            let path = Path::root().key("keys_from").index(index);
+        for (path, place) in keys_from.located(&Path::root().key("keys_from")) {
             let location = Location::compile(place, &path)?;
             if let Some(first) = locations.iter().position(|other| other.overlaps(&location)) {
                 return Err(ConfigError::at(path)

@@ -222,7 +222,7 @@ fn rules_that_mean_nobody_are_refused() {
         ),
         (
             json!({"allow": {"consumers": "acne"}}),
-            ".allow.consumers[0]: found \"acne\", expected one of \"acme\", \"dormant\", \"guest/1\": did you mean \"acme\"?",
+            ".allow.consumers: found \"acne\", expected one of \"acme\", \"dormant\", \"guest/1\": did you mean \"acme\"?",
         ),
         (
             json!({"match": {"status": 200}, "deny": {"everyone": true}}),

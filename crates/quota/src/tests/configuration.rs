@@ -152,6 +152,25 @@ fn digests() {
     assert!(error.contains("a string of 133 characters") && !error.contains("hunter2"), "{error}");
 }
 
+/// Below `keys` nothing is shown but what is in a limit, which has nothing of a key.
+#[test]
+fn limits_of_keys() {
+    let key = |limit: Value| with([("/consumers/0/keys/0/limits", json!([limit]))]);
+    for (limit, expected) in [
+        (json!({"name": "a", "rate": "5/x"}), ".rate: found \"5/x\", expected a rate per "),
+        (
+            json!({"name": "a", "quota": "5/d", "time_zone": "Berlin"}),
+            ".time_zone: found \"Berlin\", expected the name of a time zone",
+        ),
+        (json!({"name": "a", "rates": "5/s"}), ": found unknown field \"rates\", expected one of "),
+    ] {
+        let error = load(&key(limit)).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("consumers[0].keys[0].limits[0]{expected}")), "{error}");
+    }
+    let error = load(&with([("/consumers/0/keys/0/limit", json!("hunter2"))])).unwrap_err().to_string();
+    assert!(error.contains("an unknown field of 5 characters (not shown)"), "{error}");
+}
+
 #[test]
 fn places_for_keys() {
     for (place, expected) in [

@@ -6,7 +6,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::*;
 
-const DOCUMENTS: Documents = documents!("api-key-quota", "API keys and quotas");
+pub const DOCUMENTS: Documents = documents!("api-key-quota", "API keys and quotas");
 
 #[test]
 fn every_configuration_in_the_readme_works() {
@@ -84,4 +84,22 @@ fn the_readme_lists_every_metric() {
 #[test]
 fn the_schema_is_that_of_the_code() {
     DOCUMENTS.check_schema::<Quota>();
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+#[test]
+fn every_mistake_in_every_field_gives_a_clear_error() {
+    let world = World::new();
+    world.set_environment("PEPPER", "a pepper of many bytes");
+    world.set_environment("MESHGATE_PEPPER", "a pepper of many bytes");
+    world.set_environment("CLIENT_SECRET", "secret");
+    world.set_environment(
+        "JWKS",
+        r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#,
+    );
+    DOCUMENTS.check_mistakes::<Quota>(
+        &world,
+        include_str!("every_field.json"),
+        &[(&["match.status", "allow.status"], "requests are decided on before there is a response")],
+    );
 }

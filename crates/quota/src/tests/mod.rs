@@ -16,6 +16,7 @@ mod keys;
 mod limits;
 mod over_limit;
 mod refusals;
+mod shown;
 mod tables;
 mod token_configuration;
 mod tokens;

@@ -53,14 +53,14 @@ fn mistakes_are_found_before_the_first_request() {
         (without("identity"), "tokens[0]: missing field \"identity\""),
         (twice, "tokens[1].issuer: found \"https://idp\""),
         (in_the_way, "keys_from[0]: found the place of tokens"),
-        (secret, "tokens[0].jwks: none of the keys can be used: the first one is for no algorithm"),
+        (secret, "tokens[0].jwks.keys: none of the keys can be used: the first one is for no algorithm"),
         (
             issuer(document.clone(), [("jwks", json!({"keys": []}))]),
-            "tokens[0].jwks: the list of keys is empty",
+            "tokens[0].jwks.keys: the list of keys is empty",
         ),
         (
             issuer(document.clone(), [("algorithms", json!(["PS256"]))]),
-            "tokens[0].jwks: none of the keys can be used: the first one is for no algorithm",
+            "tokens[0].jwks.keys: none of the keys can be used: the first one is for no algorithm",
         ),
         (issuer(document.clone(), [("algorithms", json!([]))]), "tokens[0].algorithms: found an empty list"),
         (issuer(document.clone(), [("algorithms", json!(["none"]))]), "tokens[0].algorithms[0]: "),

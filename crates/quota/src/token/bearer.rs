@@ -82,17 +82,17 @@ impl Mapping {
             let unknown = || ConfigError::unknown(path.key("plan"), &name, known);
             directory.plans.get(&name).map(Rc::clone).ok_or_else(unknown)
         });
-        let claim = |field: &str, claim: &str| {
-            let error =
-                || ConfigError::at(path.key(field)).found("an empty name").expected("the name of a claim");
+        let claim_at = |path: Path, claim: &str| {
+            let error = || ConfigError::at(path).found("an empty name").expected("the name of a claim");
             if claim.is_empty() { Err(error()) } else { Ok(ClaimPath::new(claim)) }
         };
+        let claim = |field: &str, claim: &str| claim_at(path.key(field), claim);
         if !config.consumer_prefix.is_empty() {
             consumer::check_name(&config.consumer_prefix, &path.key("consumer_prefix"))?;
         }
         let metadata = config.metadata.iter().map(|(name, from)| {
             let here = path.key("metadata");
-            Ok((consumer::metadata_header(name, &here)?, claim("metadata", from)?))
+            Ok((consumer::metadata_header(name, &here)?, claim_at(here.key(name), from)?))
         });
         Ok(Self {
             consumer: claim("consumer_claim", &config.consumer_claim)?,

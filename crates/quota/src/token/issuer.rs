@@ -271,10 +271,13 @@ pub fn rules(
 }
 
 fn inline(config: KeySetConfig, take: Take, path: &Path) -> Result<Rc<KeySet>, ConfigError> {
-    let keys = config.keys.into_iter().map(Value::Object).collect();
+    let keys = config.keys.into_iter().map(|key| Value::Object(key.into_iter().collect())).collect();
     let set = Map::from_iter([("keys".to_owned(), Value::Array(keys))]);
     let keys = KeySet::new(&set, Take { secrets: true, ..take });
-    keys.map(Rc::new).map_err(|problem| ConfigError::at(path).problem(problem.to_string()))
+    keys.map(Rc::new).map_err(|problem| {
+        let error = ConfigError::at(path.key("keys")).problem(problem.to_string());
+        error.expected("1 to 100 keys of a JWKS, one of which is good (RFC 7517)")
+    })
 }
 
 /// Checks a signature: by the host, if it can, and else in Rust.

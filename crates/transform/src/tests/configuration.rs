@@ -111,7 +111,7 @@ fn operations() {
         (json!({"copy": {"from": {"capture": "id"}, "to": {"capture": "id"}}}), ".copy.to: found \"capture\", expected one of \"path\", \"method\", \"host\", \"status\", \"body\", \"header\", \"query\", \"cookie\", \"json\"".to_owned()),
         (json!({"move": {"from": "path", "to": {"header": "x"}}}), ".move.from: found a place that can't be empty, expected header, query, cookie or json: write copy".to_owned()),
         (json!({"copy": {"from": "body", "to": {"json": "/a"}}}), ".copy.from: found the body, to write into the body, expected {json: \"\"}, which is the whole of a JSON body".to_owned()),
-        (json!({"move": {"from": {"json": "$"}, "to": {"json": "/a"}}}), ".move.from: found \"$\", expected a place in the body to move, not all of it".to_owned()),
+        (json!({"move": {"from": {"json": "$"}, "to": {"json": "/a"}}}), ".move.from.json: found \"$\", expected a place in the body to move, not all of it".to_owned()),
         (json!({"set": {"status": 200}}), ".set.status: found a status of the request, expected header, query, cookie, path, method, host, json or body: only responses have a status".to_owned()),
         (json!({"set": {"cookie": "a", "to": "1", "attributes": "Path=/"}}), ".set.attributes: found attributes, expected them only beside a cookie of a response".to_owned()),
         (json!({"set": {"header": "a", "to": "1", "content_type": "a/b"}}), ".set.content_type: found content_type without body, expected it only beside body: write set: {header: content-type, to: ...}".to_owned()),

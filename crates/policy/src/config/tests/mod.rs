@@ -19,6 +19,7 @@ use super::{ConfigError, Duration, OneOrMany, Options, Percent, Rate, Size};
 
 const OPTIONS: Options<'_> = Options {
     sensitive: &["keys", "secret"],
+    open: &[],
     examples: &[("plan", "plan: gold"), ("name", "name: acme")],
     documents: &[],
 };
