@@ -56,6 +56,16 @@ impl Admin {
         ensure!(response.status == 200, "admin {path}: {}", response.text());
         Ok(response)
     }
+
+    /// Does what a path of the admin interface does.
+    ///
+    /// # Errors
+    /// If Envoy does not answer with 200.
+    pub async fn post(&self, path: &str) -> Result<()> {
+        let response = self.0.post(path).send().await.context("telling Envoy's admin interface")?;
+        ensure!(response.status == 200, "admin {path}: {}", response.text());
+        Ok(())
+    }
 }
 
 fn listener_address(status: &Value) -> Result<(String, SocketAddr)> {

@@ -212,6 +212,7 @@ pub struct Listener {
     routes: Vec<Value>,
     access_log: Option<String>,
     trailers: bool,
+    router: Value,
     connection_manager: Value,
     extra: Value,
 }
@@ -230,6 +231,7 @@ impl Listener {
             routes: vec![],
             access_log: None,
             trailers: false,
+            router: json!({}),
             connection_manager: json!({}),
             extra: json!({}),
         }
@@ -287,6 +289,12 @@ impl Listener {
         self.merge(json!({ "per_connection_buffer_limit_bytes": bytes }))
     }
 
+    /// Merges fields into the router.
+    pub fn router(mut self, fields: Value) -> Self {
+        merge(&mut self.router, fields);
+        self
+    }
+
     /// Merges fields into the connection manager.
     pub fn connection_manager(mut self, fields: Value) -> Self {
         merge(&mut self.connection_manager, fields);
@@ -301,7 +309,7 @@ impl Listener {
 
     fn to_json(&self, run: &Run) -> Result<Value> {
         let mut filters = self.filters.iter().map(Filter::to_json).collect::<Result<Vec<_>>>()?;
-        filters.push(typed_filter("router", "router.v3.Router", json!({})));
+        filters.push(typed_filter("router", "router.v3.Router", self.router.clone()));
         let mut routes = self.routes.clone();
         routes.push(json!({ "match": { "prefix": "/" }, "route": { "cluster": "upstream" } }));
         let mut manager = json!({

@@ -148,6 +148,14 @@ impl Envoy {
         self.admin.get(path).await.map_err(|error| self.files.failure(error))
     }
 
+    /// Does what a path of the admin interface does, such as `/healthcheck/fail`.
+    ///
+    /// # Errors
+    /// If Envoy does not answer with 200.
+    pub async fn admin_post(&self, path: &str) -> Result<()> {
+        self.admin.post(path).await.map_err(|error| self.files.failure(error))
+    }
+
     /// What Envoy has logged so far.
     pub fn log(&self) -> String {
         self.files.log()

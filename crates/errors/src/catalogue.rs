@@ -43,7 +43,7 @@ pub const KINDS: &[Kind] = &[
         title: "Nothing Here",
         detail: "There is nothing at this address. Check the host, the path and the method.",
         flags: &["NR"],
-        details: &["route_not_found"],
+        details: &["route_not_found", "route_configuration_not_found"],
     },
     Kind {
         name: "no-healthy-upstream",
@@ -71,7 +71,7 @@ pub const KINDS: &[Kind] = &[
             "upstream_reset_before_response_started{remote_connection_failure}",
             "upstream_reset_before_response_started{local_connection_failure}",
             "upstream_reset_before_response_started{connection_timeout}",
-            "upstream_reset_before_response_started{connection_failure}",
+            "sub_cluster_warming_timeout",
         ],
     },
     Kind {
@@ -93,9 +93,8 @@ pub const KINDS: &[Kind] = &[
             "upstream_reset_before_response_started{remote_refused_stream_reset}",
             "upstream_reset_before_response_started{local_reset}",
             "upstream_reset_before_response_started{local_refused_stream_reset}",
-            "upstream_reset_before_response_started{connect_error}",
+            "upstream_reset_before_response_started{remote_error_with_CONNECT_request}",
             "upstream_reset_before_response_started",
-            "websocket_handshake_unsuccessful",
         ],
     },
     Kind {
@@ -107,6 +106,8 @@ pub const KINDS: &[Kind] = &[
         details: &[
             "upstream_reset_before_response_started{overflow}",
             "dynamic_forward_proxy_pending_request_overflow",
+            "dns_cache_overflow",
+            "sub_cluster_overflow",
         ],
     },
     Kind {
@@ -126,6 +127,11 @@ pub const KINDS: &[Kind] = &[
         details: &[
             "upstream_reset_before_response_started{protocol_error}",
             "filter_removed_required_response_headers",
+            "grpc_json_transcode_failure",
+            "grpc_bridge_content_type_wrong",
+            "grpc_bridge_content_length_missing",
+            "grpc_bridge_content_length_wrong",
+            "grpc_bridge_data_too_small",
         ],
     },
     Kind {
@@ -167,7 +173,11 @@ pub const KINDS: &[Kind] = &[
         title: "Gateway Overloaded",
         detail: "The gateway has more requests than it can take. Try again in a moment.",
         flags: &["OM"],
-        details: &["overload", "overload_error", "upstream_reset_before_response_started{overload_manager}"],
+        details: &[
+            "overload",
+            "overload_error",
+            "upstream_reset_before_response_started{overload_manager_reset}",
+        ],
     },
     Kind {
         name: "concurrency-limit",
@@ -183,7 +193,7 @@ pub const KINDS: &[Kind] = &[
         title: "Too Many Requests",
         detail: "You have sent too many requests. Wait before the next one.",
         flags: &["RL"],
-        details: &["local_rate_limited", "request_rate_limited"],
+        details: &["local_rate_limited", "request_rate_limited", "rate_limited_by_quota"],
     },
     Kind {
         name: "rate-limit-service-error",
@@ -207,7 +217,7 @@ pub const KINDS: &[Kind] = &[
         title: "Authorization Unknown",
         detail: "It could not be found out whether you may do this. Try again in a moment.",
         flags: &[],
-        details: &["ext_authz_error"],
+        details: &["ext_authz_error", "ext_authz_invalid"],
     },
     Kind {
         name: "access-denied",
@@ -215,7 +225,11 @@ pub const KINDS: &[Kind] = &[
         title: "Access Denied",
         detail: "You may not do this with the credentials that you sent.",
         flags: &[],
-        details: &["rbac_access_denied", "rbac_access_denied_matched_policy"],
+        details: &[
+            "rbac_access_denied_matched_policy",
+            "client_not_allowed",
+            "rejecting_because_detection_failed",
+        ],
     },
     Kind {
         name: "invalid-token",
@@ -294,7 +308,7 @@ pub const KINDS: &[Kind] = &[
         title: "Request Too Large",
         detail: "The body of the request is larger than this API takes.",
         flags: &[],
-        details: &["request_payload_too_large"],
+        details: &["request_payload_too_large", "request_payload_exceeded_retry_buffer_limit"],
     },
     Kind {
         name: "protocol-error",
@@ -307,7 +321,12 @@ pub const KINDS: &[Kind] = &[
             "missing_path_rejected",
             "path_normalization_failed",
             "invalid_path",
+            "absolute_path_rejected",
             "empty_host_header",
+            "low_version",
+            "early_connect_data",
+            "invalid_cdn_loop_header",
+            "early_grpc_json_transcode_failure",
         ],
     },
     Kind {
@@ -332,7 +351,12 @@ pub const KINDS: &[Kind] = &[
         title: "Gateway Shutting Down",
         detail: "This gateway is about to shut down. Try again.",
         flags: &["LH"],
-        details: &["health_check_failed"],
+        details: &[
+            "health_check_failed",
+            "health_check_failed_no_cluster_found",
+            "health_check_failed_cluster_empty",
+            "health_check_failed_cluster_unhealthy",
+        ],
     },
     Kind {
         name: "filter-not-ready",
@@ -340,7 +364,7 @@ pub const KINDS: &[Kind] = &[
         title: "Gateway Not Ready",
         detail: "The gateway is not ready for this request yet. Try again in a moment.",
         flags: &["NFCF"],
-        details: &["filter_config_not_found"],
+        details: &[],
     },
     Kind {
         name: "gateway-error",
@@ -351,9 +375,11 @@ pub const KINDS: &[Kind] = &[
         details: &[
             "wasm_fail_stream",
             "filter_removed_required_request_headers",
+            "filter_added_invalid_request_data",
+            "filter_added_invalid_response_data",
             "ext_proc_error",
-            "lua_error",
-            "filter_chain_not_found",
+            "failed_to_inject_credential",
+            "cdn_loop_detected",
         ],
     },
     Kind {
@@ -402,7 +428,9 @@ pub fn find(cause: &Cause) -> Option<&'static Kind> {
         let set: Vec<_> = cause.flags.names().collect();
         KINDS.iter().find(|kind| kind.flags.iter().any(|name| set.contains(name)))
     };
-    named(&without_free_text(&cause.details)).or_else(|| named(cause.base())).or_else(flagged)
+    // Where a service could not be asked, its status of gRPC may stand behind: `ext_proc_error_gRPC_error_14`.
+    let asked = cause.base().split_once("_gRPC_error_").map_or(cause.base(), |(name, _)| name);
+    named(&without_free_text(&cause.details)).or_else(|| named(asked)).or_else(flagged)
 }
 
 /// `reset{remote_connection_failure|delayed_connect_error:_111}` without the words of the operating system or of TLS.
@@ -454,6 +482,9 @@ mod tests {
             ("upstream_reset_before_response_started{something_new}", 0, Some("upstream-reset")),
             ("rbac_access_denied_matched_policy[p]", 0, Some("access-denied")),
             ("jwt_authn_access_denied{Jwt_is_missing}", 0, Some("invalid-token")),
+            ("ext_proc_error_gRPC_error_14{upstream_connect_error}", 0, Some("gateway-error")),
+            ("rate_limited_by_quota", 1 << 20, Some("rate-limited")),
+            ("downstream_local_disconnect(on_idle_timeout)", 0, Some("client-disconnected")),
             ("something_new", 32_800, Some("upstream-connection-failure")),
             ("something_new", 32_768, Some("upstream-retry-limit")),
             ("something_new", 0, None),

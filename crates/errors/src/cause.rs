@@ -41,10 +41,13 @@ impl Cause {
 
     /// Who made the response. What the proxy does not explain is its own: an upstream's response always has its details.
     pub fn origin(&self) -> Origin {
-        if self.details == "via_upstream" || self.flags.has(Flag::FROM_CACHE) {
-            Origin::Upstream
-        } else {
-            Origin::Gateway
+        match self.details.as_str() {
+            // The second is what an upstream says that does not take the upgrade to WebSocket.
+            "via_upstream" | "websocket_handshake_unsuccessful" => Origin::Upstream,
+            // Its filter sets the flag as well, though it refuses by itself (Envoy 1.40).
+            "rate_limited_by_quota" => Origin::Gateway,
+            _ if self.flags.has(Flag::FROM_CACHE) => Origin::Upstream,
+            _ => Origin::Gateway,
         }
     }
 
@@ -55,7 +58,7 @@ impl Cause {
 
     /// The details without what they say of this one time: `upstream_reset_before_response_started`.
     pub fn base(&self) -> &str {
-        self.details.split(['{', '[', ':']).next().unwrap_or_default().trim_end()
+        self.details.split(['{', '[', '(', ':']).next().unwrap_or_default().trim_end()
     }
 }
 
@@ -74,6 +77,8 @@ mod tests {
         for (details, flags, origin) in [
             ("via_upstream", 0, Origin::Upstream),
             ("cache.response_from_cache_filter", 1 << 20, Origin::Upstream),
+            ("websocket_handshake_unsuccessful", 0, Origin::Upstream),
+            ("rate_limited_by_quota", 1 << 20, Origin::Gateway),
             ("route_not_found", 256, Origin::Gateway),
             ("via_upstream_or_so", 0, Origin::Gateway),
             ("", 0, Origin::Gateway),

@@ -57,7 +57,7 @@ pub use self::config::{
 use self::direct::Direct;
 pub use self::error_match::ErrorMatch;
 pub use self::exchange::ErrorsExchange;
-pub use self::flag::Flag;
+pub use self::flag::{Flag, NAMES as FLAG_NAMES};
 pub use self::format::Format;
 use self::maintenance::Maintenance;
 use self::metrics::Metrics;

@@ -20,8 +20,10 @@ pub struct Filter {
     has_status: bool,
 }
 
-/// Details of what Envoy answers before any filter has the request: it could not be read, or must not come further.
-const UNSEEN: [&str; 9] = [
+/// Details of what Envoy answers before any filter has the request, because it could not be read or must not come further, or
+/// when the head of a response has passed the filters already.
+const UNSEEN: [&str; 11] = [
+    "absolute_path_rejected",
     "low_version",
     "missing_host_header",
     "missing_path_rejected",
@@ -30,6 +32,7 @@ const UNSEEN: [&str; 9] = [
     "empty_host_header",
     "request_header_timeout",
     "overload",
+    "response_payload_too_large",
     "upgrade_failed",
 ];
 

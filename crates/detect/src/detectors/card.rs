@@ -61,7 +61,11 @@ const L16: u32 = 1 << 16;
 const FROM_16: u32 = L16 | 1 << 17 | 1 << 18 | 1 << 19;
 const FROM_12: u32 = FROM_16 | 1 << 12 | 1 << 13 | L14 | L15;
 
-/// The first that has the number's first digits and length counts.
+/// The first that has the number's first digits and length counts. Ranges and lengths are those that the networks publish, as the
+/// table of issuer identification numbers in Wikipedia's "Payment card number" collects them; those of one country alone are from
+/// their own pages: RuPay (NPCI), UzCard and Humo (Uzbekistan), NAPAS (Vietnam), mada (Saudi Arabia), Belkart (Belarus), ArCa
+/// (Armenia), Elcard (Kyrgyzstan), DinaCard (Serbia), Prostir (Ukraine). They are exact, because Luhn alone lets one number in ten
+/// pass; a range as broad as a first digit needs the name of a card beside it.
 const BRANDS: &[Brand] = &[
     brand(400_000, 499_999, L16, 60),               // Visa
     brand(400_000, 499_999, 1 << 13 | 1 << 19, 40), // Visa, rare lengths
@@ -81,8 +85,24 @@ const BRANDS: &[Brand] = &[
     brand(380_000, 399_999, L14 | FROM_16, 50),     // Diners Club
     brand(620_000, 629_999, FROM_16, 55),           // UnionPay
     brand(810_000, 817_199, FROM_16, 50),           // UnionPay, RuPay
+    brand(817_200, 829_999, L16, 50),               // RuPay
+    brand(508_500, 508_999, L16, 50),               // RuPay
     brand(220_000, 220_499, FROM_16, 55),           // Mir
+    brand(220_500, 220_599, L16, 50),               // Borica
     brand(979_200, 979_299, L16, 50),               // Troy
+    brand(860_000, 860_099, L16, 50),               // UzCard
+    brand(561_400, 561_499, L16, 50),               // UzCard
+    brand(986_000, 986_099, L16, 50),               // Humo
+    brand(970_400, 970_499, L16 | 1 << 19, 50),     // NAPAS
+    brand(968_201, 968_211, L16, 50),               // mada
+    brand(911_200, 911_299, L16, 50),               // Belkart
+    brand(905_100, 905_199, L16, 50),               // ArCa
+    brand(941_700, 941_799, L16, 50),               // Elcard
+    brand(989_100, 989_199, L16, 50),               // DinaCard
+    brand(980_400, 980_499, FROM_16, 50),           // Prostir
+    brand(194_600, 194_699, L16, 50),               // GPN
+    brand(310_000, 319_999, 1 << 19, 35),           // T-Union
+    brand(100_000, 199_999, L15, 35),               // UATP
     brand(501_900, 501_999, L16, 50),               // Dankort
     brand(500_000, 509_999, FROM_12, 35),           // Maestro, Elo, Verve
     brand(560_000, 699_999, FROM_12, 35),           // Maestro, Elo, Hipercard
@@ -113,11 +133,14 @@ fn verify(text: &Text<'_>, start: usize) -> Verdict {
 
 fn number(text: &Text<'_>, start: usize) -> Result<Option<Match>, Cut> {
     // Most candidates end here: a year, a part of a UUID, a time stamp.
-    match (text.at(start)?, text.at(start.saturating_add(1))?) {
-        (Some(b'2'..=b'6'), _)
-        | (Some(b'1'), Some(b'8'))
-        | (Some(b'8'), Some(b'1'))
-        | (Some(b'9'), Some(b'7')) => {}
+    let rest = text.bytes.get(start..).unwrap_or_default();
+    match rest.first_chunk::<4>() {
+        Some([b'2'..=b'6', ..] | [b'8', b'1' | b'2', ..]) => {}
+        Some([b'1', ..]) if may_have_15(rest) => {}
+        Some(
+            b"8600" | b"9051" | b"9112" | b"9417" | b"9682" | b"9704" | b"9792" | b"9804" | b"9860" | b"9891",
+        ) => {}
+        None if !text.end => return Err(Cut),
         _ => return Ok(None),
     }
     let number = read(text, start)?;
@@ -142,6 +165,12 @@ fn number(text: &Text<'_>, start: usize) -> Result<Option<Match>, Cut> {
         return Ok(Some(Match { sample: is_sample(digits), ..Match::new(start..group.end, confidence) }));
     }
     Ok(None)
+}
+
+/// Whether these may be 15 or 16 digits, or begin with a group: all that begins with 1. A time stamp does, too.
+fn may_have_15(rest: &[u8]) -> bool {
+    let is_digit = |place: usize| rest.get(place).map(u8::is_ascii_digit);
+    is_digit(4) == Some(false) || (is_digit(14) != Some(false) && is_digit(16) != Some(true))
 }
 
 /// Reads digits in groups with the same separator between them, at most as many as a card has.
@@ -221,6 +250,7 @@ fn usual(groups: &[Group], last: usize) -> bool {
         sizes,
         [_, 0, ..]
             | [4, 6, 4 | 5, 0, ..]
+            | [4, 5, 6, 0, ..]
             | [6, 13, 0, ..]
             | [8, 8, 0, ..]
             | [4, 4, 4 | 5, 0, ..]

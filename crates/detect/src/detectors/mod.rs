@@ -26,7 +26,7 @@ mod url;
 mod us;
 
 #[cfg(test)]
-pub(crate) use iban::examples as iban_examples;
+pub(crate) use iban::countries as iban_countries;
 pub(crate) use url::{USER_INFO, ends_user_info};
 
 /// A detector of one kind.

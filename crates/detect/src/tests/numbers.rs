@@ -32,6 +32,21 @@ const CARDS: &[&str] = &[
     "2200 7700 0000 0002",
     "6759 6498 2643 8453",
     "5019717010103742",
+    "8212345678901238",    // RuPay
+    "5085001234567894",    // RuPay
+    "8600123456789012",    // UzCard
+    "5614123456789012",    // UzCard
+    "9860123456789015",    // Humo
+    "9704123456789015",    // NAPAS
+    "9704123456789012345", // NAPAS
+    "9682013456789014",    // mada
+    "9112123456789011",    // Belkart
+    "9051123456789014",    // ArCa
+    "9417123456789013",    // Elcard
+    "9891123456789018",    // DinaCard
+    "9804123456789014",    // Prostir
+    "2205123456789014",    // Borica
+    "1946123456789010",    // GPN
 ];
 
 /// The number with its last digit one higher.
@@ -58,7 +73,10 @@ fn cards_of_every_brand() {
 
 #[test]
 fn rare_lengths_need_a_name() {
-    for card in ["4222222222222", "6759649826438453", "501800000009"] {
+    // The last two: UATP, T-Union.
+    let rare =
+        ["4222222222222", "6759649826438453", "501800000009", "100123456789014", "3123456789012345678"];
+    for card in rare {
         assert_eq!(sure("payment.card", card), None, "{card}");
         for key in ["card", "cardNumber", "credit_card", "CARD-NO", "PAN"] {
             assert_eq!(sure("payment.card", &format!("{{\"{key}\": \"{card}\"}}")), Some(card), "{key}");
@@ -89,6 +107,13 @@ fn cards_end_where_they_end() {
         "41111111.11111111",
         "4111 1111 1111 1112",
         "9111111111111111",
+        "8300000000000000",
+        "9705123456789014",
+        "9861123456789014",
+        "86001234567890127",
+        "9682123456789011",
+        "9113123456789010",
+        "1947123456789019",
         "1234567812345670",
     ] {
         assert_eq!(found("payment.card", text), [], "{text}");
@@ -152,13 +177,98 @@ fn tracks_are_found_whole() {
     assert_eq!(found("payment.track", ";4111111111111111=25?"), []);
 }
 
-/// The account number with the check digits that ISO 7064 wants.
-fn iban(country: &str, account: &str) -> String {
-    let digits: String =
-        format!("{account}{country}00").chars().map(|char| char.to_digit(36).unwrap().to_string()).collect();
-    let rest = digits.bytes().fold(0_u64, |rest, digit| (rest * 10 + u64::from(digit - b'0')) % 97);
-    format!("{country}{:02}{account}", 98 - rest)
-}
+/// The examples of the countries in the IBAN registry that SWIFT publishes for ISO 13616, in the order of their codes.
+const REGISTRY: [&str; 89] = [
+    "AD1200012030200359100100",
+    "AE070331234567890123456",
+    "AL47212110090000000235698741",
+    "AT611904300234573201",
+    "AZ21NABZ00000000137010001944",
+    "BA391290079401028494",
+    "BE68539007547034",
+    "BG80BNBG96611020345678",
+    "BH67BMAG00001299123456",
+    "BI4210000100010000332045181",
+    "BR1800360305000010009795493C1",
+    "BY13NBRB3600900000002Z00AB00",
+    "CH9300762011623852957",
+    "CR05015202001026284066",
+    "CY17002001280000001200527600",
+    "CZ6508000000192000145399",
+    "DE89370400440532013000",
+    "DJ2100010000000154000100186",
+    "DK5000400440116243",
+    "DO28BAGR00000001212453611324",
+    "EE382200221020145685",
+    "EG380019000500000000263180002",
+    "ES9121000418450200051332",
+    "FI2112345600000785",
+    "FK88SC123456789012",
+    "FO6264600001631634",
+    "FR1420041010050500013M02606",
+    "GB29NWBK60161331926819",
+    "GE29NB0000000101904917",
+    "GI75NWBK000000007099453",
+    "GL8964710001000206",
+    "GR1601101250000000012300695",
+    "GT82TRAJ01020000001210029690",
+    "HN88CABF00000000000250005469",
+    "HR1210010051863000160",
+    "HU42117730161111101800000000",
+    "IE29AIBK93115212345678",
+    "IL620108000000099999999",
+    "IQ98NBIQ850123456789012",
+    "IS140159260076545510730339",
+    "IT60X0542811101000000123456",
+    "JO94CBJO0010000000000131000302",
+    "KW81CBKU0000000000001234560101",
+    "KZ86125KZT5004100100",
+    "LB62099900000001001901229114",
+    "LC55HEMM000100010012001200023015",
+    "LI21088100002324013AA",
+    "LT121000011101001000",
+    "LU280019400644750000",
+    "LV80BANK0000435195001",
+    "LY83002048000020100120361",
+    "MC5811222000010123456789030",
+    "MD24AG000225100013104168",
+    "ME25505000012345678951",
+    "MK07250120000058984",
+    "MN121234123456789123",
+    "MR1300020001010000123456753",
+    "MT84MALT011000012345MTLCAST001S",
+    "MU17BOMM0101101030300200000MUR",
+    "NI45BAPR00000013000003558124",
+    "NL91ABNA0417164300",
+    "NO9386011117947",
+    "OM810180000001299123456",
+    "PK36SCBL0000001123456702",
+    "PL61109010140000071219812874",
+    "PS92PALS000000000400123456702",
+    "PT50000201231234567890154",
+    "QA58DOHB00001234567890ABCDEFG",
+    "RO49AAAA1B31007593840000",
+    "RS35260005601001611379",
+    "RU0304452522540817810538091310419",
+    "SA0380000000608010167519",
+    "SC18SSCB11010000000000001497USD",
+    "SD2129010501234001",
+    "SE4550000000058398257466",
+    "SI56263300012039086",
+    "SK3112000000198742637541",
+    "SM86U0322509800000000270100",
+    "SO211000001001000100141",
+    "ST23000100010051845310146",
+    "SV62CENR00000000000000700025",
+    "TL380080012345678910157",
+    "TN5910006035183598478831",
+    "TR330006100519786457841326",
+    "UA213223130000026007233566001",
+    "VA59001123000012345678",
+    "VG96VPVG0000012345678901",
+    "XK051212012345678906",
+    "YE15CBYE0001018861234567891234",
+];
 
 fn spaced(iban: &str, separator: &str) -> String {
     let groups: Vec<&str> = iban.as_bytes().chunks(4).map(|group| str::from_utf8(group).unwrap()).collect();
@@ -167,16 +277,13 @@ fn spaced(iban: &str, separator: &str) -> String {
 
 #[test]
 fn accounts_of_every_country() {
-    let mut countries = 0;
-    for (country, account) in crate::detectors::iban_examples() {
-        countries += 1;
-        let iban = iban(&country, &account);
+    for iban in REGISTRY {
         for text in [
-            iban.clone(),
+            iban.to_owned(),
             iban.to_lowercase(),
-            spaced(&iban, " "),
-            spaced(&iban, "-"),
-            spaced(&iban, "\u{a0}"),
+            spaced(iban, " "),
+            spaced(iban, "-"),
+            spaced(iban, "\u{a0}"),
         ] {
             assert_eq!(sure("payment.iban", &text), Some(text.as_str()), "{text}");
             assert_eq!(sure("payment.iban", &format!("\"{text}\",")), Some(text.as_str()), "{text}");
@@ -188,7 +295,14 @@ fn accounts_of_every_country() {
         assert_eq!(found("payment.iban", &iban[..iban.len() - 1]), [], "{iban}");
         assert_eq!(found("payment.iban", &format!("{iban}1")), [], "{iban}");
     }
-    assert!(countries > 80);
+}
+
+/// A country that only the table knows has no example here.
+#[test]
+fn every_country_has_an_example() {
+    let countries = REGISTRY.map(|iban| &iban[..2]);
+    assert!(countries.is_sorted());
+    assert!(crate::detectors::iban_countries().eq(countries.map(str::as_bytes)));
 }
 
 #[test]
