@@ -11,7 +11,7 @@ use meshgate_policy::host::Timestamp;
 
 use crate::answer::Refusal;
 use crate::config::{AnonymousConfig, ConsumerConfig, KeyConfig};
-use crate::keys::{self, Keys};
+use crate::keys::{self, Keys, Presented};
 use crate::levels;
 use crate::pepper::Pepper;
 use crate::plan::{Limit, Plan};
@@ -203,7 +203,7 @@ impl Consumers {
     }
 
     /// Whose key it is.
-    pub fn find(&self, key: &[u8], now: impl FnOnce() -> Timestamp) -> Option<Identity<'_>> {
+    pub fn find(&self, key: &Presented<'_>, now: impl FnOnce() -> Timestamp) -> Option<Identity<'_>> {
         let found = self.keys.find(key)?;
         let consumer = self.consumers.get(found.consumer)?;
         let mut identity = consumer.identity(Credential::Key { id: found.id });
@@ -213,6 +213,11 @@ impl Consumers {
         }
         identity.refusal = found.refusal(now).or(identity.refusal);
         Some(identity)
+    }
+
+    /// What digests of keys are made with that are not plain.
+    pub const fn pepper(&self) -> Option<&Pepper> {
+        self.keys.pepper()
     }
 
     /// One of them, in the order of the configuration.
@@ -366,7 +371,11 @@ impl Groups {
         }
     }
 
-    fn compile(names: &[String], path: &Path) -> Result<Self, ConfigError> {
+    /// Checks names of groups.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] for one that can't be.
+    pub fn compile(names: &[String], path: &Path) -> Result<Self, ConfigError> {
         for (index, name) in names.iter().enumerate() {
             let here = path.index(index);
             check_name(name, &here)?;
@@ -389,6 +398,14 @@ fn metadata(
 ) -> Result<Metadata, ConfigError> {
     // Which entry of a long list it is nobody counts.
     let of = |error: ConfigError| error.hint(format!("it is of the consumer {consumer:?}"));
+    headers_of(entries, path).map_err(of)
+}
+
+/// The header fields for metadata.
+///
+/// # Errors
+/// A [`ConfigError`] for a name or a value that can't be.
+pub fn headers_of(entries: &BTreeMap<String, String>, path: &Path) -> Result<Metadata, ConfigError> {
     let entry = |(name, value): (&String, &String)| {
         let header = metadata_header(name, path)?;
         let value = check_name(value, &path.key(name)).map_err(|_| {
@@ -398,7 +415,7 @@ fn metadata(
         })?;
         Ok((header, value))
     };
-    entries.iter().map(entry).collect::<Result<_, _>>().map_err(of)
+    entries.iter().map(entry).collect()
 }
 
 /// The header field for metadata of this name.

@@ -34,11 +34,13 @@ mod exchange;
 mod failed_auth;
 mod identity;
 mod key_format;
+mod key_source;
 mod keys;
 mod levels;
 mod limit;
 mod meter;
 mod metrics;
+mod names;
 mod over_limit;
 mod pepper;
 mod plan;
@@ -60,17 +62,18 @@ mod tests;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use meshgate_policy::config::{ConfigError, Options, Path};
-use meshgate_policy::host::Setup;
+use meshgate_policy::host::{Host, Setup};
 use meshgate_policy::matching::Match;
 use meshgate_policy::policy::{Phases, Policy};
 
 use self::access::Access;
 use self::answer::Answers;
 pub use self::config::{
-    AccessConfig, AnonymousConfig, Config, ConsumerConfig, KeyConfig, KeyFormatConfig, KeyFrom, LimitConfig,
-    PepperConfig, PlanConfig, Preflight, RouteConfig, Time, WhoConfig,
+    AccessConfig, AnonymousConfig, Config, ConsumerConfig, KeyConfig, KeyFormatConfig, KeyFrom, KeySourceConfig,
+    KeySourceIdentityConfig, LimitConfig, PepperConfig, PlanConfig, Preflight, RouteConfig, Time, WhoConfig,
 };
 use self::consumer::{Consumers, escaped};
 use self::credential::Locations;
@@ -78,6 +81,7 @@ pub use self::exchange::QuotaExchange;
 use self::failed_auth::FailedAuth;
 pub use self::identity::{Unremovable, forged};
 pub use self::key_format::KeyFormat;
+use self::key_source::KeySources;
 use self::levels::Levels;
 use self::metrics::Metrics;
 use self::over_limit::OverLimit;
@@ -112,6 +116,8 @@ pub struct Quota {
     tables: Option<Tables>,
     metrics: Rc<Metrics>,
     tokens: Option<Tokens>,
+    /// `None`: all keys are in the document.
+    key_sources: Option<KeySources>,
     /// An unreadable usage has been logged: once is enough.
     warned: Cell<bool>,
 }
@@ -127,6 +133,7 @@ impl Policy for Quota {
             ("consumers", "consumers: [{name: acme, plan: free, keys: []}]"),
             ("plan", "plan: free"),
             ("keys", "keys: [{id: acme-1, sha256: ...}]"),
+            ("consumer", "consumer: acme"),
             ("id", "id: acme-1"),
             ("identity", "identity: {plan: free}"),
             ("name", "name: my-name"),
@@ -168,7 +175,8 @@ impl Policy for Quota {
             &plans,
             &prefix,
         )?;
-        let access = Access::compile(config.access, &consumers, takes_tokens)?;
+        let open = takes_tokens || !config.key_sources.is_empty();
+        let access = Access::compile(config.access, &consumers, open)?;
         let all_plans = || plans.values().chain(consumers.plans());
         let decides_by_path = config.guards.looks_at_path()
             || access.decides_by_path()
@@ -177,10 +185,15 @@ impl Policy for Quota {
         let metrics = Rc::new(Metrics::define(setup, all_plans())?);
         let (tokens, introspection) = (config.tokens, config.introspection);
         let tokens = Tokens::compile(tokens, introspection, &plans, &consumers, &prefix, &metrics, setup)?;
+        let sources = config.key_sources;
+        let key_sources = KeySources::compile(sources, &plans, &consumers, &prefix, &metrics, setup)?;
+        let mut places = tokens.as_ref().map(Tokens::names).unwrap_or_default();
+        places.extend(key_sources.iter().flat_map(KeySources::names));
+        names::check_apart(&places)?;
         create_usage(&consumers, setup)?;
         let failed_auth = config.failed_auth.map(FailedAuth::compile).transpose()?;
         let needed = Needed {
-            consumers: tokens.as_ref().is_some_and(Tokens::names_others),
+            consumers: key_sources.is_some() || tokens.as_ref().is_some_and(Tokens::names_others),
             limits: all_plans().flat_map(|plan| plan.scopes()).cloned().collect(),
             failures: failed_auth.is_some(),
         };
@@ -204,12 +217,17 @@ impl Policy for Quota {
             tables,
             metrics,
             tokens,
+            key_sources,
             warned: Cell::new(false),
         })
     }
 
     fn begin(self: &Rc<Self>) -> QuotaExchange {
         QuotaExchange::new(Rc::clone(self))
+    }
+
+    fn wake(self: &Rc<Self>, host: &mut dyn Host) -> Option<Duration> {
+        self.key_sources.as_ref()?.wake(host)
     }
 }
 

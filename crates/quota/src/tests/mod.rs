@@ -12,6 +12,7 @@ mod failed_auth;
 mod failures;
 mod introspection;
 mod jwks;
+mod key_sources;
 mod keys;
 mod limits;
 mod over_limit;
