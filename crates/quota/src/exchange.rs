@@ -16,7 +16,7 @@ use crate::consumer::{Consumers, Identity};
 use crate::cost::Unclear;
 use crate::credential::{Found, Hidden};
 use crate::identity;
-use crate::key_source::Fetched;
+use crate::key_file::Fetched;
 use crate::keys::Presented;
 use crate::metrics::{Event, PlanEvent};
 use crate::plan::{Ambiguous, Plan};
@@ -356,7 +356,7 @@ impl Quota {
         if let Some(identity) = self.consumers.find(&key, || host.now()) {
             return Ok(Caller::Known(identity));
         }
-        let Some(sources) = &self.key_sources else { return Err(Refusal::KeyInvalid) };
+        let Some(sources) = &self.key_files else { return Err(Refusal::KeyInvalid) };
         let fetched = sources.find(host, &key, &self.consumers)?;
         fetched.map(|fetched| Caller::Fetched(Box::new(fetched))).ok_or(Refusal::KeyInvalid)
     }

@@ -34,7 +34,7 @@ mod exchange;
 mod failed_auth;
 mod identity;
 mod key_format;
-mod key_source;
+mod key_file;
 mod keys;
 mod levels;
 mod limit;
@@ -72,8 +72,8 @@ use meshgate_policy::policy::{Phases, Policy};
 use self::access::Access;
 use self::answer::Answers;
 pub use self::config::{
-    AccessConfig, AnonymousConfig, Config, ConsumerConfig, KeyConfig, KeyFormatConfig, KeyFrom, KeySourceConfig,
-    KeySourceIdentityConfig, LimitConfig, PepperConfig, PlanConfig, Preflight, RouteConfig, Time, WhoConfig,
+    AccessConfig, AnonymousConfig, Config, ConsumerConfig, KeyConfig, KeyFormatConfig, KeyFrom, KeyFileConfig,
+    KeyFileIdentityConfig, LimitConfig, PepperConfig, PlanConfig, Preflight, RouteConfig, Time, WhoConfig,
 };
 use self::consumer::{Consumers, escaped};
 use self::credential::Locations;
@@ -81,7 +81,7 @@ pub use self::exchange::QuotaExchange;
 use self::failed_auth::FailedAuth;
 pub use self::identity::{Unremovable, forged};
 pub use self::key_format::KeyFormat;
-use self::key_source::KeySources;
+use self::key_file::KeyFiles;
 use self::levels::Levels;
 use self::metrics::Metrics;
 use self::over_limit::OverLimit;
@@ -117,7 +117,7 @@ pub struct Quota {
     metrics: Rc<Metrics>,
     tokens: Option<Tokens>,
     /// `None`: all keys are in the document.
-    key_sources: Option<KeySources>,
+    key_files: Option<KeyFiles>,
     /// An unreadable usage has been logged: once is enough.
     warned: Cell<bool>,
 }
@@ -175,7 +175,7 @@ impl Policy for Quota {
             &plans,
             &prefix,
         )?;
-        let open = takes_tokens || !config.key_sources.is_empty();
+        let open = takes_tokens || !config.key_files.is_empty();
         let access = Access::compile(config.access, &consumers, open)?;
         let all_plans = || plans.values().chain(consumers.plans());
         let decides_by_path = config.guards.looks_at_path()
@@ -185,15 +185,15 @@ impl Policy for Quota {
         let metrics = Rc::new(Metrics::define(setup, all_plans())?);
         let (tokens, introspection) = (config.tokens, config.introspection);
         let tokens = Tokens::compile(tokens, introspection, &plans, &consumers, &prefix, &metrics, setup)?;
-        let sources = config.key_sources;
-        let key_sources = KeySources::compile(sources, &plans, &consumers, &prefix, &metrics, setup)?;
+        let sources = config.key_files;
+        let key_files = KeyFiles::compile(sources, &plans, &consumers, &prefix, &metrics, setup)?;
         let mut places = tokens.as_ref().map(Tokens::names).unwrap_or_default();
-        places.extend(key_sources.iter().flat_map(KeySources::names));
+        places.extend(key_files.iter().flat_map(KeyFiles::names));
         names::check_apart(&places)?;
         create_usage(&consumers, setup)?;
         let failed_auth = config.failed_auth.map(FailedAuth::compile).transpose()?;
         let needed = Needed {
-            consumers: key_sources.is_some() || tokens.as_ref().is_some_and(Tokens::names_others),
+            consumers: key_files.is_some() || tokens.as_ref().is_some_and(Tokens::names_others),
             limits: all_plans().flat_map(|plan| plan.scopes()).cloned().collect(),
             failures: failed_auth.is_some(),
         };
@@ -217,7 +217,7 @@ impl Policy for Quota {
             tables,
             metrics,
             tokens,
-            key_sources,
+            key_files,
             warned: Cell::new(false),
         })
     }
@@ -227,7 +227,7 @@ impl Policy for Quota {
     }
 
     fn wake(self: &Rc<Self>, host: &mut dyn Host) -> Option<Duration> {
-        self.key_sources.as_ref()?.wake(host)
+        self.key_files.as_ref()?.wake(host)
     }
 }
 

@@ -361,7 +361,7 @@ pub fn fetched_at(setup: &mut dyn Setup, issuer: &str) -> Result<Metric, ConfigE
 ///
 /// # Errors
 /// A [`ConfigError`] if the proxy refuses.
-pub fn of_key_source(setup: &mut dyn Setup, name: &str) -> Result<[Metric; 2], ConfigError> {
+pub fn of_key_file(setup: &mut dyn Setup, name: &str) -> Result<[Metric; 2], ConfigError> {
     let prefix = format!("meshgate.quota.keys.{}", sanitized(name));
     let names = [FETCHED_AT, "loaded"].map(|what| format!("{prefix}.{what}"));
     define(setup, MetricKind::Gauge, &names.each_ref().map(String::as_str))

@@ -5,7 +5,7 @@ mod answer;
 mod charge;
 mod consumer;
 mod credential;
-mod key_source;
+mod key_file;
 mod limit;
 mod token;
 
@@ -27,7 +27,7 @@ pub use self::charge::{
 };
 pub use self::consumer::{AnonymousConfig, ConsumerConfig, KeyConfig, Time};
 pub use self::credential::{KeyFormatConfig, KeyFrom, PepperConfig};
-pub use self::key_source::{KeyLine, KeySourceConfig, KeySourceIdentityConfig};
+pub use self::key_file::{KeyLine, KeyFileConfig, KeyFileIdentityConfig};
 pub use self::limit::{AnchorConfig, LimitConfig, PlanConfig, RouteConfig, WindowKind};
 pub use self::token::{
     IntrospectionConfig, JwksFromConfig, KeySetConfig, OnIntrospectionError, RequireConfig, TokenConfig,
@@ -114,7 +114,7 @@ pub struct Config {
     /// often.
     #[serde(default)]
     #[schemars(length(max = 8))]
-    pub key_sources: Vec<KeySourceConfig>,
+    pub key_files: Vec<KeyFileConfig>,
 
     /// Who sends requests without a credential. Without this they get 401. A request with a wrong credential is refused in
     /// any case.

@@ -12,7 +12,7 @@ mod failed_auth;
 mod failures;
 mod introspection;
 mod jwks;
-mod key_sources;
+mod key_files;
 mod keys;
 mod limits;
 mod over_limit;

@@ -4,8 +4,8 @@
 //! an answer of the server to be understood (`reply`). Its keys lie in a table of their own (`table`, `record`), in bytes that
 //! know nothing of the configuration: that says whose they are (`identity`).
 //!
-//! The keys of the document come first, then the sources in their order. While a source has not been loaded, a key that is nowhere
-//! else may be one of its keys: nobody knows, so it is neither let through nor called invalid.
+//! The keys of the document come first, then the files in their order. While a file has not been loaded, a key that is nowhere
+//! else may be one of its: nobody knows, so it is neither let through nor called invalid.
 
 mod identity;
 mod line;
@@ -27,7 +27,7 @@ use self::identity::Whose;
 use self::line::Rules;
 use self::source::{Source, Unfit};
 use crate::answer::Refusal;
-use crate::config::{KeySourceConfig, KeySourceIdentityConfig};
+use crate::config::{KeyFileConfig, KeyFileIdentityConfig};
 use crate::consumer::Consumers;
 use crate::keys::{Checks, Presented};
 use crate::metrics::Metrics;
@@ -35,20 +35,20 @@ use crate::names::Names;
 use crate::plan::Plan;
 use crate::token::Directory;
 
-/// The most sources: a key that is nobody's is looked for in all of them.
+/// The most files: a key that is nobody's is looked for in all of them.
 const MAX_SOURCES: usize = 8;
 
-/// All sources.
+/// All files of keys.
 #[derive(Debug)]
-pub struct KeySources(Vec<Rc<Source>>);
+pub struct KeyFiles(Vec<Rc<Source>>);
 
-impl KeySources {
-    /// Checks what is configured; `None`: there are no sources.
+impl KeyFiles {
+    /// Checks what is configured; `None`: there are none.
     ///
     /// # Errors
     /// A [`ConfigError`] for the first thing that is wrong.
     pub fn compile(
-        configs: Vec<KeySourceConfig>,
+        configs: Vec<KeyFileConfig>,
         plans: &BTreeMap<String, Rc<Plan>>,
         consumers: &Consumers,
         prefix: &str,
@@ -59,9 +59,9 @@ impl KeySources {
             return Ok(None);
         }
         let directory = &Rc::new(Directory::new(plans, consumers));
-        let list = Path::root().key("key_sources");
+        let list = Path::root().key("key_files");
         if configs.len() > MAX_SOURCES {
-            let found = format!("{} sources", configs.len());
+            let found = format!("{} files", configs.len());
             return Err(ConfigError::at(list).found(found).expected(format!("at most {MAX_SOURCES}")));
         }
         let mut sources: Vec<Rc<Source>> = Vec::with_capacity(configs.len());
@@ -70,13 +70,13 @@ impl KeySources {
             check_name(&config.name, &path)?;
             let taken = |field: &str, value: &str, first: usize| {
                 let error = ConfigError::at(path.key(field)).value(value).expected("one of its own");
-                error.hint(format!("key_sources[{first}] has this one already"))
+                error.hint(format!("key_files[{first}] has this one already"))
             };
             if let Some(first) = sources.iter().position(|other| *other.name == *config.name) {
                 return Err(taken("name", &config.name, first));
             }
             let (target, identity) = (config.path.clone(), config.identity);
-            let config = KeySourceConfig { identity: KeySourceIdentityConfig::default(), ..config };
+            let config = KeyFileConfig { identity: KeyFileIdentityConfig::default(), ..config };
             let whose = Whose::compile(identity, directory, consumers, &path.key("identity"))?;
             let rules = Rules { checks: Checks::new(consumers.pepper()), whose };
             let source = Source::compile(config, rules, prefix, metrics, setup, &path)?;
@@ -91,7 +91,7 @@ impl KeySources {
 
     /// Where names of consumers come from that are in no configuration.
     pub fn names(&self) -> Vec<(Path, &Names)> {
-        let list = Path::root().key("key_sources");
+        let list = Path::root().key("key_files");
         let place = |(index, source)| (list.index(index).key("identity"), Source::names(source));
         self.0.iter().map(|source| &**source).enumerate().map(place).collect()
     }
@@ -110,13 +110,13 @@ impl KeySources {
         for (index, source) in self.0.iter().enumerate() {
             match source.find(key, consumers, || host.now()) {
                 Ok(Some(fetched)) => {
-                    host.detail(format_args!("the key is of key_sources[{index}], {}", source.name));
+                    host.detail(format_args!("the key is of key_files[{index}], {}", source.name));
                     return Ok(Some(fetched));
                 }
                 Ok(None) => {}
                 Err(Unfit) => {
                     host.detail(format_args!(
-                        "the key is of key_sources[{index}], {}, whose file names a plan or a consumer that this \
+                        "the key is of key_files[{index}], {}, whose file names a plan or a consumer that this \
                          configuration does not let it name",
                         source.name
                     ));
@@ -129,7 +129,7 @@ impl KeySources {
         }
         let Some((index, source, retry_after)) = missing else { return Ok(None) };
         host.detail(format_args!(
-            "the key may be of key_sources[{index}], {}, whose file has not been fetched yet",
+            "the key may be of key_files[{index}], {}, whose file has not been fetched yet",
             source.name
         ));
         Err(Refusal::KeyUnchecked { retry_after })
@@ -142,7 +142,7 @@ impl KeySources {
 }
 
 /// The configuration is over: what is under way is of no use to anybody.
-impl Drop for KeySources {
+impl Drop for KeyFiles {
     fn drop(&mut self) {
         self.0.iter().for_each(|source| source.retire());
     }

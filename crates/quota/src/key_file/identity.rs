@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::record::Record;
 use crate::answer::Refusal;
-use crate::config::KeySourceIdentityConfig;
+use crate::config::KeyFileIdentityConfig;
 use crate::consumer::{
     self, Consumers, Credential, Groups, Identity, METADATA, Metadata, NAME_FORM, UsageAt, check_name,
 };
@@ -49,7 +49,7 @@ impl Whose {
     /// # Errors
     /// A [`ConfigError`] for a plan that there is not, or a name that can't be.
     pub fn compile(
-        config: KeySourceIdentityConfig,
+        config: KeyFileIdentityConfig,
         directory: &Rc<Directory>,
         consumers: &Consumers,
         path: &Path,

@@ -18,7 +18,7 @@ pub struct Row<'a> {
     pub validity: Validity,
     /// What it is known by.
     pub id: &'a str,
-    /// Whose it is, without the prefix of the source.
+    /// Whose it is, without the prefix of the file.
     pub consumer: &'a str,
     /// The name of its plan, if it has one.
     pub plan: Option<&'a str>,
@@ -177,7 +177,7 @@ impl<'a> Record<'a> {
         self.parts.id
     }
 
-    /// Whose it is, without the prefix of the source.
+    /// Whose it is, without the prefix of the file.
     pub const fn consumer(&self) -> &'a str {
         self.parts.consumer
     }

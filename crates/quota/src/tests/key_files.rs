@@ -95,7 +95,7 @@ impl Files {
 
 fn document() -> Value {
     with([(
-        "/key_sources",
+        "/key_files",
         json!([{"name": "portal", "cluster": "files", "path": "/keys.jsonl", "authority": "files.example", "refresh": "100s",
             "identity": {"plan": "endless", "consumer_prefix": "portal/"}}]),
     )])
@@ -419,7 +419,7 @@ fn what_may_be_of_two_files_is_not_taken() {
 fn a_file_may_be_as_long_as_it_is_configured_to_be() {
     let files = Files::new(file(["a", "b"]));
     let mut document = document();
-    document["key_sources"][0]["max_size"] = json!(file(["a"]).len());
+    document["key_files"][0]["max_size"] = json!(file(["a"]).len());
     let worker = Worker::<Quota>::new(&files.world, &document);
     worker.wake();
     assert_eq!((status(&worker, "a"), files.failed()), (503, 1));
@@ -436,7 +436,7 @@ fn another_configuration_has_the_keys_at_once() {
     assert_eq!(["a", "c"].map(|key| status(&worker, key)), [200, 200]);
     files.asked();
     let mut other = document();
-    other["key_sources"][0]["identity"]["consumer_prefix"] = json!("other/");
+    other["key_files"][0]["identity"]["consumer_prefix"] = json!("other/");
     worker.reload(&other).unwrap();
     assert_eq!(files.asked(), 0);
     assert_eq!(who(&worker, "a"), (200, "other/of-a".to_owned()));
@@ -459,7 +459,7 @@ fn another_configuration_has_the_keys_at_once() {
     assert_eq!(["b", "c"].map(|key| status(&worker, key)), [200, 503]);
     // Another file has others.
     let mut elsewhere = document();
-    elsewhere["key_sources"][0]["path"] = json!("/other.jsonl");
+    elsewhere["key_files"][0]["path"] = json!("/other.jsonl");
     worker.reload(&elsewhere).unwrap();
     assert_eq!(status(&worker, "b"), 503);
     worker.wake();
@@ -495,9 +495,9 @@ fn workers_tell_each_other_of_a_change() {
 fn a_key_may_be_of_somebody_in_the_configuration_if_that_may_be() {
     let of = |consumer: &str, more: &str| line("a", more).replace("of-a", consumer);
     let mut allowed = document();
-    allowed["key_sources"][0]["identity"] = json!({"plan": "endless", "configured_consumers": true});
+    allowed["key_files"][0]["identity"] = json!({"plan": "endless", "configured_consumers": true});
     let mut alike = document();
-    alike["key_sources"][0]["identity"] = json!({"plan": "endless"});
+    alike["key_files"][0]["identity"] = json!({"plan": "endless"});
     let load = |document: &Value, file: String| {
         let files = Files::new(file);
         let worker = Worker::<Quota>::new(&files.world, document);
@@ -530,7 +530,7 @@ fn what_a_line_says_of_a_key_counts() {
     files.world.set_environment("PEPPER", *b"0123456789abcdef");
     let mut document = document();
     document["pepper"] = json!({"env": "PEPPER"});
-    document["key_sources"][0]["identity"]["groups"] = json!(["one", "two"]);
+    document["key_files"][0]["identity"]["groups"] = json!(["one", "two"]);
     let worker = Worker::<Quota>::new(&files.world, &document);
     worker.wake();
     let told = fields(send(&worker, &get("/", "a")).forwarded());
@@ -559,7 +559,7 @@ fn a_configuration_that_is_wrong_says_so() {
     let files = Files::new("");
     let refused = |pointer: &str, value: Value, expected: &str| {
         let mut document = document();
-        document["key_sources"].as_array_mut().unwrap().push(json!({
+        document["key_files"].as_array_mut().unwrap().push(json!({
             "name": "other", "cluster": "files", "path": "/other", "identity": {"plan": "free", "consumer_prefix": "o/"},
         }));
         let (parent, name) = pointer.rsplit_once('/').unwrap();
@@ -568,31 +568,31 @@ fn a_configuration_that_is_wrong_says_so() {
         assert!(error.starts_with(expected), "{error}");
     };
     for (pointer, value, expected) in [
-        ("/key_sources/1/name", json!("portal"), "key_sources[1].name: found \"portal\", expected one of its own"),
-        ("/key_sources/1/name", json!("a b"), "key_sources[1].name: found \"a b\", expected 1 to 64 letters"),
-        ("/key_sources/1/cluster", json!(""), "key_sources[1].cluster: found an empty name"),
-        ("/key_sources/1/cluster", json!("https://x"), "key_sources[1].cluster: found \"https://x\""),
-        ("/key_sources/1/path", json!("keys"), "key_sources[1].path: found \"keys\", expected a path that starts with /"),
-        ("/key_sources/1/timeout", json!("2m"), "key_sources[1].timeout: found \"2m\""),
-        ("/key_sources/1/refresh", json!("1s"), "key_sources[1].refresh: found \"1s\", expected at least 10s"),
-        ("/key_sources/1/identity/plan", json!("none"), "key_sources[1].identity.plan: found \"none\""),
-        ("/key_sources/1/identity/groups", json!(["a,b"]), "key_sources[1].identity.groups[0]: found \"a,b\""),
+        ("/key_files/1/name", json!("portal"), "key_files[1].name: found \"portal\", expected one of its own"),
+        ("/key_files/1/name", json!("a b"), "key_files[1].name: found \"a b\", expected 1 to 64 letters"),
+        ("/key_files/1/cluster", json!(""), "key_files[1].cluster: found an empty name"),
+        ("/key_files/1/cluster", json!("https://x"), "key_files[1].cluster: found \"https://x\""),
+        ("/key_files/1/path", json!("keys"), "key_files[1].path: found \"keys\", expected a path that starts with /"),
+        ("/key_files/1/timeout", json!("2m"), "key_files[1].timeout: found \"2m\""),
+        ("/key_files/1/refresh", json!("1s"), "key_files[1].refresh: found \"1s\", expected at least 10s"),
+        ("/key_files/1/identity/plan", json!("none"), "key_files[1].identity.plan: found \"none\""),
+        ("/key_files/1/identity/groups", json!(["a,b"]), "key_files[1].identity.groups[0]: found \"a,b\""),
         (
-            "/key_sources/1/identity/consumer_prefix",
+            "/key_files/1/identity/consumer_prefix",
             json!("portal/x"),
-            "key_sources[1].identity.consumer_prefix: found \"portal/x\", expected a prefix in both",
+            "key_files[1].identity.consumer_prefix: found \"portal/x\", expected a prefix in both",
         ),
-        ("/key_sources/1/keys", json!([]), "key_sources[1]: found unknown field \"keys\""),
+        ("/key_files/1/keys", json!([]), "key_files[1]: found unknown field \"keys\""),
         ("/tokens", json!([{"issuer": "i", "audiences": [], "jwks": {"keys": []}, "identity": {"plan": "free"}}]), "tokens[0]"),
     ] {
         refused(pointer, value, expected);
     }
     let mut same = document();
-    let mut twice = same["key_sources"][0].clone();
+    let mut twice = same["key_files"][0].clone();
     twice["name"] = json!("other");
-    same["key_sources"].as_array_mut().unwrap().push(twice);
+    same["key_files"].as_array_mut().unwrap().push(twice);
     let error = Worker::<Quota>::load(&files.world, &same).map(drop).unwrap_err().to_string();
-    assert!(error.starts_with("key_sources[1].path: found \"/keys.jsonl\", expected one of its own"), "{error}");
+    assert!(error.starts_with("key_files[1].path: found \"/keys.jsonl\", expected one of its own"), "{error}");
 }
 
 /// What a request costs without any source is what it cost before there were sources.

@@ -23,7 +23,7 @@ use super::line::Rules;
 use super::load::Load;
 use super::reply::{self, PART, Part, Reply, WHOLE};
 use super::table::Table;
-use crate::config::KeySourceConfig;
+use crate::config::KeyFileConfig;
 use crate::consumer::{Consumers, escaped};
 use crate::keys::Presented;
 use crate::metrics::{self, Event, Metrics};
@@ -99,7 +99,7 @@ impl Source {
     /// # Errors
     /// A [`ConfigError`] for what no request can be made of, or if nothing can be shared.
     pub fn compile(
-        config: KeySourceConfig,
+        config: KeyFileConfig,
         rules: Rules,
         prefix: &str,
         metrics: &Rc<Metrics>,
@@ -127,7 +127,7 @@ impl Source {
         let as_any: Rc<dyn Any> = Rc::clone(&content) as _;
         setup.leave(&shared, &as_any);
         setup.wake();
-        let [fetched_at, loaded] = metrics::of_key_source(setup, &config.name)?;
+        let [fetched_at, loaded] = metrics::of_key_file(setup, &config.name)?;
         Ok(Rc::new_cyclic(|this| Self {
             name: config.name.into(),
             endpoint,
@@ -323,7 +323,7 @@ impl Source {
         };
         if done {
             let number = self.content.0.borrow().table.number();
-            log::info!("key source {}: {number} keys from the cluster {}", self.name, self.endpoint.cluster());
+            log::info!("key file {}: {number} keys from the cluster {}", self.name, self.endpoint.cluster());
             self.metrics.count(host, Event::KeysFetched);
             host.record(self.loaded, u64::try_from(number).unwrap_or(u64::MAX));
             if changed {
@@ -351,7 +351,7 @@ impl Source {
         let now = host.now();
         self.state.borrow_mut().heard = now;
         if let Err(error) = host.set_shared(&self.shared, &now.as_nanos().to_le_bytes(), None) {
-            log::warn!("key source {}: other workers can't be told of a change: {error}", self.name);
+            log::warn!("key file {}: other workers can't be told of a change: {error}", self.name);
         }
     }
 
@@ -402,7 +402,7 @@ impl Source {
     fn failed(&self, host: &mut dyn Host, now: Timestamp, why: &dyn fmt::Display) {
         let (cluster, loaded) = (self.endpoint.cluster(), self.content.0.borrow().is_loaded);
         let fallback = if loaded { "the last good ones stay" } else { "there are none" };
-        log::warn!("key source {}: keys from the cluster {cluster}: {why}; {fallback}", self.name);
+        log::warn!("key file {}: keys from the cluster {cluster}: {why}; {fallback}", self.name);
         self.metrics.count(host, Event::KeysFailed);
         let mut state = self.state.borrow_mut();
         state.retries.failed(now);

@@ -13,7 +13,7 @@ use super::{KeyConfig, Time, given};
 /// A file of keys behind a URL, which each worker fetches a part at a time: JSON Lines, one key a line.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct KeySourceConfig {
+pub struct KeyFileConfig {
     /// What metrics and logs call it, once in the document: 1 to 64 letters, digits, `-` and `_`.
     #[schemars(example = &"portal")]
     pub name: String,
@@ -45,14 +45,14 @@ pub struct KeySourceConfig {
     pub max_size: Size,
 
     /// Who the keys say sends a request.
-    pub identity: KeySourceIdentityConfig,
+    pub identity: KeyFileIdentityConfig,
 }
 
 /// Who a key that was fetched says sends a request.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct KeySourceIdentityConfig {
-    /// What comes before `consumer` of a line in the name of the consumer. Where names come from several places (`key_sources`,
+pub struct KeyFileIdentityConfig {
+    /// What comes before `consumer` of a line in the name of the consumer. Where names come from several places (`key_files`,
     /// `tokens`, `introspection`), each needs one, and none may begin with another's: who can choose a name at the one must not
     /// become somebody of the other.
     #[serde(default)]
