@@ -224,7 +224,9 @@ impl Entry {
         for (argument, name) in [("--id", Some(&id)), ("--consumer", self.consumer.as_ref())] {
             let printable = |name: &String| name.bytes().all(|byte| matches!(byte, b' '..=b'~'));
             if name.is_some_and(|name| name.is_empty() || name.len() > MAX_NAME || !printable(name)) {
-                return Err(Refusal(format!("{argument}: expected 1 to {MAX_NAME} printable ASCII characters")));
+                return Err(Refusal(format!(
+                    "{argument}: expected 1 to {MAX_NAME} printable ASCII characters"
+                )));
             }
         }
         let mut entry = json!({ "id": id });

@@ -77,7 +77,8 @@ fn answer(file: &File, request: &Received) -> Reply {
     if lists("if-none-match") {
         return Reply::status(304).header("etag", etag);
     }
-    let whole = || Reply::status(200).header("etag", etag).header("accept-ranges", "bytes").body(bytes.clone());
+    let whole =
+        || Reply::status(200).header("etag", etag).header("accept-ranges", "bytes").body(bytes.clone());
     let Some(range) = request.header("range").and_then(|range| range.strip_prefix("bytes=")?.split_once('-'))
     else {
         return whole();

@@ -448,7 +448,10 @@ mod tests {
         // Few keys have few buckets.
         for count in 0..4 {
             let keys = self::keys(count);
-            assert!((0..4).all(|number| find(&keys, &secret(number)).is_some() == (number < count)), "{count}");
+            assert!(
+                (0..4).all(|number| find(&keys, &secret(number)).is_some() == (number < count)),
+                "{count}"
+            );
         }
     }
 

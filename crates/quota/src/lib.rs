@@ -33,8 +33,8 @@ mod events;
 mod exchange;
 mod failed_auth;
 mod identity;
-mod key_format;
 mod key_file;
+mod key_format;
 mod keys;
 mod levels;
 mod limit;
@@ -72,16 +72,16 @@ use meshgate_policy::policy::{Phases, Policy};
 use self::access::Access;
 use self::answer::Answers;
 pub use self::config::{
-    AccessConfig, AnonymousConfig, Config, ConsumerConfig, KeyConfig, KeyFormatConfig, KeyFrom, KeyFileConfig,
-    KeyFileIdentityConfig, LimitConfig, PepperConfig, PlanConfig, Preflight, RouteConfig, Time, WhoConfig,
+    AccessConfig, AnonymousConfig, Config, ConsumerConfig, KeyConfig, KeyFileConfig, KeyFileIdentityConfig,
+    KeyFormatConfig, KeyFrom, LimitConfig, PepperConfig, PlanConfig, Preflight, RouteConfig, Time, WhoConfig,
 };
 use self::consumer::{Consumers, escaped};
 use self::credential::Locations;
 pub use self::exchange::QuotaExchange;
 use self::failed_auth::FailedAuth;
 pub use self::identity::{Unremovable, forged};
-pub use self::key_format::KeyFormat;
 use self::key_file::KeyFiles;
+pub use self::key_format::KeyFormat;
 use self::levels::Levels;
 use self::metrics::Metrics;
 use self::over_limit::OverLimit;

@@ -88,7 +88,9 @@ fn every_configuration_is_an_example() {
             let known =
                 ["json config", "yaml filter", "requests", "sh", "sh not-run", "console", "http", "text", ""]
                     .contains(&fence.as_str())
-                    || ["json config ", "json demo ", "jsonl file "].iter().any(|kind| fence.starts_with(kind));
+                    || ["json config ", "json demo ", "jsonl file "]
+                        .iter()
+                        .any(|kind| fence.starts_with(kind));
             assert!(known, "{name} has a block {fence:?}:\n{block}");
             let hidden =
                 ["", "text"].contains(&fence.as_str()) && (block.contains('{') || block.contains("@type"));
@@ -192,7 +194,8 @@ GET / # 404 route_not_found
         "GET / # 200\n    gets no content-type",
         "GET / # 200 other_details",
     ];
-    let example = |block: &str| Example { filters: vec![lua(SCRIPT).into()], files: vec![], cases: case::cases(block) };
+    let example =
+        |block: &str| Example { filters: vec![lua(SCRIPT).into()], files: vec![], cases: case::cases(block) };
     assert_eq!(differences(&example(TRUE)).await, Vec::<String>::new());
     let wrong = differences(&example(&UNTRUE.join("\n"))).await;
     assert_eq!(wrong.len(), UNTRUE.len(), "{}", wrong.join("\n"));

@@ -59,7 +59,9 @@ impl Page {
                     filters.push(wasm(module, &block));
                     examples.push(Example { filters, files: std::mem::take(&mut files), cases: vec![] });
                 }
-                "yaml filter" => examples.push(Example { filters: entries(&block), files: vec![], cases: vec![] }),
+                "yaml filter" => {
+                    examples.push(Example { filters: entries(&block), files: vec![], cases: vec![] })
+                }
                 "requests" => {
                     let example = examples.last_mut().expect("a configuration stands above its requests");
                     assert!(example.cases.is_empty(), "requests of no configuration:\n{block}");
@@ -73,7 +75,9 @@ impl Page {
                     let filter = wasm(&filter.replace('-', "_"), &block);
                     match self.module {
                         Some(_) => others.push(filter),
-                        None => examples.push(Example { filters: vec![filter], files: vec![], cases: vec![] }),
+                        None => {
+                            examples.push(Example { filters: vec![filter], files: vec![], cases: vec![] })
+                        }
                     }
                 }
             }

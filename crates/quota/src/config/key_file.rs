@@ -112,7 +112,8 @@ pub struct KeyLine {
 impl KeyLine {
     /// What it has as a key of a document has it, and beside that its consumer, its plan and its metadata.
     pub fn into_parts(self) -> (KeyConfig, String, Option<String>, BTreeMap<String, String>) {
-        let Self { id, consumer, sha256, hmac_sha256, not_before, expires_at, disabled, plan, metadata } = self;
+        let Self { id, consumer, sha256, hmac_sha256, not_before, expires_at, disabled, plan, metadata } =
+            self;
         let key = KeyConfig {
             id,
             sha256,

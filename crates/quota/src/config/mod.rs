@@ -27,7 +27,7 @@ pub use self::charge::{
 };
 pub use self::consumer::{AnonymousConfig, ConsumerConfig, KeyConfig, Time};
 pub use self::credential::{KeyFormatConfig, KeyFrom, PepperConfig};
-pub use self::key_file::{KeyLine, KeyFileConfig, KeyFileIdentityConfig};
+pub use self::key_file::{KeyFileConfig, KeyFileIdentityConfig, KeyLine};
 pub use self::limit::{AnchorConfig, LimitConfig, PlanConfig, RouteConfig, WindowKind};
 pub use self::token::{
     IntrospectionConfig, JwksFromConfig, KeySetConfig, OnIntrospectionError, RequireConfig, TokenConfig,

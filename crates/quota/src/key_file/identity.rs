@@ -66,7 +66,11 @@ impl Whose {
             plan: plan.transpose()?,
             groups: Groups::compile(&config.groups, &path.key("groups"))?,
             directory: Rc::clone(directory),
-            anonymous: consumers.iter().enumerate().map(|(index, _)| index).find(|index| consumers.is_anonymous(*index)),
+            anonymous: consumers
+                .iter()
+                .enumerate()
+                .map(|(index, _)| index)
+                .find(|index| consumers.is_anonymous(*index)),
         })
     }
 

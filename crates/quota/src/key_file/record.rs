@@ -152,7 +152,8 @@ impl<'a> Record<'a> {
 
     /// Whether it is the same as another, whatever they are marked with.
     pub fn says(&self, other: &[u8]) -> bool {
-        let parts = |bytes: &'a [u8]| bytes.split_at_checked(MARK).map(|(digest, rest)| (digest, rest.get(1..)));
+        let parts =
+            |bytes: &'a [u8]| bytes.split_at_checked(MARK).map(|(digest, rest)| (digest, rest.get(1..)));
         let other = other.split_at_checked(MARK).map(|(digest, rest)| (digest, rest.get(1..)));
         parts(self.bytes) == other
     }
@@ -210,16 +211,22 @@ mod tests {
     #[test]
     fn a_record_is_read_as_it_was_written() {
         let time = |nanos| Timestamp::from_nanos(nanos);
-        let some = BTreeMap::from([("tenant".to_owned(), "42".to_owned()), ("a".to_owned(), "b c".to_owned())]);
+        let some =
+            BTreeMap::from([("tenant".to_owned(), "42".to_owned()), ("a".to_owned(), "b c".to_owned())]);
         let none = BTreeMap::new();
         let mut all = Vec::new();
         let mut expected = Vec::new();
-        for (not_before, expires_at) in [(ALWAYS, NEVER), (time(5), NEVER), (ALWAYS, time(7)), (time(1), time(2))] {
+        for (not_before, expires_at) in
+            [(ALWAYS, NEVER), (time(5), NEVER), (ALWAYS, time(7)), (time(1), time(2))]
+        {
             for plan in [None, Some(0), Some(999)] {
-                for (peppered, disabled, metadata) in [(false, false, &none), (true, false, &some), (false, true, &some)] {
+                for (peppered, disabled, metadata) in
+                    [(false, false, &none), (true, false, &some), (false, true, &some)]
+                {
                     let validity = Validity { not_before, expires_at, disabled };
                     let digest = Digest::of(&[u8::from(peppered)]);
-                    let row = Row { digest, peppered, validity, id: "an id", consumer: "", plan: None, metadata };
+                    let row =
+                        Row { digest, peppered, validity, id: "an id", consumer: "", plan: None, metadata };
                     write(&mut all, &row, plan, 3).unwrap();
                     expected.push((digest, peppered, validity, plan, metadata));
                 }
@@ -231,7 +238,8 @@ mod tests {
             assert!(record.is(&digest, peppered) && !record.is(&digest, !peppered));
             assert_eq!((record.validity(), record.plan(), record.mark()), (validity, plan, 3));
             assert_eq!((record.id(), record.consumer()), ("an id", ""));
-            let read: BTreeMap<_, _> = record.metadata().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            let read: BTreeMap<_, _> =
+                record.metadata().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
             assert_eq!(read, *metadata);
             let mut other = record.bytes().to_vec();
             mark(&mut other, 4);
@@ -250,9 +258,18 @@ mod tests {
     fn what_is_too_long_is_not_written() {
         let (long, none) = ("x".repeat(256), BTreeMap::new());
         let validity = Validity { not_before: ALWAYS, expires_at: NEVER, disabled: false };
-        let row = Row { digest: Digest::of(b""), peppered: false, validity, id: &long, consumer: "c", plan: None, metadata: &none };
+        let row = Row {
+            digest: Digest::of(b""),
+            peppered: false,
+            validity,
+            id: &long,
+            consumer: "c",
+            plan: None,
+            metadata: &none,
+        };
         assert_eq!(write(&mut Vec::new(), &row, None, 0), None);
-        let much: BTreeMap<_, _> = (0..600).map(|number| (format!("{number:064}"), "x".repeat(128))).collect();
+        let much: BTreeMap<_, _> =
+            (0..600).map(|number| (format!("{number:064}"), "x".repeat(128))).collect();
         let row = Row { id: "i", metadata: &much, ..row };
         assert_eq!(write(&mut Vec::new(), &row, None, 0), None);
     }

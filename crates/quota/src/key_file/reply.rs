@@ -56,7 +56,9 @@ impl<'a> Reply<'a> {
         if matches!(status, b"200" | b"206")
             && headers.all("content-encoding").any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
         {
-            return Self::Bad("the server sends the file compressed, although that was not asked for".to_owned());
+            return Self::Bad(
+                "the server sends the file compressed, although that was not asked for".to_owned(),
+            );
         }
         match status {
             b"304" => Self::Unchanged(etag),
@@ -96,7 +98,9 @@ fn is_tag(etag: &[u8]) -> bool {
     let opaque = etag.strip_prefix(b"W/").unwrap_or(etag);
     let inner = opaque.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
     let plain = |byte: &u8| matches!(byte, b'!' | b'#'..=b'~' | 0x80..);
-    etag.len() <= MAX_TAG && inner.is_some_and(|inner| inner.iter().all(plain)) && HeaderValue::new(etag).is_ok()
+    etag.len() <= MAX_TAG
+        && inner.is_some_and(|inner| inner.iter().all(plain))
+        && HeaderValue::new(etag).is_ok()
 }
 
 /// RFC 9110 section 14.4: `bytes 0-99/1234` or `bytes */1234`.
@@ -156,7 +160,11 @@ mod tests {
             ("bytes 0-18446744073709551615/18446744073709551615", "abc"),
             ("", "abc"),
         ] {
-            assert_eq!(range(wrong, body), "status 206 without a content-range that fits its body", "{wrong}");
+            assert_eq!(
+                range(wrong, body),
+                "status 206 without a content-range that fits its body",
+                "{wrong}"
+            );
         }
         let twice = [("content-range", "bytes 0-2/9"), ("content-range", "bytes 0-2/9")];
         assert_eq!(said(206, &twice, "abc", 0), "status 206 without a content-range that fits its body");

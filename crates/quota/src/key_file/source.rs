@@ -222,7 +222,8 @@ impl Source {
         }
         let said = host.shared(&self.shared).ok().flatten();
         let said = said.and_then(|shared| shared.value.first_chunk().copied());
-        let said = said.map_or(Timestamp::default(), |nanos| Timestamp::from_nanos(u64::from_le_bytes(nanos)));
+        let said =
+            said.map_or(Timestamp::default(), |nanos| Timestamp::from_nanos(u64::from_le_bytes(nanos)));
         let mut state = self.state.borrow_mut();
         let told = said > state.heard && said <= now;
         if told {
@@ -277,15 +278,21 @@ impl Source {
         match &inner.load {
             None => {
                 if part.start != 0 {
-                    return Err(Stopped::Later("the server sends another part than was asked for".to_owned()));
+                    return Err(Stopped::Later(
+                        "the server sends another part than was asked for".to_owned(),
+                    ));
                 }
                 if part.total > self.max_size {
                     let Part { total, .. } = part;
-                    return Err(Stopped::Wrong(format!("{total} bytes are more than max_size, {}", self.max_size)));
+                    return Err(Stopped::Wrong(format!(
+                        "{total} bytes are more than max_size, {}",
+                        self.max_size
+                    )));
                 }
                 if part.total > taken && !part.etag.is_some_and(reply::is_strong) {
                     return Err(Stopped::Wrong(
-                        "the server gives no strong etag, so that parts of it could be of two files".to_owned(),
+                        "the server gives no strong etag, so that parts of it could be of two files"
+                            .to_owned(),
                     ));
                 }
                 let etag = part.etag.map(<[u8]>::to_vec);
@@ -486,6 +493,9 @@ impl Listener for Source {
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source").field("name", &self.name).field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("Source")
+            .field("name", &self.name)
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
     }
 }

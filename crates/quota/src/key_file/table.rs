@@ -122,7 +122,8 @@ impl Table {
     /// The bytes that it takes.
     #[cfg(test)]
     pub fn bytes(&self) -> usize {
-        let of = |shard: &Shard| shard.records.capacity() + shard.index.allocation_size() + size_of::<Shard>();
+        let of =
+            |shard: &Shard| shard.records.capacity() + shard.index.allocation_size() + size_of::<Shard>();
         self.shards.iter().map(of).sum()
     }
 }
@@ -249,8 +250,7 @@ impl Shard {
             number = number.saturating_add(1);
             bytes = bytes.saturating_add(record.bytes().len());
         }
-        let mut merged =
-            Self { records: Vec::with_capacity(bytes), index: HashTable::with_capacity(number) };
+        let mut merged = Self { records: Vec::with_capacity(bytes), index: HashTable::with_capacity(number) };
         for record in kept().chain(added.iter()) {
             merged.push(&record.digest(), record.bytes());
         }
@@ -379,8 +379,7 @@ mod tests {
         assert!(table.bytes() < 90 * KEYS as usize, "{} bytes", table.bytes());
         let change = read(&mut table, (0..KEYS).map(|number| (number, u32::from(number % 10 == 0)))).unwrap();
         let added = change.added.iter();
-        let beside: usize =
-            added.map(|shard| shard.records.capacity() + shard.index.allocation_size()).sum();
+        let beside: usize = added.map(|shard| shard.records.capacity() + shard.index.allocation_size()).sum();
         let all = table.bytes() + beside;
         assert!(all < 120 * KEYS as usize, "{all} bytes");
     }

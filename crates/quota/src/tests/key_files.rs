@@ -21,8 +21,10 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Files {
     world: World,
     file: Rc<RefCell<(String, Vec<u8>)>>,
-    /// What it answers instead, if anything; else how long a part is at most.
+    /// What it answers instead, if anything.
     instead: Rc<RefCell<Option<Planned>>>,
+    /// How long a part is at most, whatever was asked for.
+    most: Rc<Cell<usize>>,
     asked: Rc<Cell<u32>>,
 }
 
@@ -32,6 +34,7 @@ impl Files {
             world: World::new(),
             file: Rc::new(RefCell::new(("\"1\"".to_owned(), file.into()))),
             instead: Rc::default(),
+            most: Rc::new(Cell::new(usize::MAX)),
             asked: Rc::default(),
         };
         let server = files.clone();
@@ -58,7 +61,7 @@ impl Files {
         if from >= file.len() {
             return http_answer(416, &[("content-range", &format!("bytes */{}", file.len()))], "");
         }
-        let to = to.min(file.len() - 1);
+        let to = to.min(file.len() - 1).min(from.saturating_add(self.most.get() - 1));
         let range = format!("bytes {from}-{to}/{}", file.len());
         http_answer(206, &[etag_field, ("content-range", &range)], &file[from..=to])
     }
@@ -179,7 +182,21 @@ fn until_they_are_there_nobody_knows_whose_a_key_is() {
     assert_eq!((status(&worker, "a"), status(&worker, "nobody's")), (200, 401));
 }
 
-/// Parts may end anywhere: in a line, in a character.
+/// In a line, in a character, between the end of a line and the next.
+#[test]
+fn parts_may_end_anywhere() {
+    let good = file(["a"]) + "\r\n" + &line("b", ", \"metadata\": {\"x\": \"y\"}") + line("c", "").trim_end();
+    let bad = file(["a", "b"]) + &line("c", ", \"\u{fc}ber \u{1f511}\": 1") + &line("d", "");
+    for most in 1..=good.len() {
+        for (text, expected) in [(&good, [200, 200, 200, 401]), (&bad, [503; 4])] {
+            let files = Files::new(text.clone());
+            files.most.set(most);
+            let worker = files.worker();
+            assert_eq!(["a", "b", "c", "d"].map(|key| status(&worker, key)), expected, "{most}");
+        }
+    }
+}
+
 #[test]
 fn a_large_file_comes_in_parts() {
     let keys: Vec<String> = (0..5_000).map(|number| format!("fetched-{number}")).collect();
@@ -249,7 +266,10 @@ fn a_file_with_a_wrong_line_is_refused() {
         line("secret", ", \"secret\": 1"),
         line("secret", ", \"disabled\": \"secret\""),
         line("secret", ", \"expires_at\": \"secret\""),
-        line("secret", ", \"not_before\": \"2026-01-02T00:00:00Z\", \"expires_at\": \"2026-01-01T00:00:00Z\""),
+        line(
+            "secret",
+            ", \"not_before\": \"2026-01-02T00:00:00Z\", \"expires_at\": \"2026-01-01T00:00:00Z\"",
+        ),
         line("secret", ", \"metadata\": {\"Secret\": \"x\"}"),
         line("secret", ", \"metadata\": {\"x\": \"\"}"),
         line("secret", &format!(", \"hmac_sha256\": \"{digest}\"")),
@@ -338,7 +358,8 @@ fn a_wrong_version_is_fetched_once() {
 
 #[test]
 fn a_file_that_changes_while_it_comes_is_fetched_anew() {
-    let many = |letter: &str| (0..2_000).map(|number| line(&format!("{letter}{number}"), "")).collect::<String>();
+    let many =
+        |letter: &str| (0..2_000).map(|number| line(&format!("{letter}{number}"), "")).collect::<String>();
     for forgets_conditions in [false, true] {
         let files = Files::new(many("a"));
         let server = files.clone();
@@ -568,11 +589,19 @@ fn a_configuration_that_is_wrong_says_so() {
         assert!(error.starts_with(expected), "{error}");
     };
     for (pointer, value, expected) in [
-        ("/key_files/1/name", json!("portal"), "key_files[1].name: found \"portal\", expected one of its own"),
+        (
+            "/key_files/1/name",
+            json!("portal"),
+            "key_files[1].name: found \"portal\", expected one of its own",
+        ),
         ("/key_files/1/name", json!("a b"), "key_files[1].name: found \"a b\", expected 1 to 64 letters"),
         ("/key_files/1/cluster", json!(""), "key_files[1].cluster: found an empty name"),
         ("/key_files/1/cluster", json!("https://x"), "key_files[1].cluster: found \"https://x\""),
-        ("/key_files/1/path", json!("keys"), "key_files[1].path: found \"keys\", expected a path that starts with /"),
+        (
+            "/key_files/1/path",
+            json!("keys"),
+            "key_files[1].path: found \"keys\", expected a path that starts with /",
+        ),
         ("/key_files/1/timeout", json!("2m"), "key_files[1].timeout: found \"2m\""),
         ("/key_files/1/refresh", json!("1s"), "key_files[1].refresh: found \"1s\", expected at least 10s"),
         ("/key_files/1/identity/plan", json!("none"), "key_files[1].identity.plan: found \"none\""),
@@ -583,7 +612,11 @@ fn a_configuration_that_is_wrong_says_so() {
             "key_files[1].identity.consumer_prefix: found \"portal/x\", expected a prefix in both",
         ),
         ("/key_files/1/keys", json!([]), "key_files[1]: found unknown field \"keys\""),
-        ("/tokens", json!([{"issuer": "i", "audiences": [], "jwks": {"keys": []}, "identity": {"plan": "free"}}]), "tokens[0]"),
+        (
+            "/tokens",
+            json!([{"issuer": "i", "audiences": [], "jwks": {"keys": []}, "identity": {"plan": "free"}}]),
+            "tokens[0]",
+        ),
     ] {
         refused(pointer, value, expected);
     }
@@ -592,7 +625,10 @@ fn a_configuration_that_is_wrong_says_so() {
     twice["name"] = json!("other");
     same["key_files"].as_array_mut().unwrap().push(twice);
     let error = Worker::<Quota>::load(&files.world, &same).map(drop).unwrap_err().to_string();
-    assert!(error.starts_with("key_files[1].path: found \"/keys.jsonl\", expected one of its own"), "{error}");
+    assert!(
+        error.starts_with("key_files[1].path: found \"/keys.jsonl\", expected one of its own"),
+        "{error}"
+    );
 }
 
 /// What a request costs without any source is what it cost before there were sources.

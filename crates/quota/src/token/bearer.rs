@@ -121,11 +121,8 @@ impl Mapping {
         directory: &Directory,
         consumers: &Consumers,
     ) -> Result<Bearer, TokenProblem> {
-        let name = self
-            .consumer
-            .text(&claims)
-            .filter(|name| !name.is_empty())
-            .map(|name| self.names.full(&name));
+        let name =
+            self.consumer.text(&claims).filter(|name| !name.is_empty()).map(|name| self.names.full(&name));
         let name = name.ok_or(TokenProblem::Consumer)?;
         let checked = consumer::check_name(&name, &Path::root()).map_err(|_| TokenProblem::Consumer)?;
         let configured = directory.consumer(&name);
