@@ -8,13 +8,15 @@ use meshgate_jwt::Claims;
 use meshgate_policy::config::{ConfigError, Path};
 use meshgate_policy::headers::{HeaderName, HeaderValue};
 use meshgate_policy::host::Timestamp;
+use sha2::{Digest as _, Sha256};
 
 use crate::answer::Refusal;
 use crate::config::{AnonymousConfig, ConsumerConfig, KeyConfig};
-use crate::keys::{self, Keys, Presented};
+use crate::keys::{self, Keys};
 use crate::levels;
 use crate::pepper::Pepper;
 use crate::plan::{Limit, Plan};
+use crate::presented::Presented;
 use crate::state::MAX_ENTRIES;
 
 /// The longest name of a consumer, a plan, a limit or a key.
@@ -97,8 +99,15 @@ pub enum Credential<'a> {
 pub enum UsageAt<'a> {
     /// In a shared value of its own, made at configure time.
     Value(&'a str),
-    /// In a table: one of unboundedly many, by a fingerprint.
+    /// In a table: one of unboundedly many, by the [`fingerprint`] of its name.
     Table([u8; 16]),
+    /// In the same table, where the fingerprint is made only if something is counted.
+    Named,
+}
+
+/// What a consumer that no configuration names is told by in a table.
+pub fn fingerprint(name: &[u8]) -> [u8; 16] {
+    Sha256::digest(name).first_chunk().copied().unwrap_or_default()
 }
 
 /// The groups that somebody is in, as the upstream is told: `one, two`.

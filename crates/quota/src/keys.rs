@@ -4,7 +4,6 @@
 //! some beside each other. A key takes an entry of 64 bytes, the bytes of its id, and four to eight bytes in the list of where
 //! to look. What few keys have lies apart.
 
-use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
@@ -20,6 +19,7 @@ use crate::config::KeyConfig;
 use crate::consumer::{Metadata, NAME_FORM, check_name};
 use crate::pepper::Pepper;
 use crate::plan::Plan;
+use crate::presented::Presented;
 
 /// All keys.
 #[derive(Debug, Default)]
@@ -117,33 +117,6 @@ pub struct Validity {
     pub expires_at: Timestamp,
     /// Not at all.
     pub disabled: bool,
-}
-
-/// A key that a request carries, with its digests: each is made when it is first asked for, and once.
-#[derive(Debug)]
-pub struct Presented<'a> {
-    key: &'a [u8],
-    pepper: Option<&'a Pepper>,
-    plain: OnceCell<Digest>,
-    peppered: OnceCell<Digest>,
-}
-
-impl<'a> Presented<'a> {
-    /// These bytes.
-    pub const fn new(key: &'a [u8], pepper: Option<&'a Pepper>) -> Self {
-        Self { key, pepper, plain: OnceCell::new(), peppered: OnceCell::new() }
-    }
-
-    /// The SHA-256.
-    pub fn plain(&self) -> &Digest {
-        self.plain.get_or_init(|| Digest::of(self.key))
-    }
-
-    /// The digest with the pepper; `None` if there is no pepper.
-    pub fn peppered(&self) -> Option<&Digest> {
-        let pepper = self.pepper?;
-        Some(self.peppered.get_or_init(|| pepper.digest(self.key)))
-    }
 }
 
 impl Keys {

@@ -44,6 +44,7 @@ mod names;
 mod over_limit;
 mod pepper;
 mod plan;
+mod presented;
 mod rate_limit;
 mod request;
 mod rule;

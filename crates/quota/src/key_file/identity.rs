@@ -5,7 +5,6 @@ use std::rc::Rc;
 use meshgate_policy::config::{ConfigError, Path};
 use meshgate_policy::headers::{HeaderName, HeaderValue};
 use meshgate_policy::host::Timestamp;
-use sha2::{Digest as _, Sha256};
 
 use super::record::Record;
 use crate::answer::Refusal;
@@ -40,7 +39,6 @@ pub struct Fetched {
     groups: Groups,
     metadata: Metadata,
     refusal: Option<Refusal>,
-    fingerprint: [u8; 16],
 }
 
 impl Whose {
@@ -141,7 +139,6 @@ impl Whose {
             let header = HeaderName::new(&format!("{METADATA}{name}")).ok()?;
             metadata.insert(header, HeaderValue::new(value.as_bytes().to_vec()).ok()?);
         }
-        let digest = Sha256::digest(name.as_bytes());
         let refusal = record.validity().refusal(now);
         Some(Fetched {
             configured: consumer.and(configured),
@@ -149,7 +146,6 @@ impl Whose {
             groups: consumer.map_or(&self.groups, |consumer| &consumer.groups).clone(),
             metadata,
             refusal: refusal.or_else(|| consumer.and_then(consumer::Consumer::refusal)),
-            fingerprint: digest.first_chunk().copied().unwrap_or_default(),
             id: record.id().into(),
             name: HeaderValue::new(name.into_bytes()).ok()?,
         })
@@ -174,7 +170,7 @@ impl Fetched {
             credential: Credential::Key { id: &self.id },
             usage: match consumer {
                 Some(consumer) => UsageAt::Value(&consumer.usage_key),
-                None => UsageAt::Table(self.fingerprint),
+                None => UsageAt::Named,
             },
         }
     }

@@ -2,11 +2,12 @@
 //!
 //! A file is JSON Lines, a key a line (`line`). It comes in parts (`load`), asked for when it is time to (`source`), each with
 //! an answer of the server to be understood (`reply`). Its keys lie in a table of their own (`table`, `record`), in bytes that
-//! know nothing of the configuration: that says whose they are (`identity`).
+//! know nothing of the configuration (`content`): that says whose they are (`identity`).
 //!
 //! The keys of the document come first, then the files in their order. While a file has not been loaded, a key that is nowhere
 //! else may be one of its: nobody knows, so it is neither let through nor called invalid.
 
+mod content;
 mod identity;
 mod line;
 mod load;
@@ -29,10 +30,11 @@ use self::source::{Source, Unfit};
 use crate::answer::Refusal;
 use crate::config::{KeyFileConfig, KeyFileIdentityConfig};
 use crate::consumer::Consumers;
-use crate::keys::{Checks, Presented};
+use crate::keys::Checks;
 use crate::metrics::Metrics;
 use crate::names::Names;
 use crate::plan::Plan;
+use crate::presented::Presented;
 use crate::token::Directory;
 
 /// The most files: a key that is nobody's is looked for in all of them.

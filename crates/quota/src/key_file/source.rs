@@ -18,16 +18,16 @@ use std::time::Duration;
 use meshgate_policy::config::{ConfigError, Path};
 use meshgate_policy::host::{Answer, CalloutId, Host, Listener, Metric, Setup, Timestamp};
 
+use super::content::Content;
 use super::identity::Fetched;
 use super::line::Rules;
 use super::load::Load;
 use super::reply::{self, PART, Part, Reply, WHOLE};
-use super::table::Table;
 use crate::config::KeyFileConfig;
 use crate::consumer::{Consumers, escaped};
-use crate::keys::Presented;
 use crate::metrics::{self, Event, Metrics};
 use crate::names::Names;
+use crate::presented::Presented;
 use crate::token::endpoint::Endpoint;
 use crate::token::pace::{self, Retries};
 
@@ -59,22 +59,6 @@ pub struct Source {
     turn: Cell<Option<u64>>,
     state: RefCell<State>,
     this: Weak<Self>,
-}
-
-/// What one configuration leaves to the next.
-#[derive(Debug, Default)]
-struct Content(RefCell<Inner>);
-
-#[derive(Debug, Default)]
-struct Inner {
-    table: Table,
-    /// All of a file has been loaded.
-    is_loaded: bool,
-    /// What the server calls that version of it.
-    etag: Option<Vec<u8>>,
-    load: Option<Load>,
-    /// How many configurations have had it: the last one loads.
-    turns: u64,
 }
 
 #[derive(Debug, Default)]
@@ -433,23 +417,6 @@ enum Stopped {
     Wrong(String),
     /// The file is still the one that was not right.
     Still(String),
-}
-
-impl Content {
-    /// Gives it to somebody else; what has not all come is given up.
-    fn hand_over(&self) -> u64 {
-        let mut inner = self.0.borrow_mut();
-        let inner = &mut *inner;
-        if let Some(mut load) = inner.load.take()
-            && load.is_complete()
-        {
-            // It is half made, and can't be undone.
-            while !load.change().apply(&mut inner.table, usize::MAX) {}
-            (inner.etag, inner.is_loaded) = (load.etag, true);
-        }
-        inner.turns = inner.turns.saturating_add(1);
-        inner.turns
-    }
 }
 
 impl Listener for Source {

@@ -13,6 +13,7 @@ mod failures;
 mod introspection;
 mod jwks;
 mod key_files;
+mod key_lines;
 mod keys;
 mod limits;
 mod over_limit;

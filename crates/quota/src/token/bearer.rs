@@ -7,7 +7,6 @@ use std::rc::Rc;
 use meshgate_jwt::{ClaimPath, Claims};
 use meshgate_policy::config::{ConfigError, Path};
 use meshgate_policy::headers::{HeaderName, HeaderValue};
-use sha2::{Digest as _, Sha256};
 
 use super::TokenProblem;
 use crate::config::TokenIdentityConfig;
@@ -146,14 +145,13 @@ impl Mapping {
             // What a token says of itself stands before what the configuration says of its consumer, or nothing does.
             metadata.extend(value.map(|value| (header.clone(), value)));
         }
-        let digest = Sha256::digest(name.as_bytes());
         Ok(Bearer {
             name: checked,
             configured: consumer.and(configured),
             plan: Rc::clone(plan),
             groups,
             metadata,
-            fingerprint: digest.first_chunk().copied().unwrap_or_default(),
+            fingerprint: consumer::fingerprint(name.as_bytes()),
             claims,
             signed_with: None,
             forward: self.forward,
