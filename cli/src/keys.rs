@@ -63,6 +63,10 @@ struct Entry {
     #[arg(long)]
     id: Option<String>,
 
+    /// Print a line for a file of keys (key_files), of this consumer
+    #[arg(long)]
+    consumer: Option<String>,
+
     /// Make an hmac_sha256 with the secret in this environment variable: pepper.env of the configuration
     #[arg(long, value_name = "VAR")]
     hmac_env: Option<String>,
@@ -72,6 +76,7 @@ const NEW_EXAMPLES: &str = "\
 Examples:
   meshgate keys new --id acme-1                the key, and the entry for it
   meshgate keys new --count 3 --output json
+  meshgate keys new --consumer acme            the key, and a line for a file of keys
   MESHGATE_PEPPER=$(cat pepper) meshgate keys new --hmac-env MESHGATE_PEPPER";
 
 const HASH_EXAMPLES: &str = "\
@@ -80,8 +85,8 @@ Examples:
   meshgate keys hash --id acme-1 < key.txt
   pass show acme/api-key | meshgate keys hash -";
 
-/// The longest `id`, as the policy has it.
-const MAX_ID: usize = 128;
+/// The longest `id` and the longest name of a consumer, as the policy has them.
+const MAX_NAME: usize = 128;
 /// No header is longer in Envoy.
 const MAX_KEY: u64 = 64 * 1024;
 
@@ -216,12 +221,17 @@ impl Entry {
             // The configuration shows the whole digest.
             (None, _) => format!("key-{}", hex.get(..8).unwrap_or_default()),
         };
-        let printable = id.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-        if id.is_empty() || id.len() > MAX_ID || !printable {
-            return Err(Refusal(format!("--id: expected 1 to {MAX_ID} printable ASCII characters")));
+        for (argument, name) in [("--id", Some(&id)), ("--consumer", self.consumer.as_ref())] {
+            let printable = |name: &String| name.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+            if name.is_some_and(|name| name.is_empty() || name.len() > MAX_NAME || !printable(name)) {
+                return Err(Refusal(format!(
+                    "{argument}: expected 1 to {MAX_NAME} printable ASCII characters"
+                )));
+            }
         }
         let mut entry = json!({ "id": id });
         if let Some(entry) = entry.as_object_mut() {
+            entry.extend(self.consumer.as_ref().map(|name| ("consumer".to_owned(), name.as_str().into())));
             entry.insert(field.to_owned(), hex.into());
         }
         Ok(entry)

@@ -5,7 +5,7 @@
 mod support;
 
 use meshgate_quota::Quota;
-use meshgate_test_host::{Message, Worker, World};
+use meshgate_test_host::{Message, Worker, World, http_answer};
 use serde_json::{Value, json};
 use support::meshgate;
 
@@ -60,6 +60,27 @@ fn keys_have_a_prefix_an_id_and_a_pepper() {
     );
     assert_eq!(status(&key, &entry, "shop_live"), 200);
     assert!(!ran.out.contains(SECRET));
+}
+
+#[test]
+fn a_line_for_a_file_of_keys_says_whose_the_key_is() {
+    let ran = meshgate(&["keys", "new", "--id", "acme-1", "--consumer", "acme"]);
+    let (key, line) = printed(&ran.out);
+    assert_eq!(line["consumer"], "acme");
+    let world = World::new();
+    let file = format!("{line}\n");
+    world.on_http("keys", move |_| http_answer(200, &[], file.clone()));
+    let document = json!({
+        "plans": {"free": {}},
+        "consumers": [],
+        "key_files": [{"name": "f", "cluster": "keys", "path": "/", "identity": {"plan": "free"}}],
+    });
+    let worker = Worker::<Quota>::new(&world, document);
+    worker.wake();
+    let request = Message::get("/").with("x-api-key", key.as_str());
+    assert_eq!(worker.run(&request, &Message::response(200)).status(), 200);
+    let ran = meshgate(&["keys", "new", "--consumer", ""]);
+    assert_eq!((ran.status, ran.out.as_str()), (2, ""));
 }
 
 #[test]

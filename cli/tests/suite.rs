@@ -168,6 +168,40 @@ tests:
     assert!(ran.code == 1 && ran.out.contains(expected), "{}", ran.out);
 }
 
+#[test]
+fn a_file_of_keys_is_there_once_time_has_passed() {
+    // The key `write-key`.
+    let suite = r#"
+filters:
+  module: api-key-quota
+  config:
+    key_files: [{name: portal, cluster: keys, path: /keys.jsonl, identity: {plan: free, consumer_prefix: portal/}}]
+    plans: {free: {}}
+    consumers: []
+callouts:
+  - cluster: keys
+    answer: {json: {id: ada-1, consumer: ada, sha256: 9a7ac94eebad54f90bf2ee767e6765138c44b2ad6bd68e05938b5e7b0f4b232f}}
+tests:
+  - name: no time has passed
+    request: {path: /, headers: {x-api-key: write-key}}
+    expect: {status: 503, details: meshgate_key_unchecked, upstream: none}
+  - name: the file is there
+    advance: 1s
+    steps:
+      - request: {path: /, headers: {x-api-key: write-key}}
+        expect: {status: 200, callouts: 0, upstream: {headers: {x-consumer-name: portal/ada}}}
+      - request: {path: /, headers: {x-api-key: other}}
+        expect: {status: 401}
+  - name: a server that does not answer
+    advance: 10s
+    callouts: [{cluster: keys, fails: timeout}]
+    request: {path: /, headers: {x-api-key: write-key}}
+    expect: {status: 503, details: meshgate_key_unchecked, upstream: none}
+"#;
+    let ran = run(suite, &[]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, "3 tests: 3 passed\n"), "{}", ran.out);
+}
+
 const ONE: &str = "tests: [{name: a, request: {path: /}, expect: {status: 401}}]\n";
 
 #[test]

@@ -20,6 +20,12 @@ const TICK: u32 = 50;
 /// How long a message is deferred, in milliseconds: as short as Envoy's timers can.
 const MOMENT: u32 = 1;
 
+/// How often policies that want to be woken are looked at, in milliseconds, while nothing else is waited for.
+const WATCH: u32 = 1_000;
+
+/// No policy asks to be woken later than that.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
+
 /// HTTP and gRPC calls have separate numbers in Envoy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
@@ -45,6 +51,8 @@ pub(crate) struct Callouts {
     deferred: RefCell<VecDeque<(u32, Side)>>,
     /// Answers that the next ticks bring, and the contexts that wait for them.
     answers: RefCell<VecDeque<(u32, CalloutId, Rc<Answer>)>>,
+    /// When the policies of these roots want to be woken, and how often that has to be looked at, in milliseconds.
+    wakes: RefCell<HashMap<u32, (Timestamp, u32)>>,
     /// Of the timer, in milliseconds; 0: it is off.
     period: Cell<u32>,
 }
@@ -103,6 +111,30 @@ impl Callouts {
         self.answers.borrow_mut().pop_front()
     }
 
+    /// Wakes the policy of a root so long from `now`; `None`: not any more.
+    pub(crate) fn wake(&self, root: u32, now: Timestamp, wait: Option<Duration>) {
+        if let Some(wait) = wait {
+            let often = u32::try_from(wait.as_millis()).unwrap_or(WATCH).clamp(MOMENT, WATCH);
+            self.wakes.borrow_mut().insert(root, (now.after(wait), often));
+        } else if self.wakes.borrow_mut().remove(&root).is_none() {
+            return;
+        }
+        self.set_timer();
+    }
+
+    /// The roots whose policies are to be woken now, and not again before they say so.
+    pub(crate) fn woken(&self, now: Timestamp) -> Vec<u32> {
+        let mut wakes = self.wakes.borrow_mut();
+        if wakes.is_empty() {
+            return Vec::new();
+        }
+        // A clock that goes back makes nobody sleep long.
+        let due = |at: Timestamp| at <= now || at > now.after(LONGEST_SLEEP);
+        let woken: Vec<u32> = wakes.iter().filter(|(_, (at, _))| due(*at)).map(|(root, _)| *root).collect();
+        wakes.retain(|root, _| !woken.contains(root));
+        woken
+    }
+
     /// An exchange has ended: its answers are of no use any more.
     pub(crate) fn forget(&self, context: u32) {
         if self.period.get() == 0 {
@@ -128,9 +160,10 @@ impl Callouts {
     /// A tick of a root is over.
     pub(crate) fn ticked(&self) {
         self.set_timer();
-        if self.period.get() == 0 {
+        let period = self.period.get();
+        if period == 0 || period == WATCH {
             // This root may not be the one whose timer was set last.
-            tick_each(0);
+            tick_each(period);
         }
     }
 
@@ -148,9 +181,9 @@ impl Callouts {
         let period = if !self.deferred.borrow().is_empty() || !self.answers.borrow().is_empty() {
             MOMENT
         } else if !self.pending.borrow().is_empty() {
-            TICK
+            self.wakes.borrow().values().map(|(_, often)| *often).min().map_or(TICK, |often| often.min(TICK))
         } else {
-            0
+            self.wakes.borrow().values().map(|(_, often)| *often).min().unwrap_or(0)
         };
         if self.period.replace(period) != period {
             tick_each(period);

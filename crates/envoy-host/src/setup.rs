@@ -1,21 +1,34 @@
 //! Envoy while a policy is compiled.
 
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+
 use meshgate_policy::config::ConfigError;
 use meshgate_policy::host::{HostError, Metric, MetricKind, Setup, Shared, Timestamp};
 use meshgate_policy::policy::{self, Policy};
 
 use crate::{abi, host};
 
+thread_local! {
+    /// What configurations of this VM leave for those that follow.
+    static LEFT: RefCell<HashMap<String, Weak<dyn Any>>> = RefCell::default();
+}
+
 struct EnvoySetup {
     /// The name of the plugin in Envoy's configuration; in Istio `<namespace>.<name>`.
     instance: String,
+    wakes: bool,
 }
 
 /// Compiles a configuration document: JSON text, or an encoded `google.protobuf.Struct`.
-pub(crate) fn compile<P: Policy>(document: &[u8]) -> Result<P, ConfigError> {
+/// Also whether the policy is to be woken.
+pub(crate) fn compile<P: Policy>(document: &[u8]) -> Result<(P, bool), ConfigError> {
     let instance = abi::property(b"plugin_name").ok().flatten().unwrap_or_default();
-    let mut setup = EnvoySetup { instance: String::from_utf8_lossy(&instance).into_owned() };
-    policy::compile(document, &mut setup)
+    let mut setup = EnvoySetup { instance: String::from_utf8_lossy(&instance).into_owned(), wakes: false };
+    let policy = policy::compile(document, &mut setup)?;
+    Ok((policy, setup.wakes && P::PHASES.callout))
 }
 
 impl Setup for EnvoySetup {
@@ -50,5 +63,20 @@ impl Setup for EnvoySetup {
 
     fn set_shared(&mut self, key: &str, value: &[u8]) -> Result<(), HostError> {
         abi::set_shared_data(key, value, 0)
+    }
+
+    fn wake(&mut self) {
+        self.wakes = true;
+    }
+
+    fn left(&self, name: &str) -> Option<Rc<dyn Any>> {
+        LEFT.with_borrow(|left| left.get(name).and_then(Weak::upgrade))
+    }
+
+    fn leave(&mut self, name: &str, what: &Rc<dyn Any>) {
+        LEFT.with_borrow_mut(|left| {
+            left.retain(|_, what| what.strong_count() > 0);
+            left.insert(name.to_owned(), Rc::downgrade(what));
+        });
     }
 }

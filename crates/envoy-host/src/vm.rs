@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
+use std::time::Duration;
 
 use meshgate_policy::drive::{Drive, Flow};
 use meshgate_policy::exchange::Reply;
@@ -96,6 +97,7 @@ impl<P: Policy> Vm<P> {
                 running.drive.end(&mut running.host);
             }
         } else if contexts.roots.remove(&context).is_some() {
+            self.callouts.wake(context, Timestamp::default(), None);
             // Its timer goes with it, and the exchanges of other roots may count on that.
             let other = contexts.roots.keys().next().copied();
             self.callouts.timer_lost(other);
@@ -109,9 +111,12 @@ impl<P: Policy> Vm<P> {
             .map_err(|error| error.to_string())
             .and_then(|document| setup::compile::<P>(&document).map_err(|error| error.to_string()));
         match policy {
-            Ok(policy) => {
+            Ok((policy, wakes)) => {
                 if let Ok(mut contexts) = self.contexts.try_borrow_mut() {
                     contexts.roots.insert(context, Some(Rc::new(policy)));
+                }
+                if wakes {
+                    self.callouts.wake(context, Timestamp::from_nanos(abi::now()), Some(Duration::ZERO));
                 }
                 true
             }
@@ -180,12 +185,30 @@ impl<P: Policy> Vm<P> {
             }
         }
         let deferred = self.callouts.deferred(AT_ONCE);
+        for root in self.callouts.woken(Timestamp::from_nanos(abi::now())) {
+            self.wake(root);
+        }
         self.callouts.ticked();
         for (context, side) in deferred {
             self.reach(context, |running| running.drive.wake(&mut running.host, side));
         }
         for (context, id, answer) in std::iter::from_fn(|| self.callouts.next_kept()).take(AT_ONCE) {
             self.bring(context, id, &answer);
+        }
+    }
+
+    /// Lets the policy of a root do what it does without a request.
+    fn wake(&self, root: u32) {
+        let policy = match self.contexts.try_borrow() {
+            Ok(contexts) => contexts.roots.get(&root).and_then(|policy| policy.as_ref().map(Rc::clone)),
+            Err(_) => None,
+        };
+        // The tick may be that of another root, which may end before what this one asks for is answered.
+        if let Some(policy) = policy
+            && abi::set_effective_context(root).is_ok()
+        {
+            let wait = policy.wake(&mut EnvoyHost::outside(Rc::clone(&self.callouts)));
+            self.callouts.wake(root, Timestamp::from_nanos(abi::now()), wait);
         }
     }
 

@@ -16,6 +16,7 @@ mod trace;
 mod tests;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use meshgate_dlp::Dlp;
 use meshgate_errors::Errors;
@@ -106,6 +107,10 @@ impl Policy for Gateway {
 
     fn begin(self: &Rc<Self>) -> Chain<Rc<Self>> {
         Chain::new(Rc::clone(self), self.shares_consumer, Rc::clone(&self.names))
+    }
+
+    fn wake(self: &Rc<Self>, host: &mut dyn Host) -> Option<Duration> {
+        self.stages.iter().filter_map(|stage| stage.wake(host)).min()
     }
 }
 

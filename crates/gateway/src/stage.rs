@@ -1,7 +1,9 @@
 //! A stage: a policy, and which requests it is for.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use meshgate_dlp::{Dlp, DlpExchange};
 use meshgate_errors::{Errors, ErrorsExchange};
@@ -176,6 +178,16 @@ impl Stage {
         }
     }
 
+    /// Does what its policy has to do though no request comes; `None`: nothing ever again.
+    pub fn wake(&self, host: &mut dyn Host) -> Option<Duration> {
+        match &self.policy {
+            AnyPolicy::Quota(policy) => policy.wake(host),
+            AnyPolicy::Dlp(policy) => policy.wake(host),
+            AnyPolicy::Errors(policy) => policy.wake(host),
+            AnyPolicy::Transform(policy) => policy.wake(host),
+        }
+    }
+
     /// Whether what it finds out about a client is for other stages.
     pub const fn authenticates(&self) -> bool {
         matches!(self.policy, AnyPolicy::Quota(_))
@@ -291,5 +303,17 @@ impl Setup for StageSetup<'_> {
 
     fn set_shared(&mut self, key: &str, value: &[u8]) -> Result<(), HostError> {
         self.real.set_shared(key, value)
+    }
+
+    fn wake(&mut self) {
+        self.real.wake();
+    }
+
+    fn left(&self, name: &str) -> Option<Rc<dyn Any>> {
+        self.real.left(name)
+    }
+
+    fn leave(&mut self, name: &str, what: &Rc<dyn Any>) {
+        self.real.leave(name, what);
     }
 }

@@ -27,6 +27,11 @@ impl Digest {
         Self(bytes)
     }
 
+    /// Its bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The first eight bytes as a number, to find it by in a table: it is as good as random already, and who looks one up
     /// does not choose those that are in the table.
     pub fn prefix(&self) -> u64 {

@@ -4,6 +4,7 @@
 //! Reads and writes are checked against the [`Position`] of the exchange before they reach the proxy, because Envoy
 //! either ignores or traps what comes in the wrong phase.
 
+use std::any::Any;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
@@ -440,6 +441,21 @@ pub trait Setup {
     /// # Errors
     /// The proxy refused.
     fn set_shared(&mut self, key: &str, value: &[u8]) -> Result<(), HostError>;
+
+    /// Asks that [`Policy::wake`](crate::policy::Policy::wake) be called soon after the configuration has been compiled.
+    fn wake(&mut self) {}
+
+    /// What an earlier configuration of the same worker has left under this name, if anything still holds it.
+    fn left(&self, name: &str) -> Option<Rc<dyn Any>> {
+        let _ = name;
+        None
+    }
+
+    /// Leaves something for the next configuration of the same worker: what is too large to be made anew whenever a word of the
+    /// configuration changes. It lives as long as somebody else holds it.
+    fn leave(&mut self, name: &str, what: &Rc<dyn Any>) {
+        let _ = (name, what);
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a user configures.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -8,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::config::{self, ConfigError, Options};
 use crate::document::Document;
 use crate::exchange::Exchange;
-use crate::host::{Setup, Side};
+use crate::host::{Host, Setup, Side};
 
 /// A policy, compiled from its configuration and shared by all exchanges of a worker.
 pub trait Policy: Sized + 'static {
@@ -35,6 +36,15 @@ pub trait Policy: Sized + 'static {
 
     /// Begins an exchange.
     fn begin(self: &Rc<Self>) -> Self::Exchange;
+
+    /// Does what is to be done though no request comes, such as fetching what the next ones need. Called soon after the
+    /// configuration has been compiled, if that has asked for it ([`Setup::wake`]). Returns in how long it wants to be called
+    /// again, or `None`: never. `host` is nobody's: of messages it knows nothing. Only a policy with [`Phases::callout`] is
+    /// called.
+    fn wake(self: &Rc<Self>, host: &mut dyn Host) -> Option<Duration> {
+        let _ = host;
+        None
+    }
 }
 
 /// The callbacks that a policy needs. Each costs a crossing into the VM on each request, so a module exports no others.

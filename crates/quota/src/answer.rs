@@ -46,6 +46,11 @@ pub enum Refusal {
     KeyExpired,
     /// The key is not good yet.
     KeyNotYetValid,
+    /// The key could not be looked for.
+    KeyUnchecked {
+        /// Seconds until it may be tried again.
+        retry_after: u64,
+    },
     /// The consumer is disabled.
     ConsumerDisabled,
     /// A rule says that the consumer may not.
@@ -87,6 +92,7 @@ impl Refusal {
             Self::KeyDisabled => Event::KeyDisabled,
             Self::KeyExpired => Event::KeyExpired,
             Self::KeyNotYetValid => Event::KeyNotYetValid,
+            Self::KeyUnchecked { .. } => Event::KeyUnchecked,
             Self::ConsumerDisabled => Event::ConsumerDisabled,
             Self::AccessDenied => Event::AccessDenied,
             Self::PlanForbids => Event::PlanForbids,
@@ -219,6 +225,10 @@ impl Answers {
                 "This API key is not valid yet. Use the present one until then.",
                 "meshgate_key_not_yet_valid",
             ),
+            Refusal::KeyUnchecked { retry_after } => Problem::new(503, "Service Unavailable")
+                .detail("The API key can't be checked at the moment. Send the request again later.")
+                .reply("meshgate_key_unchecked")
+                .with_header(RETRY_AFTER, HeaderValue::number(retry_after)),
             Refusal::ConsumerDisabled => forbidden(
                 "The account of this API key is disabled. Ask the provider of this API to enable it.",
                 "meshgate_consumer_disabled",

@@ -8,6 +8,7 @@ use meshgate_jwt::Claims;
 use meshgate_policy::config::{ConfigError, Path};
 use meshgate_policy::headers::{HeaderName, HeaderValue};
 use meshgate_policy::host::Timestamp;
+use sha2::{Digest as _, Sha256};
 
 use crate::answer::Refusal;
 use crate::config::{AnonymousConfig, ConsumerConfig, KeyConfig};
@@ -15,6 +16,7 @@ use crate::keys::{self, Keys};
 use crate::levels;
 use crate::pepper::Pepper;
 use crate::plan::{Limit, Plan};
+use crate::presented::Presented;
 use crate::state::MAX_ENTRIES;
 
 /// The longest name of a consumer, a plan, a limit or a key.
@@ -97,8 +99,15 @@ pub enum Credential<'a> {
 pub enum UsageAt<'a> {
     /// In a shared value of its own, made at configure time.
     Value(&'a str),
-    /// In a table: one of unboundedly many, by a fingerprint.
+    /// In a table: one of unboundedly many, by the [`fingerprint`] of its name.
     Table([u8; 16]),
+    /// In the same table, where the fingerprint is made only if something is counted.
+    Named,
+}
+
+/// What a consumer that no configuration names is told by in a table.
+pub fn fingerprint(name: &[u8]) -> [u8; 16] {
+    Sha256::digest(name).first_chunk().copied().unwrap_or_default()
 }
 
 /// The groups that somebody is in, as the upstream is told: `one, two`.
@@ -203,7 +212,7 @@ impl Consumers {
     }
 
     /// Whose key it is.
-    pub fn find(&self, key: &[u8], now: impl FnOnce() -> Timestamp) -> Option<Identity<'_>> {
+    pub fn find(&self, key: &Presented<'_>, now: impl FnOnce() -> Timestamp) -> Option<Identity<'_>> {
         let found = self.keys.find(key)?;
         let consumer = self.consumers.get(found.consumer)?;
         let mut identity = consumer.identity(Credential::Key { id: found.id });
@@ -213,6 +222,11 @@ impl Consumers {
         }
         identity.refusal = found.refusal(now).or(identity.refusal);
         Some(identity)
+    }
+
+    /// What digests of keys are made with that are not plain.
+    pub const fn pepper(&self) -> Option<&Pepper> {
+        self.keys.pepper()
     }
 
     /// One of them, in the order of the configuration.
@@ -366,7 +380,11 @@ impl Groups {
         }
     }
 
-    fn compile(names: &[String], path: &Path) -> Result<Self, ConfigError> {
+    /// Checks names of groups.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] for one that can't be.
+    pub fn compile(names: &[String], path: &Path) -> Result<Self, ConfigError> {
         for (index, name) in names.iter().enumerate() {
             let here = path.index(index);
             check_name(name, &here)?;
@@ -389,6 +407,14 @@ fn metadata(
 ) -> Result<Metadata, ConfigError> {
     // Which entry of a long list it is nobody counts.
     let of = |error: ConfigError| error.hint(format!("it is of the consumer {consumer:?}"));
+    headers_of(entries, path).map_err(of)
+}
+
+/// The header fields for metadata.
+///
+/// # Errors
+/// A [`ConfigError`] for a name or a value that can't be.
+pub fn headers_of(entries: &BTreeMap<String, String>, path: &Path) -> Result<Metadata, ConfigError> {
     let entry = |(name, value): (&String, &String)| {
         let header = metadata_header(name, path)?;
         let value = check_name(value, &path.key(name)).map_err(|_| {
@@ -398,7 +424,7 @@ fn metadata(
         })?;
         Ok((header, value))
     };
-    entries.iter().map(entry).collect::<Result<_, _>>().map_err(of)
+    entries.iter().map(entry).collect()
 }
 
 /// The header field for metadata of this name.

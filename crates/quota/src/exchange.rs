@@ -16,8 +16,10 @@ use crate::consumer::{Consumers, Identity};
 use crate::cost::Unclear;
 use crate::credential::{Found, Hidden};
 use crate::identity;
+use crate::key_file::Fetched;
 use crate::metrics::{Event, PlanEvent};
 use crate::plan::{Ambiguous, Plan};
+use crate::presented::Presented;
 use crate::rate_limit::Fields;
 use crate::request::Request;
 use crate::scope::Facts;
@@ -301,7 +303,7 @@ impl Quota {
         }
         self.check_failures(host, facts)?;
         let caller = match &found {
-            Found::One(key) => self.look_up(host, key).map(Caller::Known).map_err(Stop::from),
+            Found::One(key) => self.look_up(host, key).map_err(Stop::from),
             Found::Token(token) => self.check_token(host, token, facts, wait),
             Found::Nothing | Found::Several { .. } => self.anonymous(),
         };
@@ -343,13 +345,20 @@ impl Quota {
     }
 
     /// Finds out whose key it is.
-    fn look_up(&self, host: &mut dyn Host, key: &[u8]) -> Result<Identity<'_>, Refusal> {
+    fn look_up(&self, host: &mut dyn Host, key: &[u8]) -> Result<Caller<'_>, Refusal> {
         if self.key_format.as_ref().is_some_and(|format| !format.accepts(key)) {
             return Err(Refusal::KeyMalformed);
         }
-        let possible = !key.is_empty() && key.len() <= MAX_KEY;
-        let identity = possible.then(|| self.consumers.find(key, || host.now())).flatten();
-        identity.ok_or(Refusal::KeyInvalid)
+        if key.is_empty() || key.len() > MAX_KEY {
+            return Err(Refusal::KeyInvalid);
+        }
+        let key = Presented::new(key, self.consumers.pepper());
+        if let Some(identity) = self.consumers.find(&key, || host.now()) {
+            return Ok(Caller::Known(identity));
+        }
+        let Some(sources) = &self.key_files else { return Err(Refusal::KeyInvalid) };
+        let fetched = sources.find(host, &key, &self.consumers)?;
+        fetched.map(|fetched| Caller::Fetched(Box::new(fetched))).ok_or(Refusal::KeyInvalid)
     }
 }
 
@@ -359,6 +368,8 @@ enum Caller<'a> {
     Known(Identity<'a>),
     /// Whoever a token names.
     Bearer(Rc<Bearer>),
+    /// Whoever a key has that was fetched.
+    Fetched(Box<Fetched>),
 }
 
 impl Caller<'_> {
@@ -366,6 +377,7 @@ impl Caller<'_> {
         match self {
             Self::Known(identity) => *identity,
             Self::Bearer(bearer) => bearer.identity(consumers),
+            Self::Fetched(fetched) => fetched.identity(consumers),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::config::KeyConfig;
 use crate::consumer::{Metadata, NAME_FORM, check_name};
 use crate::pepper::Pepper;
 use crate::plan::Plan;
+use crate::presented::Presented;
 
 /// All keys.
 #[derive(Debug, Default)]
@@ -36,6 +37,8 @@ pub struct Keys {
     extras: HashMap<u32, Extra>,
     /// Some digest is plain.
     has_plain: bool,
+    /// Some digest is not.
+    has_peppered: bool,
     /// What digests were made with where they are not plain.
     pepper: Option<Pepper>,
 }
@@ -84,16 +87,49 @@ pub struct Builder {
     by_digest: HashTable<u32>,
     by_id: HashTable<u32>,
     hasher: RandomState,
-    /// What the empty string has for a digest: plain, and with the pepper.
+    checks: Checks,
+}
+
+/// Checks what is said of a key, wherever that stands.
+#[derive(Debug)]
+pub struct Checks {
+    /// What the empty string has for a digest: plain, and with the pepper if there is one.
     of_nothing: (Digest, Option<Digest>),
 }
 
+/// What is said of a key, checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Checked {
+    /// Its digest.
+    pub digest: Digest,
+    /// That is made with the pepper.
+    pub peppered: bool,
+    /// When it can be used.
+    pub validity: Validity,
+}
+
+/// When a key can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// Not before this time.
+    pub not_before: Timestamp,
+    /// Before this one.
+    pub expires_at: Timestamp,
+    /// Not at all.
+    pub disabled: bool,
+}
+
 impl Keys {
-    /// Whose key these bytes are.
-    pub fn find(&self, key: &[u8]) -> Option<Found<'_>> {
-        let plain = || self.look_up(&Digest::of(key), false);
-        let peppered = || self.look_up(&self.pepper.as_ref()?.digest(key), true);
+    /// Whose key it is.
+    pub fn find(&self, key: &Presented<'_>) -> Option<Found<'_>> {
+        let plain = || self.look_up(key.plain(), false);
+        let peppered = || if self.has_peppered { self.look_up(key.peppered()?, true) } else { None };
         self.has_plain.then(plain).flatten().or_else(peppered)
+    }
+
+    /// What digests were made with where they are not plain.
+    pub const fn pepper(&self) -> Option<&Pepper> {
+        self.pepper.as_ref()
     }
 
     /// The plans that keys have of their own.
@@ -128,6 +164,14 @@ impl Found<'_> {
     /// Why the key is refused, whatever is asked for with it.
     pub fn refusal(&self, now: impl FnOnce() -> Timestamp) -> Option<Refusal> {
         let Key { not_before, expires_at, disabled, .. } = *self.key;
+        Validity { not_before, expires_at, disabled }.refusal(now)
+    }
+}
+
+impl Validity {
+    /// Why a key is refused, whatever is asked for with it.
+    pub fn refusal(self, now: impl FnOnce() -> Timestamp) -> Option<Refusal> {
+        let Self { not_before, expires_at, disabled } = self;
         if disabled {
             return Some(Refusal::KeyDisabled);
         }
@@ -146,17 +190,17 @@ impl Found<'_> {
 }
 
 /// Before any time there is.
-const ALWAYS: Timestamp = Timestamp::from_nanos(0);
+pub const ALWAYS: Timestamp = Timestamp::from_nanos(0);
 /// After any time there is.
-const NEVER: Timestamp = Timestamp::from_nanos(u64::MAX);
+pub const NEVER: Timestamp = Timestamp::from_nanos(u64::MAX);
 
 impl Builder {
     /// For so many keys.
     pub fn new(count: usize, pepper: Option<Pepper>) -> Self {
-        let of_nothing = (Digest::of(b""), pepper.as_ref().map(|pepper| pepper.digest(b"")));
+        let checks = Checks::new(pepper.as_ref());
         let keys = Keys { entries: Vec::with_capacity(count), pepper, ..Keys::default() };
         let [by_digest, by_id] = [count; 2].map(HashTable::with_capacity);
-        Self { keys, by_digest, by_id, hasher: RandomState::new(), of_nothing }
+        Self { keys, by_digest, by_id, hasher: RandomState::new(), checks }
     }
 
     /// Adds a key of the consumer of this number.
@@ -170,22 +214,9 @@ impl Builder {
         extra: Option<Extra>,
         path: &Path,
     ) -> Result<(), ConfigError> {
-        let (digest, peppered) = self.digest(config, path)?;
-        let of_nothing = if peppered { self.of_nothing.1 } else { Some(self.of_nothing.0) };
-        if of_nothing == Some(digest) {
-            return Err(ConfigError::at(path.key(if peppered { PEPPERED } else { PLAIN }))
-                .found("the digest of the empty string")
-                .expected("that of a key")
-                .hint("was KEY set where the digest was made?"));
-        }
-        let (not_before, expires_at) = validity(config, path)?;
+        let Checked { digest, peppered, validity } = self.checks.check(config, path)?;
+        let Validity { not_before, expires_at, disabled } = validity;
         let here = path.key("id");
-        // What stands here by mistake may be the key itself: it is not shown.
-        check_name(&config.id, &here).map_err(|_| {
-            let found = format!("a string of {} characters", config.id.chars().count());
-            ConfigError::at(&here).found(found).expected(NAME_FORM)
-        })?;
-
         let keys = &mut self.keys;
         let too_many = || ConfigError::at(&here).problem("the ids of all keys are longer than 4 GiB");
         let place = u32::try_from(keys.entries.len()).map_err(|_| too_many())?;
@@ -197,7 +228,7 @@ impl Builder {
             id_start: u32::try_from(keys.ids.len()).map_err(|_| too_many())?,
             id_length: u8::try_from(config.id.len()).map_err(|_| too_many())?,
             peppered,
-            disabled: config.disabled,
+            disabled,
             has_extra: extra.is_some(),
         };
         let hash = self.hasher.hash_one(config.id.as_str());
@@ -214,6 +245,7 @@ impl Builder {
                 .hint("each key belongs to one consumer, once"));
         }
         keys.has_plain |= !peppered;
+        keys.has_peppered |= peppered;
         let key_id = key.id_start;
         keys.entries.push(key);
         keys.ids.push_str(&config.id);
@@ -245,12 +277,43 @@ impl Builder {
         keys.starts = starts;
         keys
     }
+}
+
+impl Checks {
+    /// `pepper`: what digests may be made with.
+    pub fn new(pepper: Option<&Pepper>) -> Self {
+        Self { of_nothing: (Digest::of(b""), pepper.map(|pepper| pepper.digest(b""))) }
+    }
+
+    /// Checks what is said of a key: its id, its digest and when it can be used.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] for what is wrong.
+    pub fn check(&self, config: &KeyConfig, path: &Path) -> Result<Checked, ConfigError> {
+        let (digest, peppered) = self.digest(config, path)?;
+        let of_nothing = if peppered { self.of_nothing.1 } else { Some(self.of_nothing.0) };
+        if of_nothing == Some(digest) {
+            return Err(ConfigError::at(path.key(if peppered { PEPPERED } else { PLAIN }))
+                .found("the digest of the empty string")
+                .expected("that of a key")
+                .hint("was KEY set where the digest was made?"));
+        }
+        let (not_before, expires_at) = validity(config, path)?;
+        let here = path.key("id");
+        // What stands here by mistake may be the key itself: it is not shown.
+        check_name(&config.id, &here).map_err(|_| {
+            let found = format!("a string of {} characters", config.id.chars().count());
+            ConfigError::at(&here).found(found).expected(NAME_FORM)
+        })?;
+        let validity = Validity { not_before, expires_at, disabled: config.disabled };
+        Ok(Checked { digest, peppered, validity })
+    }
 
     /// The digest of a key, and whether it was made with the pepper.
     fn digest(&self, config: &KeyConfig, path: &Path) -> Result<(Digest, bool), ConfigError> {
         match (config.sha256, config.hmac_sha256) {
             (Some(digest), None) => Ok((digest, false)),
-            (None, Some(digest)) if self.keys.pepper.is_some() => Ok((digest, true)),
+            (None, Some(digest)) if self.of_nothing.1.is_some() => Ok((digest, true)),
             (None, Some(_)) => Err(ConfigError::at(path.key(PEPPERED))
                 .found("a digest with a pepper, and no pepper")
                 .expected("where the pepper is, such as pepper: {env: MESHGATE_PEPPER}")),
@@ -264,8 +327,10 @@ impl Builder {
     }
 }
 
-const PLAIN: &str = "sha256";
-const PEPPERED: &str = "hmac_sha256";
+/// The field of a plain digest.
+pub const PLAIN: &str = "sha256";
+/// The field of one with the pepper.
+pub const PEPPERED: &str = "hmac_sha256";
 
 fn validity(config: &KeyConfig, path: &Path) -> Result<(Timestamp, Timestamp), ConfigError> {
     let from = config.not_before.map_or(ALWAYS, |time| time.0);
@@ -329,6 +394,10 @@ mod tests {
         keys.finish()
     }
 
+    fn find<'a>(keys: &'a Keys, key: &[u8]) -> Option<Found<'a>> {
+        keys.find(&Presented::new(key, keys.pepper()))
+    }
+
     /// What the table takes of the memory, but for what few keys have.
     fn bytes(keys: &Keys) -> usize {
         keys.entries.capacity() * size_of::<Key>()
@@ -341,18 +410,21 @@ mod tests {
         let keys = keys(1_000);
         assert_eq!(keys.starts.len(), 1_025);
         for number in 0..1_000 {
-            let found = keys.find(&secret(number)).unwrap();
+            let found = find(&keys, &secret(number)).unwrap();
             let id = format!("key-{number:07}");
             assert_eq!((found.id, found.consumer), (id.as_str(), number as usize % 10));
             let refusal = |now| found.refusal(|| Timestamp::from_nanos(now));
             assert_eq!(refusal(number.into()), None);
             assert_eq!(refusal(u64::from(number) + 1), Some(Refusal::KeyExpired));
         }
-        assert!((1_000..9_000).all(|number| keys.find(&secret(number)).is_none()));
+        assert!((1_000..9_000).all(|number| find(&keys, &secret(number)).is_none()));
         // Few keys have few buckets.
         for count in 0..4 {
             let keys = self::keys(count);
-            assert!((0..4).all(|number| keys.find(&secret(number)).is_some() == (number < count)), "{count}");
+            assert!(
+                (0..4).all(|number| find(&keys, &secret(number)).is_some() == (number < count)),
+                "{count}"
+            );
         }
     }
 
@@ -379,8 +451,8 @@ mod tests {
             KeyConfig { sha256: None, hmac_sha256: Some(pepper().digest(&secret(2))), ..config(2) };
         keys.add(0, &peppered, None, &Path::root()).unwrap();
         let keys = keys.finish();
-        assert!(keys.find(&secret(1)).is_none());
-        assert_eq!(keys.find(&secret(2)).unwrap().id, "key-0000002");
+        assert!(find(&keys, &secret(1)).is_none());
+        assert_eq!(find(&keys, &secret(2)).unwrap().id, "key-0000002");
         assert!(world.environment("Q").is_none());
     }
 

@@ -33,15 +33,18 @@ mod events;
 mod exchange;
 mod failed_auth;
 mod identity;
+mod key_file;
 mod key_format;
 mod keys;
 mod levels;
 mod limit;
 mod meter;
 mod metrics;
+mod names;
 mod over_limit;
 mod pepper;
 mod plan;
+mod presented;
 mod rate_limit;
 mod request;
 mod rule;
@@ -60,23 +63,25 @@ mod tests;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use meshgate_policy::config::{ConfigError, Options, Path};
-use meshgate_policy::host::Setup;
+use meshgate_policy::host::{Host, Setup};
 use meshgate_policy::matching::Match;
 use meshgate_policy::policy::{Phases, Policy};
 
 use self::access::Access;
 use self::answer::Answers;
 pub use self::config::{
-    AccessConfig, AnonymousConfig, Config, ConsumerConfig, KeyConfig, KeyFormatConfig, KeyFrom, LimitConfig,
-    PepperConfig, PlanConfig, Preflight, RouteConfig, Time, WhoConfig,
+    AccessConfig, AnonymousConfig, Config, ConsumerConfig, KeyConfig, KeyFileConfig, KeyFileIdentityConfig,
+    KeyFormatConfig, KeyFrom, LimitConfig, PepperConfig, PlanConfig, Preflight, RouteConfig, Time, WhoConfig,
 };
 use self::consumer::{Consumers, escaped};
 use self::credential::Locations;
 pub use self::exchange::QuotaExchange;
 use self::failed_auth::FailedAuth;
 pub use self::identity::{Unremovable, forged};
+use self::key_file::KeyFiles;
 pub use self::key_format::KeyFormat;
 use self::levels::Levels;
 use self::metrics::Metrics;
@@ -112,6 +117,8 @@ pub struct Quota {
     tables: Option<Tables>,
     metrics: Rc<Metrics>,
     tokens: Option<Tokens>,
+    /// `None`: all keys are in the document.
+    key_files: Option<KeyFiles>,
     /// An unreadable usage has been logged: once is enough.
     warned: Cell<bool>,
 }
@@ -127,6 +134,7 @@ impl Policy for Quota {
             ("consumers", "consumers: [{name: acme, plan: free, keys: []}]"),
             ("plan", "plan: free"),
             ("keys", "keys: [{id: acme-1, sha256: ...}]"),
+            ("consumer", "consumer: acme"),
             ("id", "id: acme-1"),
             ("identity", "identity: {plan: free}"),
             ("name", "name: my-name"),
@@ -184,7 +192,8 @@ impl Policy for Quota {
             &plans,
             &prefix,
         )?;
-        let access = Access::compile(config.access, &consumers, takes_tokens)?;
+        let open = takes_tokens || !config.key_files.is_empty();
+        let access = Access::compile(config.access, &consumers, open)?;
         let all_plans = || plans.values().chain(consumers.plans());
         let decides_by_path = config.guards.looks_at_path()
             || access.decides_by_path()
@@ -193,10 +202,15 @@ impl Policy for Quota {
         let metrics = Rc::new(Metrics::define(setup, all_plans())?);
         let (tokens, introspection) = (config.tokens, config.introspection);
         let tokens = Tokens::compile(tokens, introspection, &plans, &consumers, &prefix, &metrics, setup)?;
+        let sources = config.key_files;
+        let key_files = KeyFiles::compile(sources, &plans, &consumers, &prefix, &metrics, setup)?;
+        let mut places = tokens.as_ref().map(Tokens::names).unwrap_or_default();
+        places.extend(key_files.iter().flat_map(KeyFiles::names));
+        names::check_apart(&places)?;
         create_usage(&consumers, setup)?;
         let failed_auth = config.failed_auth.map(FailedAuth::compile).transpose()?;
         let needed = Needed {
-            consumers: tokens.as_ref().is_some_and(Tokens::names_others),
+            consumers: key_files.is_some() || tokens.as_ref().is_some_and(Tokens::names_others),
             limits: all_plans().flat_map(|plan| plan.scopes()).cloned().collect(),
             failures: failed_auth.is_some(),
         };
@@ -220,12 +234,17 @@ impl Policy for Quota {
             tables,
             metrics,
             tokens,
+            key_files,
             warned: Cell::new(false),
         })
     }
 
     fn begin(self: &Rc<Self>) -> QuotaExchange {
         QuotaExchange::new(Rc::clone(self))
+    }
+
+    fn wake(self: &Rc<Self>, host: &mut dyn Host) -> Option<Duration> {
+        self.key_files.as_ref()?.wake(host)
     }
 }
 

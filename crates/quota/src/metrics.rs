@@ -36,6 +36,8 @@ pub enum Event {
     KeyExpired,
     /// The key is not good yet.
     KeyNotYetValid,
+    /// A key could not be looked for: those of a source are not there yet.
+    KeyUnchecked,
     /// The consumer is disabled.
     ConsumerDisabled,
     /// A rule says that the consumer may not.
@@ -88,6 +90,12 @@ pub enum Event {
     JwksFetched,
     /// Keys of an issuer could not be fetched.
     JwksFailed,
+    /// A file of keys was fetched.
+    KeysFetched,
+    /// It has not changed since it was fetched.
+    KeysUnchanged,
+    /// It could not be fetched, or was not right.
+    KeysFailed,
     /// An authorization server was asked about a token.
     IntrospectionAsked,
     /// It gave no answer that can be read.
@@ -141,6 +149,7 @@ impl Counted for Event {
         "meshgate.quota.denied.key_disabled",
         "meshgate.quota.denied.key_expired",
         "meshgate.quota.denied.key_not_yet_valid",
+        "meshgate.quota.denied.key_unchecked",
         "meshgate.quota.denied.consumer_disabled",
         "meshgate.quota.denied.access_denied",
         "meshgate.quota.denied.plan_forbids",
@@ -167,6 +176,9 @@ impl Counted for Event {
         "meshgate.quota.tokens.verified_by_module",
         "meshgate.quota.jwks.fetched",
         "meshgate.quota.jwks.failed",
+        "meshgate.quota.keys.fetched",
+        "meshgate.quota.keys.unchanged",
+        "meshgate.quota.keys.failed",
         "meshgate.quota.introspection.asked",
         "meshgate.quota.introspection.failed",
         "meshgate.quota.introspection.not_asked",
@@ -343,6 +355,16 @@ pub fn fetched_at(setup: &mut dyn Setup, issuer: &str) -> Result<Metric, ConfigE
     let name = format!("meshgate.quota.jwks.{}.{FETCHED_AT}", sanitized(issuer));
     let [gauge] = define(setup, MetricKind::Gauge, &[&name])?;
     Ok(gauge)
+}
+
+/// Defines the gauges of a file of keys: when it was last known to be as it is, and how many keys there are.
+///
+/// # Errors
+/// A [`ConfigError`] if the proxy refuses.
+pub fn of_key_file(setup: &mut dyn Setup, name: &str) -> Result<[Metric; 2], ConfigError> {
+    let prefix = format!("meshgate.quota.keys.{}", sanitized(name));
+    let names = [FETCHED_AT, "loaded"].map(|what| format!("{prefix}.{what}"));
+    define(setup, MetricKind::Gauge, &names.each_ref().map(String::as_str))
 }
 
 fn define<const N: usize>(

@@ -13,7 +13,7 @@ use meshgate_policy::host::{Host, HostError};
 use meshgate_policy::matching::host_of;
 
 use crate::config::{ClientIpConfig, PerConfig};
-use crate::consumer::{Identity, UsageAt, escaped};
+use crate::consumer::{Identity, UsageAt, escaped, fingerprint};
 use crate::table::{Fingerprint, Tables};
 
 const AUTHORITY: HeaderName = HeaderName::constant(":authority");
@@ -133,9 +133,14 @@ impl<'a> Facts<'a> {
         tables: &Tables,
         host: &mut dyn Host,
     ) -> Result<Fingerprint, HostError> {
+        let made;
         let consumer: (u8, &[u8]) = match &identity.usage {
             UsageAt::Value(_) => (kind::CONSUMER, identity.name.as_bytes()),
             UsageAt::Table(fingerprint) => (kind::CONSUMER_IN_TABLE, fingerprint),
+            UsageAt::Named => {
+                made = fingerprint(identity.name.as_bytes());
+                (kind::CONSUMER_IN_TABLE, &made)
+            }
         };
         if scope.is_consumer() {
             return Ok(tables.fingerprint([consumer]));

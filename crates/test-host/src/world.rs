@@ -128,6 +128,10 @@ impl World {
         Self { instance: name.into(), state: Rc::clone(&self.state) }
     }
 
+    pub(crate) fn instance_name(&self) -> &str {
+        &self.instance
+    }
+
     /// Begins a conversation with an exchange that has all callbacks.
     pub fn begin<E: Exchange>(&self, exchange: E) -> Conversation<E> {
         self.begin_with(Phases::ALL, exchange)

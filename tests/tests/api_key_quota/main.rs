@@ -10,6 +10,7 @@ mod exact;
 mod hostile;
 mod identity;
 mod introspection;
+mod key_files;
 mod keys;
 mod limits;
 mod observed;

@@ -29,6 +29,9 @@
 //! answer echoes the request; it also `resets`, or `is` one of `down` (it refuses connections), `slow` (the route's timeout
 //! is over first) and `missing` (no route leads to it).
 //!
+//! A block `jsonl file keys` is what a server answers that the cluster `keys` of the next configuration reaches; requests are sent when the
+//! filter has fetched it.
+//!
 //! All requests of a block go to one Envoy, in their order. The bootstraps in `envoy-configs/` are tried in `demo.rs`, and with
 //! them the curl lines and the README's blocks `console`. A block `json demo api-key-quota` is what the demo has for that filter.
 //! Blocks `sh` and `console` of all pages are run by `scripts/newcomer.sh`, except those that say `sh not-run`. What is shown
@@ -40,7 +43,7 @@ mod page;
 use std::path::Path;
 use std::time::Duration;
 
-use meshgate_e2e::{Client, Config, Envoy, Listener, Reply, Response, Value, json, lua};
+use meshgate_e2e::{Client, Config, Envoy, FileServer, Listener, Reply, Response, Value, json, lua};
 use tokio::task::JoinSet;
 
 use case::{Case, Seen, Upstream};
@@ -111,7 +114,7 @@ fn every_configuration_is_an_example() {
             let run = ["json config", "yaml filter", "requests", "sh", "sh not-run", "console"];
             let known = run.contains(&fence.as_str())
                 || SHOWN.iter().any(|(kind, _)| *kind == fence)
-                || ["json config ", "json demo "].iter().any(|kind| fence.starts_with(kind));
+                || ["json config ", "json demo ", "jsonl file "].iter().any(|kind| fence.starts_with(kind));
             assert!(known, "{name} has a block {fence:?}, which nothing tries:\n{block}");
             // A drawing is tried by nothing.
             let hidden = fence == "text drawing" && (block.contains('{') || block.contains("@type"));
@@ -215,7 +218,8 @@ GET / # 404 route_not_found
         "GET / # 200\n    gets no content-type",
         "GET / # 200 other_details",
     ];
-    let example = |block: &str| Example { filters: vec![lua(SCRIPT).into()], cases: case::cases(block) };
+    let example =
+        |block: &str| Example { filters: vec![lua(SCRIPT).into()], files: vec![], cases: case::cases(block) };
     assert_eq!(differences(&example(TRUE)).await, Vec::<String>::new());
     let wrong = differences(&example(&UNTRUE.join("\n"))).await;
     assert_eq!(wrong.len(), UNTRUE.len(), "{}", wrong.join("\n"));
@@ -223,7 +227,18 @@ GET / # 404 route_not_found
 
 /// What a new Envoy does in another way than the text says.
 async fn differences(example: &Example) -> Vec<String> {
-    let envoy = Envoy::start(config(example)).await.unwrap();
+    let mut config = config(example);
+    let mut servers = Vec::new();
+    for (cluster, file) in &example.files {
+        let server = FileServer::start(format!("{file}\n")).await.unwrap();
+        config = config.cluster(cluster, server.addr()).concurrency(1);
+        servers.push(server);
+    }
+    let envoy = Envoy::start(config).await.unwrap();
+    if !servers.is_empty() {
+        // By the worker, and by the main thread, whichever is first.
+        envoy.wait_for_stat(FETCHED, |fetched| fetched == 2).await.unwrap();
+    }
     let client: Client = envoy.http1();
     let mut seen = Vec::new();
     for case in &example.cases {
@@ -283,6 +298,9 @@ fn config(example: &Example) -> Config {
     // Nobody listens on port 1.
     Config::from(listener).cluster("down", ([127, 0, 0, 1], 1).into())
 }
+
+/// How many files of keys were fetched.
+const FETCHED: &str = "wasmcustom.meshgate.quota.keys.fetched";
 
 /// The request header that chooses the state of the upstream.
 const STATE: &str = "x-upstream-state";

@@ -17,6 +17,8 @@ pub struct Page {
 /// A configuration and the requests under it.
 pub struct Example {
     pub filters: Vec<Filter>,
+    /// Files that clusters serve, by their names.
+    pub files: Vec<(String, String)>,
     pub cases: Vec<Case>,
 }
 
@@ -48,30 +50,39 @@ impl Page {
         let mut examples: Vec<Example> = Vec::new();
         // Those of other filters, which stand in front of the page's own.
         let mut others: Vec<Filter> = Vec::new();
+        let mut files: Vec<(String, String)> = Vec::new();
         for (fence, block) in blocks(&read(&self.path)) {
             match fence.as_str() {
                 "json config" => {
                     let mut filters = std::mem::take(&mut others);
                     let module = self.module.as_ref().expect("this page has no filter of its own: name one");
                     filters.push(wasm(module, &block));
-                    examples.push(Example { filters, cases: vec![] });
+                    examples.push(Example { filters, files: std::mem::take(&mut files), cases: vec![] });
                 }
-                "yaml filter" => examples.push(Example { filters: entries(&block), cases: vec![] }),
+                "yaml filter" => {
+                    examples.push(Example { filters: entries(&block), files: vec![], cases: vec![] })
+                }
                 "requests" => {
                     let example = examples.last_mut().expect("a configuration stands above its requests");
                     assert!(example.cases.is_empty(), "requests of no configuration:\n{block}");
                     example.cases = cases(&block);
+                }
+                fence if fence.starts_with("jsonl file ") => {
+                    files.push((fence.replace("jsonl file ", ""), block));
                 }
                 fence => {
                     let Some(filter) = fence.strip_prefix("json config ") else { continue };
                     let filter = wasm(&filter.replace('-', "_"), &block);
                     match self.module {
                         Some(_) => others.push(filter),
-                        None => examples.push(Example { filters: vec![filter], cases: vec![] }),
+                        None => {
+                            examples.push(Example { filters: vec![filter], files: vec![], cases: vec![] })
+                        }
                     }
                 }
             }
         }
+        assert!(files.is_empty(), "{}: a file of no configuration", self.path.display());
         assert!(others.is_empty(), "{}: a configuration of another filter stands alone", self.path.display());
         examples
     }

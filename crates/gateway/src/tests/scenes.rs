@@ -1,6 +1,6 @@
 //! All policies together.
 
-use meshgate_test_host::{Chunking, Message, Worker, World, chunkings};
+use meshgate_test_host::{Chunking, Message, Worker, World, chunkings, http_answer};
 use serde_json::json;
 
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
@@ -42,6 +42,25 @@ fn each_policy_does_its_part() {
     let outcome = worker.run(&Message::get("/v1").with("accept", "text/html"), &json_response(body));
     assert_eq!(outcome.status(), 401);
     assert_eq!(outcome.upstream, None);
+}
+
+/// Stages do what they do without a request, each for itself.
+#[test]
+fn the_keys_of_a_stage_are_fetched() {
+    let world = World::new();
+    let mut configured = quota();
+    let key = configured["consumers"][0]["keys"][0].clone();
+    let line = json!({"id": "demo", "consumer": "somebody", "sha256": key["sha256"]});
+    world.on_http("keys", move |_| http_answer(200, &[], format!("{line}\n")));
+    configured["consumers"] = json!([]);
+    configured["key_files"] =
+        json!([{"name": "portal", "cluster": "keys", "path": "/", "identity": {"plan": "free"}}]);
+    let worker = pipeline(&world, json!([{"error-response": {}}, {"api-key-quota": configured}]));
+    let request = Message::get("/v1").with("x-api-key", "demo");
+    assert_eq!(worker.run(&request, &Message::response(200)).status(), 503);
+    assert!(worker.wake().is_some());
+    let outcome = worker.run(&request, &Message::response(200));
+    assert_eq!(outcome.forwarded().head.get("x-consumer-name"), Some("somebody"));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod answer;
 mod charge;
 mod consumer;
 mod credential;
+mod key_file;
 mod limit;
 mod token;
 
@@ -26,6 +27,7 @@ pub use self::charge::{
 };
 pub use self::consumer::{AnonymousConfig, ConsumerConfig, KeyConfig, Time};
 pub use self::credential::{KeyFormatConfig, KeyFrom, PepperConfig};
+pub use self::key_file::{KeyFileConfig, KeyFileIdentityConfig, KeyLine};
 pub use self::limit::{AnchorConfig, LimitConfig, PlanConfig, RouteConfig, WindowKind};
 pub use self::token::{
     IntrospectionConfig, JwksFromConfig, KeySetConfig, OnIntrospectionError, RequireConfig, TokenConfig,
@@ -107,6 +109,12 @@ pub struct Config {
     /// Who has a key. With an empty list nobody has: every guarded request gets 401.
     #[serde(deserialize_with = "whole_list")]
     pub consumers: Vec<ConsumerConfig>,
+
+    /// Files of keys that are fetched, beside those of `consumers`: for more than a document holds, and for keys that change more
+    /// often.
+    #[serde(default)]
+    #[schemars(length(max = 8))]
+    pub key_files: Vec<KeyFileConfig>,
 
     /// Who sends requests without a credential. Without this they get 401. A request with a wrong credential is refused in
     /// any case.

@@ -1,6 +1,6 @@
 //! What stands in the filter's directory: its examples work, and its schema is that of the code.
 
-use meshgate_test_host::{Documents, documents, literals};
+use meshgate_test_host::{Documents, documents, http_answer, literals};
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -10,7 +10,7 @@ pub const DOCUMENTS: Documents = documents!("api-key-quota", "API keys and quota
 
 #[test]
 fn every_configuration_in_the_readme_works() {
-    DOCUMENTS.check_configurations::<Quota>(11);
+    DOCUMENTS.check_configurations::<Quota>(12);
 }
 
 /// The requests that stand under an example, each with the status that it gives: `GET /v1 x-api-key: key # 200`.
@@ -19,7 +19,13 @@ fn every_example_in_the_readme_does_what_it_says() {
     for (configuration, requests) in
         DOCUMENTS.configurations().into_iter().zip(DOCUMENTS.blocks("```requests"))
     {
-        let worker = Worker::<Quota>::new(&World::new(), configuration);
+        let world = World::new();
+        if configuration.contains("key_files") {
+            let file = DOCUMENTS.blocks("```jsonl file keys").concat();
+            world.on_http("keys", move |_| http_answer(200, &[], file.clone()));
+        }
+        let worker = Worker::<Quota>::new(&world, configuration);
+        worker.wake();
         // Indented lines say more about a request, which is tried on a real proxy.
         for line in requests.lines().filter(|line| !line.starts_with(' ')) {
             let (request, status) = line.split_once(" # ").unwrap();
@@ -46,6 +52,8 @@ fn the_readme_lists_every_field_and_every_answer() {
             &["LimitConfig"],
             &["ConsumerConfig"],
             &["KeyConfig"],
+            &["KeyFileConfig"],
+            &["KeyFileIdentityConfig"],
             &["TokenConfig"],
             &["RequireConfig"],
             &["TokenIdentityConfig"],
@@ -77,6 +85,7 @@ fn the_readme_lists_every_metric() {
     let counted =
         literals(include_str!("../metrics.rs"), "meshgate.quota.").filter(|name| !name.contains('{'));
     DOCUMENTS.check_names(counted);
+    DOCUMENTS.check_names(["fetched_at", "loaded"].map(|gauge| format!("keys.<name>.{gauge}")));
     DOCUMENTS.check_names([format!("jwks.<issuer>.{}", crate::metrics::FETCHED_AT)]);
     DOCUMENTS.check_names(crate::metrics::LIMIT_NAMES.map(|name| format!("limit.<name>.{name}")));
 }

@@ -12,6 +12,8 @@ mod failed_auth;
 mod failures;
 mod introspection;
 mod jwks;
+mod key_files;
+mod key_lines;
 mod keys;
 mod limits;
 mod over_limit;

@@ -7,11 +7,11 @@ use std::rc::Rc;
 use meshgate_jwt::{ClaimPath, Claims};
 use meshgate_policy::config::{ConfigError, Path};
 use meshgate_policy::headers::{HeaderName, HeaderValue};
-use sha2::{Digest as _, Sha256};
 
 use super::TokenProblem;
 use crate::config::TokenIdentityConfig;
 use crate::consumer::{self, Consumers, Credential, Groups, Identity, Metadata, UsageAt};
+use crate::names::Names;
 use crate::plan::Plan;
 
 /// Who sends requests with a token, and what else it says.
@@ -34,8 +34,7 @@ pub struct Bearer {
 #[derive(Debug)]
 pub struct Mapping {
     consumer: ClaimPath,
-    prefix: Box<str>,
-    shared_names: bool,
+    names: Names,
     configured_consumers: bool,
     plan: Option<Rc<Plan>>,
     plan_claim: Option<ClaimPath>,
@@ -47,7 +46,8 @@ pub struct Mapping {
 /// All that claims may name.
 #[derive(Debug)]
 pub struct Directory {
-    plans: BTreeMap<String, Rc<Plan>>,
+    /// The plans, by name.
+    pub plans: BTreeMap<String, Rc<Plan>>,
     consumers: HashMap<Box<str>, usize>,
 }
 
@@ -57,6 +57,11 @@ impl Directory {
         let name = |name: &HeaderValue<'_>| String::from_utf8_lossy(name.as_bytes()).into();
         let consumers = consumers.iter().enumerate().map(|(index, consumer)| (name(&consumer.name), index));
         Self { plans: plans.clone(), consumers: consumers.collect() }
+    }
+
+    /// Which of the consumers that the configuration names this one is.
+    pub fn consumer(&self, name: &str) -> Option<usize> {
+        self.consumers.get(name).copied()
     }
 }
 
@@ -87,17 +92,15 @@ impl Mapping {
             if claim.is_empty() { Err(error()) } else { Ok(ClaimPath::new(claim)) }
         };
         let claim = |field: &str, claim: &str| claim_at(path.key(field), claim);
-        if !config.consumer_prefix.is_empty() {
-            consumer::check_name(&config.consumer_prefix, &path.key("consumer_prefix"))?;
-        }
+        let prefix = path.key("consumer_prefix");
+        let names = Names::compile(config.consumer_prefix, config.shared_names, &prefix)?;
         let metadata = config.metadata.iter().map(|(name, from)| {
             let here = path.key("metadata");
             Ok((consumer::metadata_header(name, &here)?, claim_at(here.key(name), from)?))
         });
         Ok(Self {
             consumer: claim("consumer_claim", &config.consumer_claim)?,
-            prefix: config.consumer_prefix.into(),
-            shared_names: config.shared_names,
+            names,
             configured_consumers: config.configured_consumers,
             plan: plan.transpose()?,
             plan_claim: config.plan_claim.as_deref().map(|name| claim("plan_claim", name)).transpose()?,
@@ -117,14 +120,11 @@ impl Mapping {
         directory: &Directory,
         consumers: &Consumers,
     ) -> Result<Bearer, TokenProblem> {
-        let name = self
-            .consumer
-            .text(&claims)
-            .filter(|name| !name.is_empty())
-            .map(|name| format!("{}{name}", self.prefix));
+        let name =
+            self.consumer.text(&claims).filter(|name| !name.is_empty()).map(|name| self.names.full(&name));
         let name = name.ok_or(TokenProblem::Consumer)?;
         let checked = consumer::check_name(&name, &Path::root()).map_err(|_| TokenProblem::Consumer)?;
-        let configured = directory.consumers.get(&*name).copied();
+        let configured = directory.consumer(&name);
         let consumer = configured.and_then(|index| consumers.get(index));
         // Those who send no credential have a name as well, which is not for tokens to take.
         if configured.is_some_and(|index| !self.configured_consumers || consumers.is_anonymous(index)) {
@@ -145,44 +145,22 @@ impl Mapping {
             // What a token says of itself stands before what the configuration says of its consumer, or nothing does.
             metadata.extend(value.map(|value| (header.clone(), value)));
         }
-        let digest = Sha256::digest(name.as_bytes());
         Ok(Bearer {
             name: checked,
             configured: consumer.and(configured),
             plan: Rc::clone(plan),
             groups,
             metadata,
-            fingerprint: digest.first_chunk().copied().unwrap_or_default(),
+            fingerprint: consumer::fingerprint(name.as_bytes()),
             claims,
             signed_with: None,
             forward: self.forward,
         })
     }
 
-    /// Checks that no name of the one can be a name of the other, which is at `other_path`. `path` is where this one stands.
-    ///
-    /// # Errors
-    /// A [`ConfigError`] that says how to keep them apart.
-    pub fn check_apart(&self, path: &Path, other: &Self, other_path: &Path) -> Result<(), ConfigError> {
-        let meet = self.prefix.starts_with(&*other.prefix) || other.prefix.starts_with(&*self.prefix);
-        if !meet || (self.shared_names && other.shared_names) {
-            return Ok(());
-        }
-        let error = ConfigError::at(path.key("consumer_prefix"));
-        let error = match &*self.prefix {
-            "" => error.found("no prefix"),
-            prefix => error.value(prefix),
-        };
-        let theirs = match &*other.prefix {
-            "" => format!("{other_path} has none"),
-            prefix => format!("{other_path} has {prefix:?}"),
-        };
-        Err(error
-            .expected(format!("a prefix in both, such as idp/, of which none begins with the other; {theirs}"))
-            .hint(
-                "a name in a token of the one could be that of somebody else of the other; if it is the same consumer, \
-                 write shared_names: true in both",
-            ))
+    /// The names that it gives.
+    pub const fn names(&self) -> &Names {
+        &self.names
     }
 
     /// Whether consumers may have it that are in no configuration.

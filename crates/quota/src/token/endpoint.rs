@@ -68,6 +68,17 @@ impl Endpoint {
         Ok(Self { cluster: cluster.into(), headers, timeout, max_answer })
     }
 
+    /// The header of a request with these fields as well.
+    pub fn with(&self, fields: &[(&str, &[u8])]) -> Headers {
+        let own = self.headers.iter();
+        Headers::from_pairs(own.chain(fields.iter().map(|(name, value)| (name.as_bytes(), *value))))
+    }
+
+    /// A request with another header, made by [`Endpoint::with`].
+    pub fn call_with<'a>(&'a self, headers: &'a Headers) -> HttpCall<'a> {
+        HttpCall { headers, ..self.call(b"") }
+    }
+
     /// A request.
     pub fn call<'a>(&'a self, body: &'a [u8]) -> HttpCall<'a> {
         HttpCall {

@@ -9,10 +9,11 @@
 mod bearer;
 mod breaker;
 mod cache;
-mod endpoint;
+pub mod endpoint;
 mod introspection;
 mod issuer;
 mod log_budget;
+pub mod pace;
 mod problem;
 mod questions;
 mod remote;
@@ -25,8 +26,7 @@ use meshgate_jwt::{MAX_TOKEN, Origin, Unverified};
 use meshgate_policy::config::{ConfigError, Path};
 use meshgate_policy::host::{Host, HostError, Setup, Timestamp};
 
-pub use self::bearer::Bearer;
-use self::bearer::Directory;
+pub use self::bearer::{Bearer, Directory};
 use self::cache::Cache;
 use self::introspection::{Introspection, Verdict};
 use self::issuer::Issuer;
@@ -34,6 +34,7 @@ pub use self::problem::TokenProblem;
 use crate::config::{IntrospectionConfig, OnIntrospectionError, TokenConfig};
 use crate::consumer::Consumers;
 use crate::metrics::{Event, Metrics};
+use crate::names::Names;
 use crate::plan::Plan;
 use crate::scope::Facts;
 
@@ -134,7 +135,6 @@ impl Tokens {
         let introspection =
             introspection.map(|config| Introspection::compile(config, &directory, metrics, setup));
         let introspection = introspection.transpose()?.map(Rc::new);
-        check_names(&issuers, introspection.as_deref())?;
         Ok(Some(Self {
             issuers,
             introspection,
@@ -153,6 +153,18 @@ impl Tokens {
             .map(|issuer| &issuer.mapping)
             .chain(introspection)
             .any(bearer::Mapping::names_others)
+    }
+
+    /// Where names of consumers come from that are in no configuration.
+    pub fn names(&self) -> Vec<(Path, &Names)> {
+        let root = Path::root();
+        let mut places = Vec::new();
+        for (index, issuer) in self.issuers.iter().enumerate() {
+            places.push((root.key("tokens").index(index).key("identity"), issuer.mapping.names()));
+        }
+        let asked = self.introspection.as_ref();
+        places.extend(asked.map(|one| (root.key("introspection").key("identity"), one.mapping.names())));
+        places
     }
 
     /// Finds out whose token it is; `None`: that can't be known, and it is to count as none. `wait`: the exchange may wait
@@ -272,21 +284,4 @@ impl Tokens {
         let Some(issuer) = self.issuers.get(issuer) else { return Ok(false) };
         issuer.has_keys_of(generation, host, now)
     }
-}
-
-/// Checks that consumers of different places have different names: nothing else tells them apart.
-fn check_names(issuers: &[Issuer], introspection: Option<&Introspection>) -> Result<(), ConfigError> {
-    let root = Path::root();
-    let of_issuer = |(index, issuer): (usize, _)| {
-        let issuer: &Issuer = issuer;
-        (root.key("tokens").index(index).key("identity"), &issuer.mapping)
-    };
-    let mut places: Vec<_> = issuers.iter().enumerate().map(of_issuer).collect();
-    places.extend(introspection.map(|one| (root.key("introspection").key("identity"), &one.mapping)));
-    for (index, (path, mapping)) in places.iter().enumerate() {
-        for (other_path, other) in places.iter().take(index) {
-            mapping.check_apart(path, other, other_path)?;
-        }
-    }
-    Ok(())
 }

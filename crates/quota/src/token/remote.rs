@@ -17,16 +17,13 @@ use meshgate_policy::config::{self, ConfigError, Path};
 use meshgate_policy::host::{Answer, CalloutId, Host, HostError, Listener, Metric, Setup, Timestamp};
 
 use super::endpoint::{self, Endpoint};
+use super::pace::{self, FIRST_RETRY, Retries};
 use crate::config::JwksFromConfig;
 use crate::consumer::escaped;
 use crate::metrics::{self, Event, Metrics};
 
 /// How long after a fetch a key id that is not known makes for another one.
 const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(30);
-/// The first wait after a fetch that failed; it doubles each time.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(60);
-const MIN_REFRESH: Duration = Duration::from_secs(10);
 const DEFAULT_REFRESH: config::Duration = config::Duration::from_secs(600);
 const DEFAULT_TIMEOUT: config::Duration = config::Duration::from_secs(2);
 
@@ -51,9 +48,7 @@ struct State {
     /// When new ones are asked for.
     due: Timestamp,
     under_way: Option<CalloutId>,
-    failures: u32,
-    /// Before then nothing is asked for: a fetch has failed.
-    retry: Timestamp,
+    retries: Retries,
     /// Before then a key id that is not known is no reason to ask.
     next_unknown: Timestamp,
 }
@@ -97,11 +92,7 @@ impl Remote {
         setup: &mut dyn Setup,
         path: &Path,
     ) -> Result<Self, ConfigError> {
-        let refresh = config.refresh.unwrap_or(DEFAULT_REFRESH);
-        if Duration::from(refresh) < MIN_REFRESH {
-            let error = ConfigError::at(path.key("refresh")).value(&refresh.to_string());
-            return Err(error.expected("at least 10s"));
-        }
+        let refresh = pace::refresh(config.refresh.unwrap_or(DEFAULT_REFRESH), path)?;
         let target = config.path.unwrap_or_default();
         let endpoint = Endpoint::compile(
             "GET",
@@ -120,7 +111,7 @@ impl Remote {
         Ok(Self {
             endpoint,
             take,
-            refresh: refresh.into(),
+            refresh,
             shared: shared.into(),
             metrics: Rc::clone(metrics),
             fetched_at: metrics::fetched_at(setup, issuer)?,
@@ -211,21 +202,21 @@ impl Remote {
             Some(keys) => {
                 Found::Keys { keys: Rc::clone(keys), latest: now < state.fetched.after(FIRST_RETRY) }
             }
-            None => Found::Nothing { retry_after: state.retry.since(now).as_secs().saturating_add(1) },
+            None => Found::Nothing { retry_after: state.retries.seconds(now) },
         }
     }
 
     /// Whether new keys are to be asked for now.
     fn is_due(&self, now: Timestamp) -> bool {
         let state = self.state.borrow();
-        (now >= state.due || state.is_from_later(now)) && now >= state.retry && state.under_way.is_none()
+        (now >= state.due || state.is_from_later(now)) && now >= state.retries.at && state.under_way.is_none()
     }
 
     /// Whether the keys are older than they are to become, because no request came when it was time, and the issuer has not
     /// failed yet to send new ones.
     pub fn is_overdue(&self, now: Timestamp) -> bool {
         let state = self.state.borrow();
-        state.failures == 0 && (now >= state.fetched.after(self.refresh) || state.is_from_later(now))
+        state.retries.failures == 0 && (now >= state.fetched.after(self.refresh) || state.is_from_later(now))
     }
 
     fn may_ask_for_unknown(&self, now: Timestamp) -> bool {
@@ -241,7 +232,7 @@ impl Remote {
     fn ask(self: &Rc<Self>, host: &mut dyn Host, now: Timestamp) {
         {
             let state = self.state.borrow();
-            if state.under_way.is_some() || now < state.retry {
+            if state.under_way.is_some() || now < state.retries.at {
                 return;
             }
         }
@@ -279,22 +270,12 @@ impl Remote {
     }
 
     fn adopt(&self, host: &mut dyn Host, keys: KeySet, fetched: Timestamp) {
-        let due = fetched.after(self.jittered(host));
+        let due = fetched.after(pace::jittered(self.refresh, host));
         host.record(self.fetched_at, fetched.as_secs());
         let mut state = self.state.borrow_mut();
         state.generation = state.generation.saturating_add(1);
         (state.keys, state.fetched, state.due) = (Some(Rc::new(keys)), fetched, due);
-        (state.failures, state.retry) = (0, Timestamp::default());
-    }
-
-    /// Between 15/20 and 19/20 of the time that keys may take to get old: workers and proxies ask one after the other.
-    fn jittered(&self, host: &mut dyn Host) -> Duration {
-        let mut bytes = [0; 4];
-        // Without chance all ask in the middle.
-        let share = host.random(&mut bytes).map_or(0x8000, |()| u32::from_le_bytes(bytes) >> 16);
-        let refresh = u64::try_from(self.refresh.as_millis()).unwrap_or(u64::MAX);
-        let by_chance = (refresh / 5).saturating_mul(share.into()) / 0x1_0000;
-        Duration::from_millis((refresh / 4).saturating_mul(3).saturating_add(by_chance))
+        state.retries = Retries::default();
     }
 
     fn failed(&self, host: &mut dyn Host, now: Timestamp, why: &dyn fmt::Display) {
@@ -303,10 +284,7 @@ impl Remote {
         let fallback = if state.keys.is_some() { "the last good ones stay" } else { "there are none" };
         log::warn!("keys from the cluster {cluster}: {why}; {fallback}");
         self.metrics.count(host, Event::JwksFailed);
-        let wait =
-            FIRST_RETRY.saturating_mul(1_u32.checked_shl(state.failures).unwrap_or(u32::MAX)).min(LAST_RETRY);
-        state.failures = state.failures.saturating_add(1).min(16);
-        state.retry = now.after(wait);
+        state.retries.failed(now);
     }
 }
 

@@ -106,6 +106,12 @@ fn keys() -> Vec<Lane> {
         lane("keys_1k", "ours: 1,000 keys", Some(1_000)),
         lane("keys_most", "ours: as many keys as a document may have", None)
             .budget(Budget::over("keys_1k", 1.0)),
+        Lane::new(GROUP, "keys_1m", "ours: 1,000,000 keys of as many consumers, fetched from a file")
+            .module("api_key_quota", quota::key_file())
+            .traffic(Traffic::Key)
+            .keys(1_000_000)
+            .fetched()
+            .budget(Budget::over("keys_1k", 1.0)),
     ]
 }
 

@@ -7,10 +7,11 @@ use anyhow::{Context as _, Result, ensure};
 use meshgate_e2e::{Client, Config, Envoy, burst, paths};
 use serde::Serialize;
 
-use crate::lanes::Lane;
+use crate::lanes::{self, Lane};
 use crate::measure::Plan;
 use crate::stats::Spread;
 use crate::system;
+use crate::workload::quota;
 
 /// The numbers of workers to start with.
 const WORKERS: [u32; 3] = [1, 2, 4];
@@ -29,6 +30,8 @@ pub struct Footprint {
     pub mib_per_worker: f64,
     /// How many keys there are, where that is what is measured.
     pub keys: Option<usize>,
+    /// They are fetched.
+    pub fetched: bool,
 }
 
 /// Envoy with so many workers.
@@ -46,6 +49,10 @@ pub async fn measure(lanes: &[Lane], plan: &Plan) -> Result<Vec<Footprint>> {
     let mut footprints = vec![];
     for lane in lanes.iter().filter(|lane| lane.has_footprint) {
         eprintln!("starting Envoy with {}", lane.name);
+        if let Some(keys) = lane.keys.filter(|_| lane.fetches) {
+            // Now, and not while the start is timed.
+            drop(lanes::file(keys));
+        }
         let size = |module| anyhow::Ok(std::fs::metadata(paths::module(module)?)?.len());
         let mut starts = vec![];
         for workers in WORKERS {
@@ -61,7 +68,14 @@ pub async fn measure(lanes: &[Lane], plan: &Plan) -> Result<Vec<Footprint>> {
         }
         let module_size = lane.module.map(size).transpose()?;
         let mib_per_worker = mib_per_worker(&starts);
-        footprints.push(Footprint { lane: lane.name, module_size, starts, mib_per_worker, keys: lane.keys });
+        footprints.push(Footprint {
+            lane: lane.name,
+            module_size,
+            starts,
+            mib_per_worker,
+            keys: lane.keys,
+            fetched: lane.fetches,
+        });
     }
     Ok(footprints)
 }
@@ -71,23 +85,43 @@ async fn start(lane: &Lane, workers: u32) -> Result<(f64, f64)> {
     let config = Config::from(lane.listener()).concurrency(workers);
     let headers: Fields = lane.traffic.headers().collect();
     let start = Instant::now();
-    let envoy = Envoy::start(config).await?;
+    let (envoy, _files) = lanes::start(config, std::slice::from_ref(lane), workers).await?;
     get(envoy.http1(), Arc::clone(&headers)).await?;
     let time = start.elapsed().as_secs_f64() * 1e3;
+    if let Some(keys) = lane.keys.filter(|_| lane.fetches) {
+        look_up(&envoy, keys).await?;
+    }
     burst(&envoy.http1(), CONNECTIONS, REQUESTS, move |client, _| get(client, Arc::clone(&headers))).await?;
     Ok((time, system::resident_mib(envoy.pid())?))
 }
 
-/// What a key may take in each worker: 90 bytes in the table of keys, and what reading the document takes, which a VM never
-/// gives back.
-pub const BYTES_PER_KEY: f64 = 500.0;
+/// Keys from all of the file are found, and those behind its end are not.
+async fn look_up(envoy: &Envoy, keys: usize) -> Result<()> {
+    let client = envoy.http1();
+    let there = (0..keys).step_by(keys / 500).map(|number| (number, 200));
+    for (number, expected) in there.chain((keys..keys + 100).map(|number| (number, 401))) {
+        let status = client.get("/").header("x-api-key", quota::key(number)).send().await?.status;
+        ensure!(status == expected, "key {number}: the answer is {status}, not {expected}");
+    }
+    Ok(())
+}
 
-/// What a key takes in each worker, in bytes: by what memory grows from the lane with the fewest keys to that with the most.
-pub fn bytes_per_key(footprints: &[Footprint]) -> Option<f64> {
-    let sizes =
-        || footprints.iter().filter_map(|footprint| Some((footprint.keys?, footprint.mib_per_worker)));
-    let (few, less) = sizes().min_by_key(|(keys, _)| *keys)?;
-    let (many, more) = sizes().max_by_key(|(keys, _)| *keys)?;
+/// What a key of the document may take in each worker: 90 bytes in the table of keys, and what reading the document takes, which
+/// a VM never gives back.
+pub const BYTES_PER_KEY: f64 = 500.0;
+/// The same of a key that is fetched.
+pub const BYTES_PER_FETCHED_KEY: f64 = 120.0;
+
+/// What a key takes in each worker, in bytes: by what memory grows from the lane with the fewest keys to that with the most of
+/// those that are fetched, or of those that are not.
+pub fn bytes_per_key(footprints: &[Footprint], fetched: bool) -> Option<f64> {
+    let sizes = || {
+        footprints
+            .iter()
+            .filter_map(|footprint| Some((footprint.keys?, footprint.mib_per_worker, footprint.fetched)))
+    };
+    let (few, less, _) = sizes().min_by_key(|(keys, ..)| *keys)?;
+    let (many, more, _) = sizes().filter(|(.., is)| *is == fetched).max_by_key(|(keys, ..)| *keys)?;
     (many > few).then(|| (more - less) * f64::from(1 << 20) / (many - few) as f64)
 }
 

@@ -1,10 +1,14 @@
 //! What is measured: a lane is a listener with one filter, or with none.
 
+use std::sync::OnceLock;
+use std::time::Duration;
+
 use anyhow::{Result, bail};
-use meshgate_e2e::{Filter, Listener, Value, Wasm, json, paths};
+use bytes::Bytes;
+use meshgate_e2e::{Config, Envoy, FileServer, Filter, Listener, Value, Wasm, json, paths};
 
 use crate::catalog;
-use crate::workload::{self, bodies, tokens};
+use crate::workload::{self, bodies, quota, tokens};
 
 /// The lane that shows what a filter costs that does nothing.
 pub const NOOP: &str = "noop";
@@ -35,6 +39,8 @@ pub struct Lane {
     pub has_footprint: bool,
     /// How many keys its configuration has, if that is what it is for.
     pub keys: Option<usize>,
+    /// Those keys are in a file that is fetched.
+    pub fetches: bool,
     /// In the order in which requests pass them.
     filters: Vec<Filter>,
 }
@@ -195,6 +201,7 @@ impl Lane {
             expects: "",
             has_footprint: false,
             keys: None,
+            fetches: false,
             filters: Vec::new(),
         }
     }
@@ -246,6 +253,11 @@ impl Lane {
         Self { keys: Some(keys), ..self }.footprint()
     }
 
+    /// Its keys come from a file.
+    pub fn fetched(self) -> Self {
+        Self { fetches: true, ..self }
+    }
+
     pub fn is_bare(&self) -> bool {
         self.filters.is_empty()
     }
@@ -294,6 +306,31 @@ pub fn select(names: &[String]) -> Result<(Vec<Lane>, Vec<&'static str>)> {
     let (lanes, missing): (Vec<_>, Vec<_>) =
         all.into_iter().filter(|lane| wanted.contains(&lane.name)).partition(Lane::is_built);
     Ok((lanes, missing.iter().map(|lane| lane.name).collect()))
+}
+
+/// The file of so many keys, which takes a second to make.
+pub fn file(keys: usize) -> Bytes {
+    static FILE: OnceLock<Bytes> = OnceLock::new();
+    FILE.get_or_init(|| quota::lines(keys).into()).clone()
+}
+
+/// Makes an Envoy of a configuration with these lanes, with the files that they fetch, and waits until it has them.
+pub async fn start(config: Config, lanes: &[Lane], workers: u32) -> Result<(Envoy, Option<FileServer>)> {
+    let Some(keys) = lanes.iter().filter(|lane| lane.fetches).find_map(|lane| lane.keys) else {
+        return Ok((Envoy::start(config).await?, None));
+    };
+    let files = FileServer::start(file(keys)).await?;
+    files.upstream().keep_no_requests();
+    let envoy = Envoy::start(config.cluster(quota::FILES, files.addr())).await?;
+    // The main thread has a VM as well.
+    let wanted = u64::from(workers) + 1;
+    for _ in 0..600 {
+        if envoy.stat(quota::FETCHED).await.unwrap_or_default() >= wanted {
+            return Ok((envoy, Some(files)));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    bail!("the file of keys was not fetched within a minute")
 }
 
 impl Lane {

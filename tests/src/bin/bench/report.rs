@@ -25,6 +25,7 @@ pub struct Report {
     footprints: Vec<Footprint>,
     /// Memory of a worker.
     bytes_per_key: Option<f64>,
+    bytes_per_fetched_key: Option<f64>,
     flood: Option<Flood>,
 }
 
@@ -121,7 +122,8 @@ impl Report {
             .map(|((lane, rounds), adds)| Measured::new(lane, rounds, adds))
             .collect();
         let split = Split::of(&lanes);
-        let bytes_per_key = footprint::bytes_per_key(&footprints);
+        let bytes_per_key = footprint::bytes_per_key(&footprints, false);
+        let bytes_per_fetched_key = footprint::bytes_per_key(&footprints, true);
         Ok(Self {
             machine,
             plan,
@@ -130,6 +132,7 @@ impl Report {
             split,
             footprints,
             bytes_per_key,
+            bytes_per_fetched_key,
             flood,
         })
     }
@@ -221,14 +224,15 @@ impl fmt::Display for Report {
         for footprint in &self.footprints {
             write!(f, "\n{footprint}")?;
         }
-        match self.bytes_per_key {
-            Some(bytes) => {
-                let budget = footprint::BYTES_PER_KEY;
-                let verdict = verdict(bytes <= budget);
-                write!(f, "\na key takes {bytes:.0} bytes in each worker (budget: {budget:.0} {verdict})")
-            }
-            None => Ok(()),
+        for (what, bytes, budget) in [
+            ("a key", self.bytes_per_key, footprint::BYTES_PER_KEY),
+            ("a key of a file", self.bytes_per_fetched_key, footprint::BYTES_PER_FETCHED_KEY),
+        ] {
+            let Some(bytes) = bytes else { continue };
+            let verdict = verdict(bytes <= budget);
+            write!(f, "\n{what} takes {bytes:.0} bytes in each worker (budget: {budget:.0} {verdict})")?;
         }
+        Ok(())
     }
 }
 

@@ -75,6 +75,28 @@ pub fn keys(number: Option<usize>) -> (String, usize) {
     unreachable!("the document is full before the numbers end");
 }
 
+/// The cluster that has the file of [`lines`].
+pub const FILES: &str = "files";
+/// How many files of keys were fetched, by all threads.
+pub const FETCHED: &str = "wasmcustom.meshgate.quota.keys.fetched";
+
+/// The configuration whose keys are all in a file.
+pub fn key_file() -> Value {
+    let file =
+        json!({ "name": "bench", "cluster": FILES, "path": "/keys.jsonl", "identity": { "plan": "bench" } });
+    json!({ "plans": { "bench": {} }, "consumers": [], "key_files": [file] })
+}
+
+/// A file of so many keys, [`KEY`] among them, each of a consumer of its own.
+pub fn lines(number: usize) -> String {
+    let mut text = String::with_capacity(number * 130);
+    for count in 0..number {
+        let digest = hex(&Sha256::digest(key(count)));
+        let _ = writeln!(text, r#"{{"id":"key-{count:07}","consumer":"c-{count:07}","sha256":"{digest}"}}"#);
+    }
+    text
+}
+
 /// The configuration for clients without number: a limit of each address, and one of failures to authenticate. No client
 /// of the bench exceeds them.
 pub fn flood() -> Value {
@@ -186,7 +208,8 @@ end
 "#;
 
 /// The key of a consumer; that of the last is [`KEY`].
-fn key(number: usize) -> String {
+/// The key of this number.
+pub fn key(number: usize) -> String {
     let stem = KEY.1.trim_end_matches(char::is_numeric);
     format!("{stem}{number:02}")
 }
