@@ -76,7 +76,8 @@ fn explain(text: &[u8]) -> ConfigError {
         #[allow(dead_code, reason = "it is read for what is wrong with it")]
         keys: KeyLine,
     }
-    const OPTIONS: Options<'static> = Options { sensitive: &["keys"], examples: &[], documents: &[] };
+    const OPTIONS: Options<'static> =
+        Options { sensitive: &["keys"], open: &[], examples: &[], documents: &[] };
     let wrapped = [b"{\"keys\":".as_slice(), text, b"}"].concat();
     match config::load::<Wrapped>(&wrapped, &OPTIONS) {
         Err(error) => error,

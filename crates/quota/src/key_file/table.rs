@@ -122,8 +122,11 @@ impl Table {
     /// The bytes that it takes.
     #[cfg(test)]
     pub fn bytes(&self) -> usize {
-        let of =
-            |shard: &Shard| shard.records.capacity() + shard.index.allocation_size() + size_of::<Shard>();
+        let of = |shard: &Shard| {
+            [shard.records.capacity(), shard.index.allocation_size(), size_of::<Shard>()]
+                .into_iter()
+                .sum::<usize>()
+        };
         self.shards.iter().map(of).sum()
     }
 }

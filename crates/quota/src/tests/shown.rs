@@ -25,7 +25,9 @@ fn one_consumer(limits: Value) -> Value {
 /// The world at some seconds before December 2026.
 fn before_december(seconds: u64) -> World {
     let world = World::new();
-    world.advance_to(Timestamp::from_nanos((1_796_083_200 - seconds) * 1_000_000_000));
+    world.advance_to(Timestamp::from_nanos(
+        1_796_083_200_u64.saturating_sub(seconds).saturating_mul(1_000_000_000),
+    ));
     world
 }
 

@@ -313,7 +313,8 @@ impl Mistake {
         let text = error.to_string();
         let Parts { problem, found, expected, hint } = error.parts();
         let says_both = (problem.is_some() || found.is_some()) && (expected.is_some() || hint.is_some());
-        if !says_both && !(self.is_text && problem.is_some()) {
+        let is_told = self.is_text && problem.is_some();
+        if !says_both && !is_told {
             return Some(format!("does not say what was found and expected: {text}"));
         }
         if !is_at(error.path(), &self.at, self.below) {
