@@ -26,7 +26,7 @@ export CARGO_TARGET_DIR
 OLDER_ENVOYS := 1.36.4 1.39.3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench setup-fuzz build cli run test test-all test-older test-istio test-compose test-newcomer test-dist lint docs dist bench fuzz clean distclean
+.PHONY: help setup setup-test setup-bench setup-fuzz build cli run test test-all test-older test-istio test-compose test-newcomer test-dist test-keys lint docs dist bench fuzz clean distclean
 
 help: ## what you can make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 - \2/p' Makefile | awk -F ' - ' '{ printf "%-22s%s\n", $$1, $$2 }'
@@ -72,6 +72,7 @@ test-all: ## run every test, the slow ones too: test and all the test-... here
 	@$(MAKE) -s test-compose
 	@$(MAKE) -s test-newcomer
 	@$(MAKE) -s test-dist
+	@$(MAKE) -s test-keys
 
 test-newcomer: ## clone into an empty directory, do what README.md says, and compare the answers
 	@scripts/newcomer.sh
@@ -79,6 +80,10 @@ test-newcomer: ## clone into an empty directory, do what README.md says, and com
 test-dist: ## build a release twice in different directories, compare every byte, and use it
 	@$(MAKE) -s setup
 	@scripts/test-dist.sh
+
+test-keys: ## load a million keys from a file into a real Envoy, replace some, and look at its memory
+	@$(MAKE) -s setup build
+	@cargo test -q -p meshgate-e2e --test api_key_quota -- --ignored a_million_keys
 
 test-older: ## run the end-to-end tests of the filters on older Envoys: OLDER_ENVOYS="1.36.4 1.39.3" SUITES="host gateway docs"
 	@$(MAKE) -s build

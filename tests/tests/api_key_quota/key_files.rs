@@ -13,7 +13,7 @@ const ALL: u64 = 3;
 const FAILED: &str = "wasmcustom.meshgate.quota.keys.failed";
 
 /// A document with one consumer of its own, whose other keys are in a file.
-fn fetched() -> Value {
+fn configured() -> Value {
     let plans = json!({ "free": {}, "gold": { "limits": [{ "name": "l", "quota": "3/d" }] } });
     let file = json!({
         "name": "portal", "cluster": "files", "path": "/keys.jsonl", "authority": "files.example", "refresh": "10s",
@@ -33,7 +33,7 @@ fn file(numbers: impl IntoIterator<Item = usize>) -> String {
 }
 
 async fn start(files: &FileServer, workers: u32) -> Envoy {
-    let config = Config::from(listener(fetched())).cluster("files", files.addr()).concurrency(workers);
+    let config = Config::from(listener(configured())).cluster("files", files.addr()).concurrency(workers);
     Envoy::start(config).await.unwrap()
 }
 
@@ -149,7 +149,8 @@ async fn keys_are_replaced_and_the_last_good_ones_stay() {
 async fn a_new_configuration_has_the_keys_at_once() {
     let gold = line("gold").replace("}\n", ",\"plan\":\"gold\"}\n");
     let files = FileServer::start(file(0..20_000) + &gold).await.unwrap();
-    let config = Config::from(listener(fetched())).cluster("files", files.addr()).file_lds().concurrency(2);
+    let config =
+        Config::from(listener(configured())).cluster("files", files.addr()).file_lds().concurrency(2);
     let mut envoy = Envoy::start(config).await.unwrap();
     envoy.wait_for_stat(FETCHED, |fetched| fetched >= ALL).await.unwrap();
     let client = envoy.http1();
@@ -157,7 +158,7 @@ async fn a_new_configuration_has_the_keys_at_once() {
         assert_eq!(status(&client, "gold").await, expected);
     }
     for quota in ["5/d", "7/d"] {
-        let other = with(fetched(), "/plans/gold/limits/0/quota", json!(quota));
+        let other = with(configured(), "/plans/gold/limits/0/quota", json!(quota));
         files.upstream().respond(Reply::status(500));
         envoy.update_listener(listener(other)).await.unwrap();
         assert_eq!(statuses(&envoy, "c19999").await, [200]);
@@ -168,4 +169,58 @@ async fn a_new_configuration_has_the_keys_at_once() {
         assert_eq!(status(&client, "gold").await, expected);
     }
     assert_eq!(envoy.stat(FETCHED).await.unwrap(), ALL);
+}
+
+/// What `make test-keys` runs: minutes of work, most of them to make the files.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a million keys: make test-keys"]
+async fn a_million_keys_take_at_most_120_bytes_each_and_can_be_replaced() {
+    const KEYS: usize = 1_000_000;
+    // In the one worker, and in the main thread.
+    const VMS: u64 = 2;
+    let files = FileServer::start(file(0..1)).await.unwrap();
+    files.upstream().keep_no_requests();
+    let envoy = start(&files, 1).await;
+    fetched(&envoy, VMS).await;
+    let before = resident(&envoy);
+    let all: Vec<String> = (0..KEYS).map(|number| line(&format!("c{number:06}"))).collect();
+    files.put(all.concat());
+    fetched(&envoy, 2 * VMS).await;
+    let loaded = resident(&envoy);
+    // A hundredth is another.
+    let changed = |number: usize| number.is_multiple_of(100);
+    let other = |(number, line): (usize, &String)| {
+        if changed(number) { line.replace('}', ",\"disabled\":true}") } else { line.clone() }
+    };
+    files.put(all.iter().enumerate().map(other).collect::<String>());
+    fetched(&envoy, 3 * VMS).await;
+    let replaced = resident(&envoy);
+    let each = |now: u64| (now - before) / VMS / KEYS as u64;
+    println!("bytes a key: {} loaded, {} when a hundredth was replaced", each(loaded), each(replaced));
+    assert!(each(loaded) <= 120 && each(replaced) <= 120, "{} {}", each(loaded), each(replaced));
+    let client = envoy.http1();
+    for number in (0..KEYS).step_by(KEYS / 1_000).chain([1, 500_001, KEYS - 1]) {
+        let expected = if changed(number) { 401 } else { 200 };
+        assert_eq!(status(&client, &format!("c{number:06}")).await, expected, "{number}");
+    }
+    for number in KEYS..KEYS + 100 {
+        assert_eq!(status(&client, &format!("c{number:06}")).await, 401);
+    }
+}
+
+async fn fetched(envoy: &Envoy, times: u64) {
+    for _ in 0..10 {
+        // Each waits for 20 seconds.
+        if envoy.wait_for_stat(FETCHED, |fetched| fetched >= times).await.is_ok() {
+            return;
+        }
+    }
+    panic!("{} files were fetched, not {times}", envoy.stat(FETCHED).await.unwrap());
+}
+
+/// The memory that the process has, in bytes.
+fn resident(envoy: &Envoy) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", envoy.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1_024
 }

@@ -31,7 +31,7 @@ pub struct KeyFileConfig {
     #[schemars(skip_serializing_if = "Option::is_none", with = "String")]
     pub authority: Option<String>,
 
-    /// How long the answer to one request may take, up to `1m`; there are four requests for each MiB.
+    /// How long the answer to one request may take, up to `1m`; there are eight for each MiB.
     #[serde(default = "timeout")]
     pub timeout: Duration,
 

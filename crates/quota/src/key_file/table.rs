@@ -122,12 +122,7 @@ impl Table {
     /// The bytes that it takes.
     #[cfg(test)]
     pub fn bytes(&self) -> usize {
-        let of = |shard: &Shard| {
-            [shard.records.capacity(), shard.index.allocation_size(), size_of::<Shard>()]
-                .into_iter()
-                .sum::<usize>()
-        };
-        self.shards.iter().map(of).sum()
+        self.shards.iter().map(Shard::bytes).sum()
     }
 }
 
@@ -238,6 +233,11 @@ impl Shard {
         if let Some(record) = usize::try_from(start).ok().and_then(|start| self.records.get_mut(start..)) {
             record::mark(record, mark);
         }
+    }
+
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
+        [self.records.capacity(), self.index.allocation_size(), size_of::<Self>()].iter().sum()
     }
 
     fn unmark(&mut self) {
@@ -381,9 +381,7 @@ mod tests {
         replace(&mut table, (0..KEYS).map(|number| (number, 0)));
         assert!(table.bytes() < 90 * KEYS as usize, "{} bytes", table.bytes());
         let change = read(&mut table, (0..KEYS).map(|number| (number, u32::from(number % 10 == 0)))).unwrap();
-        let added = change.added.iter();
-        let beside: usize = added.map(|shard| shard.records.capacity() + shard.index.allocation_size()).sum();
-        let all = table.bytes() + beside;
+        let all = table.bytes() + change.added.iter().map(Shard::bytes).sum::<usize>();
         assert!(all < 120 * KEYS as usize, "{all} bytes");
     }
 }

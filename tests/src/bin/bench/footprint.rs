@@ -49,10 +49,8 @@ pub async fn measure(lanes: &[Lane], plan: &Plan) -> Result<Vec<Footprint>> {
     let mut footprints = vec![];
     for lane in lanes.iter().filter(|lane| lane.has_footprint) {
         eprintln!("starting Envoy with {}", lane.name);
-        if let Some(keys) = lane.keys.filter(|_| lane.fetches) {
-            // Now, and not while the start is timed.
-            drop(lanes::file(keys));
-        }
+        // Now, and not while the start is timed.
+        drop(lanes::file(lane));
         let size = |module| anyhow::Ok(std::fs::metadata(paths::module(module)?)?.len());
         let mut starts = vec![];
         for workers in WORKERS {
@@ -85,7 +83,7 @@ async fn start(lane: &Lane, workers: u32) -> Result<(f64, f64)> {
     let config = Config::from(lane.listener()).concurrency(workers);
     let headers: Fields = lane.traffic.headers().collect();
     let start = Instant::now();
-    let (envoy, _files) = lanes::start(config, std::slice::from_ref(lane), workers).await?;
+    let (envoy, _servers) = lanes::start(config, std::slice::from_ref(lane), workers).await?;
     get(envoy.http1(), Arc::clone(&headers)).await?;
     let time = start.elapsed().as_secs_f64() * 1e3;
     if let Some(keys) = lane.keys.filter(|_| lane.fetches) {

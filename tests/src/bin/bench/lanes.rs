@@ -1,6 +1,7 @@
 //! What is measured: a lane is a listener with one filter, or with none.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -308,29 +309,35 @@ pub fn select(names: &[String]) -> Result<(Vec<Lane>, Vec<&'static str>)> {
     Ok((lanes, missing.iter().map(|lane| lane.name).collect()))
 }
 
-/// The file of so many keys, which takes a second to make.
-pub fn file(keys: usize) -> Bytes {
-    static FILE: OnceLock<Bytes> = OnceLock::new();
-    FILE.get_or_init(|| quota::lines(keys).into()).clone()
+/// The file that a lane fetches.
+pub fn file(lane: &Lane) -> Option<Bytes> {
+    static FILES: Mutex<BTreeMap<usize, Bytes>> = Mutex::new(BTreeMap::new());
+    let keys = lane.keys.filter(|_| lane.fetches)?;
+    let mut files = FILES.lock().unwrap_or_else(PoisonError::into_inner);
+    // A million take seconds to make.
+    Some(files.entry(keys).or_insert_with(|| quota::lines(keys).into()).clone())
 }
 
 /// Makes an Envoy of a configuration with these lanes, with the files that they fetch, and waits until it has them.
-pub async fn start(config: Config, lanes: &[Lane], workers: u32) -> Result<(Envoy, Option<FileServer>)> {
-    let Some(keys) = lanes.iter().filter(|lane| lane.fetches).find_map(|lane| lane.keys) else {
-        return Ok((Envoy::start(config).await?, None));
-    };
-    let files = FileServer::start(file(keys)).await?;
-    files.upstream().keep_no_requests();
-    let envoy = Envoy::start(config.cluster(quota::FILES, files.addr())).await?;
+pub async fn start(mut config: Config, lanes: &[Lane], workers: u32) -> Result<(Envoy, Vec<FileServer>)> {
+    let mut servers = vec![];
+    for lane in lanes {
+        let Some(file) = file(lane) else { continue };
+        let server = FileServer::start(file).await?;
+        server.upstream().keep_no_requests();
+        config = config.cluster(lane.name, server.addr());
+        servers.push(server);
+    }
+    let envoy = Envoy::start(config).await?;
     // The main thread has a VM as well.
-    let wanted = u64::from(workers) + 1;
-    for _ in 0..600 {
-        if envoy.stat(quota::FETCHED).await.unwrap_or_default() >= wanted {
-            return Ok((envoy, Some(files)));
+    let wanted = (u64::from(workers) + 1) * servers.len() as u64;
+    for _ in 0..1_200 {
+        if servers.is_empty() || envoy.stat(quota::FETCHED).await.unwrap_or_default() >= wanted {
+            return Ok((envoy, servers));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    bail!("the file of keys was not fetched within a minute")
+    bail!("the files of keys were not fetched within two minutes")
 }
 
 impl Lane {

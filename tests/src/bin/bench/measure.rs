@@ -51,7 +51,7 @@ pub async fn measure(
     let config = Config::new().upstream(origin.addr());
     let config = lanes.iter().fold(config, |config, lane| config.listener(lane.listener()));
     system::pin(cores.envoy)?;
-    let (envoy, _files) = lanes::start(config, lanes, 1).await?;
+    let (envoy, _servers) = lanes::start(config, lanes, 1).await?;
     system::pin(cores.load)?;
     for lane in lanes {
         check(lane, &envoy).await.with_context(|| format!("lane {}", lane.name))?;

@@ -75,15 +75,12 @@ pub fn keys(number: Option<usize>) -> (String, usize) {
     unreachable!("the document is full before the numbers end");
 }
 
-/// The cluster that has the file of [`lines`].
-pub const FILES: &str = "files";
 /// How many files of keys were fetched, by all threads.
 pub const FETCHED: &str = "wasmcustom.meshgate.quota.keys.fetched";
 
-/// The configuration whose keys are all in a file.
-pub fn key_file() -> Value {
-    let file =
-        json!({ "name": "bench", "cluster": FILES, "path": "/keys.jsonl", "identity": { "plan": "bench" } });
+/// The configuration whose keys are all in a file, which this cluster has.
+pub fn key_file(cluster: &str) -> Value {
+    let file = json!({ "name": "bench", "cluster": cluster, "path": "/keys.jsonl", "identity": { "plan": "bench" } });
     json!({ "plans": { "bench": {} }, "consumers": [], "key_files": [file] })
 }
 
