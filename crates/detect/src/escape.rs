@@ -339,4 +339,108 @@ mod tests {
             }
         }
     }
+
+    /// What a text means, and the raw bytes of each byte: read from its start, without rows, marks and windows.
+    fn plainly(text: &[u8], syntax: Syntax) -> Vec<(u8, Range<usize>)> {
+        let (mut read, mut start) = (Vec::new(), 0);
+        while start < text.len() {
+            let (bytes, length) = at(text, start, syntax)
+                .map_or((vec![text[start]], 1), |escape| (escape.bytes().to_vec(), escape.length));
+            read.extend(bytes.into_iter().map(|byte| (byte, start..start + length)));
+            start += length;
+        }
+        read
+    }
+
+    fn decode(window: &[u8], start: usize, end: bool, syntax: Syntax) -> (Vec<u8>, usize) {
+        match Decoded::new(window, start, end, syntax) {
+            Some(decoded) => (decoded.text, decoded.raw_end),
+            None => (window[start..].to_vec(), window.len()),
+        }
+    }
+
+    #[test]
+    fn escapes_are_those_of_the_syntax() {
+        use Syntax::{Cookie, Form, Header, Json, Text, Url};
+        for (text, syntaxes, expected) in [
+            ("%34+%c3%A9", &[Form, Url][..], "4 \u{e9}"),
+            ("%34+%c3%A9", &[Cookie], "4+\u{e9}"),
+            ("%34+%c3%A9", &[Header, Text, Json], "%34+%c3%A9"),
+            (r#"\u0034\/\"\\\b\f\n\r\t"#, &[Json], "4/\"\\\u{8}\u{c}\n\r\t"),
+            (r"\u0034\n", &[Form, Url, Cookie, Header, Text], r"\u0034\n"),
+            // What is none stays.
+            ("%%4%G1%1G%+1%3", &[Cookie], "%%4%G1%1G%+1%3"),
+            ("%%34%", &[Form, Url, Cookie], "%4%"),
+            (r"\x\U0034\u00G4\u 034\u+034\u003", &[Json], r"\x\U0034\u00G4\u 034\u+034\u003"),
+            (r"\\u0034\", &[Json], r"\u0034\"),
+            // Halves of a pair: each is a character that nobody looks for.
+            (r"\ud83d\ude00", &[Json], "\u{fffd}\u{fffd}"),
+            (r"\ud83dx\ude00\uDBFF", &[Json], "\u{fffd}x\u{fffd}\u{fffd}"),
+            (r"\ud83d\u0034", &[Json], "\u{fffd}4"),
+            (r"\u0000\uffff", &[Json], "\0\u{ffff}"),
+        ] {
+            for syntax in syntaxes {
+                let (decoded, raw_end) = decode(text.as_bytes(), 0, true, *syntax);
+                assert_eq!(
+                    (decoded.as_slice(), raw_end),
+                    (expected.as_bytes(), text.len()),
+                    "{text} {syntax:?}"
+                );
+            }
+        }
+    }
+
+    /// Where a window ends makes no difference: what may go on waits for what follows, and is read with it.
+    #[test]
+    fn windows_may_be_cut_at_every_byte() {
+        let json: &[&str] =
+            &["\\", "u", "0034", r"\u0034", r"\ud83d", r"\ude00", r"\u00", r"\n", r"\\", "\"", "x", "é"];
+        let percent: &[&str] = &["%", "+", "3", "4", "G", "%34", "%e2%82%ac", "%2", "%%", "x", "é"];
+        let mut number = 0x2545_f491_4f6c_dd1d_u64;
+        let mut draw = |below: usize| {
+            number ^= number << 13;
+            number ^= number >> 7;
+            number ^= number << 17;
+            usize::try_from(number >> 33).unwrap() % below
+        };
+        for (syntax, pieces) in [
+            (Syntax::Json, json),
+            (Syntax::Form, percent),
+            (Syntax::Url, percent),
+            (Syntax::Cookie, percent),
+            (Syntax::Header, json),
+            (Syntax::Text, percent),
+        ] {
+            for _ in 0..1_000 {
+                let count = draw(12);
+                let text: String = (0..count).map(|_| pieces[draw(pieces.len())]).collect();
+                let text = text.as_bytes();
+                let shown = String::from_utf8_lossy(text).into_owned();
+                let read = plainly(text, syntax);
+                let whole: Vec<u8> = read.iter().map(|(byte, _)| *byte).collect();
+                assert_eq!(decode(text, 0, true, syntax).0, whole, "{shown} {syntax:?}");
+                for cut in 0..=text.len() {
+                    let (mut first, raw_end) = decode(&text[..cut], 0, false, syntax);
+                    // No more is held back than may be an escape, and nothing is taken apart.
+                    assert!(cut - raw_end < LONGEST, "{shown} {syntax:?} cut at {cut}");
+                    assert!(
+                        read.iter().all(|(_, raw)| raw.end <= raw_end || raw.start >= raw_end),
+                        "{shown} {cut}"
+                    );
+                    first.extend(decode(text, raw_end, true, syntax).0);
+                    assert_eq!(first, whole, "{shown} {syntax:?} cut at {cut}");
+                }
+                if let Some(decoded) = Decoded::new(text, 0, true, syntax) {
+                    for (offset, (_, raw)) in read.iter().enumerate() {
+                        assert_eq!(decoded.raw(offset, 0), *raw, "{shown} {syntax:?} at {offset}");
+                        assert_eq!(
+                            decoded.has_escape(raw),
+                            at(text, raw.start, syntax).is_some(),
+                            "{shown} at {offset}"
+                        );
+                    }
+                }
+            }
+        }
+    }
 }

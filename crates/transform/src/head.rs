@@ -23,8 +23,9 @@ static STATUS: HeaderName = HeaderName::STATUS;
 static COOKIE: HeaderName = HeaderName::constant("cookie");
 static SET_COOKIE: HeaderName = HeaderName::constant("set-cookie");
 
-/// Fields that stay with a message whatever is kept of it: they say what it is and how it travels.
-const ALWAYS_KEPT: [&str; 12] = [
+/// Fields that stay with a message whatever is kept of it: they say what it is and how it travels. Without `x-forwarded-proto`
+/// Envoy finds no route.
+const ALWAYS_KEPT: [&str; 13] = [
     "connection",
     "content-encoding",
     "content-length",
@@ -37,6 +38,7 @@ const ALWAYS_KEPT: [&str; 12] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "x-forwarded-proto",
 ];
 
 /// A head, and what is to become of it.

@@ -2,7 +2,9 @@
 
 mod blocking;
 mod bodies;
+mod detectors;
 mod encoded;
 mod hostile;
+mod options;
 mod places;
 mod support;

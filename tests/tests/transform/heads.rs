@@ -1,6 +1,6 @@
 //! Operations on heads.
 
-use meshgate_e2e::{Client, Envoy, Listener, Value, Wasm, json};
+use meshgate_e2e::{Client, Envoy, Listener, Reply, Value, Wasm, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::support::*;
@@ -58,6 +58,75 @@ async fn every_part_of_a_head_changes() {
             (Some("o"), None, None)
         );
         assert_eq!(got.headers.all("cookie").join("; "), "s=2; u=1");
+    }
+}
+
+/// `keep` takes all but what it names, and `add` writes where nothing is.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_and_what_is_added() {
+    let kept = json!([
+        { "keep": { "header": ["x-kept", "x-many", "cookie"] } },
+        { "keep": { "query": ["a", "many"] } },
+        { "keep": { "cookie": ["c"] } },
+    ]);
+    let added = json!([
+        { "add": { "header": "x-kept", "to": "new" } },
+        { "add": { "header": "x-new", "to": "{{ request.method }}" } },
+        { "add": { "query": "a", "to": "new" } },
+        { "add": { "query": "new", "to": "a&b" } },
+        { "add": { "cookie": "c", "to": "new" } },
+        { "add": { "cookie": "new", "to": "1" } },
+    ]);
+    let responses = json!([
+        { "keep": { "header": ["x-kept", "set-cookie"] } },
+        { "keep": { "cookie": ["c"] } },
+        { "add": { "header": "x-kept", "to": "new" } },
+        { "add": { "header": "x-new", "to": "1" } },
+        { "add": { "cookie": "c", "to": "new" } },
+        { "add": { "cookie": "new", "to": "1", "attributes": "Path=/" } },
+    ]);
+    let rules = json!([
+        { "match": { "path": "/kept" }, "request": kept },
+        { "match": { "path": "/added" }, "request": added },
+        { "response": responses },
+    ]);
+    let envoy = Envoy::start(listener(json!({ "rules": rules }))).await.unwrap();
+    for client in clients(&envoy) {
+        envoy.upstream().respond(
+            Reply::status(200)
+                .header("x-kept", "1")
+                .header("x-gone", "1")
+                .header("content-type", "text/plain")
+                .header("set-cookie", "c=1; HttpOnly")
+                .header("set-cookie", "gone=1")
+                .body("body"),
+        );
+        let request = |path: &str| {
+            let request = client.get(&format!("{path}?a=1&gone=2&many=%20&many=3&b"));
+            let request = request.header("x-kept", "1").header("x-many", "1").header("x-many", "2");
+            request.header("x-gone", "1").header("cookie", "c=1; gone=2")
+        };
+        let response = request("/kept").send().await.unwrap();
+        let got = envoy.upstream().requests().pop().unwrap();
+        assert_eq!(got.path, "/kept?a=1&many=%20&many=3");
+        assert_eq!((got.header("x-kept"), got.headers.all("x-many")), (Some("1"), vec!["1", "2"]));
+        assert_eq!((got.header("x-gone"), got.header("cookie")), (None, Some("c=1")));
+        // Without a type or a length nobody could read it.
+        assert_eq!((response.text(), response.header("content-type")), ("body", Some("text/plain")));
+        assert_eq!((response.header("x-kept"), response.header("x-gone")), (Some("1"), None));
+        assert_eq!(response.header("x-new"), Some("1"));
+        assert_eq!(response.headers.all("set-cookie"), ["c=1; HttpOnly", "new=1; Path=/"]);
+
+        request("/added").send().await.unwrap();
+        let got = envoy.upstream().requests().pop().unwrap();
+        assert_eq!(got.path, "/added?a=1&gone=2&many=%20&many=3&b&new=a%26b");
+        assert_eq!((got.header("x-kept"), got.header("x-new")), (Some("1"), Some("GET")));
+        assert_eq!(got.headers.all("cookie").join("; "), "c=1; gone=2; new=1");
+        // Where there is nothing.
+        client.get("/added").send().await.unwrap();
+        let got = envoy.upstream().requests().pop().unwrap();
+        assert_eq!(got.path, "/added?a=new&new=a%26b");
+        assert_eq!((got.header("x-kept"), got.header("cookie")), (Some("new"), Some("c=new; new=1")));
     }
 }
 

@@ -1,6 +1,6 @@
 //! What goes wrong, and what clients get then.
 
-use meshgate_e2e::{Envoy, Value, json};
+use meshgate_e2e::{Envoy, Reply, Value, json};
 
 use crate::support::*;
 
@@ -103,4 +103,50 @@ async fn what_is_over_the_limit_of_envoy() {
     let body = format!("[\"{}\"]", "x".repeat(4 << 20));
     let response = post(&envoy.http1(), &body).send().await.unwrap();
     assert_eq!((response.status, response.header("content-type")), (413, Some("text/plain")));
+}
+
+/// What a client sends decides how often a template goes round, and how long it gets: both have an end, and the worker goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn templates_that_loop_end() {
+    let rounds = "{% for a in body.l %}{% for b in body.l %}{% for c in body.l %}x{% endfor %}{% endfor %}{% endfor %}";
+    let long = "{% for a in body.l %}{{ body.text }}{% endfor %}";
+    let rule = |path: &str, template: &str| {
+        let operation = json!([{ "set": { "json": "/made", "to": template } }]);
+        json!({ "match": { "path": path }, "request": operation, "response": operation })
+    };
+    let document = json!({
+        "rules": [rule("/rounds", rounds), rule("/long", long)],
+        "body_limit": "64KiB",
+        "allow_on_headers_stop_iteration": true,
+    });
+    let envoy = Envoy::start(listener(document)).await.unwrap();
+    let body = |items: usize| json!({ "l": vec![1; items], "text": "x".repeat(20_000) });
+    let mut lines = 0;
+    for client in clients(&envoy) {
+        for path in ["/rounds", "/long"] {
+            // A hundred times 20,000 bytes are too many, and so are a million times round.
+            let response = client.post(path).json(&body(100)).send().await.unwrap();
+            assert_problem(&response, 400);
+            envoy.upstream().respond(
+                Reply::status(200).header("content-type", "application/json").body(body(100).to_string()),
+            );
+            assert_problem(&client.get(path).send().await.unwrap(), 502);
+            lines += 2;
+            let log = envoy.wait_for_access_log(lines).await.unwrap();
+            assert_eq!(
+                log[lines - 2..],
+                ["400 meshgate_transform_template", "502 meshgate_transform_template"]
+            );
+
+            envoy.upstream().forget_requests();
+            envoy.upstream().respond(Reply::status(200));
+            let response = client.post(path).json(&body(2)).send().await.unwrap();
+            assert_eq!(response.status, 200);
+            lines += 1;
+            let got: Value = envoy.upstream().requests()[0].text().parse().unwrap();
+            let length = if path == "/long" { 40_000 } else { 8 };
+            assert_eq!(got["made"].as_str().map(str::len), Some(length));
+        }
+    }
+    assert!(!envoy.log().contains("Wasm VM failed"), "{}", envoy.log());
 }

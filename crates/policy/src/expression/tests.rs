@@ -1,12 +1,28 @@
 use super::*;
 use crate::head::RequestHead;
 use crate::headers::Headers;
-use minijinja::ErrorKind;
+use minijinja::{ErrorKind, Value};
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 fn error(source: &str) -> String {
     compile(source).map(|_| ()).expect_err(source).to_string()
+}
+
+/// The engine counts its steps; the longest expression, which has no loops, takes fewer than it may.
+#[test]
+fn an_evaluation_has_fuel_for_the_longest_expression() {
+    let longest = format!("x{}", "+x".repeat(MAX_LENGTH / 2 - 1));
+    assert_eq!(environment().fuel(), Some(FUEL));
+    let result = |environment: &Environment<'_>| {
+        environment
+            .compile_expression(&longest)
+            .and_then(|expression| expression.eval(Value::from_pairs([("x", 1)])))
+    };
+    assert_eq!(result(environment()).unwrap(), Value::from(MAX_LENGTH / 2));
+    let mut poor = environment().clone();
+    poor.set_fuel(Some(FUEL / 10));
+    assert_eq!(result(&poor).unwrap_err().kind(), ErrorKind::OutOfFuel);
 }
 
 #[test]

@@ -50,6 +50,13 @@ fn troubles() -> Vec<(&'static str, Value, Message, u16)> {
         ("undecodable", set.clone(), post("{}").with("content-encoding", "gzip"), 415),
         ("undecodable", set, post("{}").with("content-encoding", "gzip, gzip"), 415),
         ("template", json!({"set": {"json": "/a", "to": "{{ request.query.q|int }}"}}), post("{}"), 400),
+        // A million times round.
+        (
+            "template",
+            json!({"set": {"json": "/a", "to": format!("{}x{}", "{% for x in body.l %}".repeat(4), "{% endfor %}".repeat(4))}}),
+            post(&json!({"l": vec![1; 32]}).to_string()),
+            400,
+        ),
     ]
 }
 
