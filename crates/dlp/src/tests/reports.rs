@@ -49,7 +49,7 @@ fn findings_are_told_as_the_page_says() {
     let body = format!("[\"{CARD}\",\"{AMEX}\"]");
     let outcome = run(&worker(&document), &Message::get("/?ssn=536-22-8726"), &json_response(body));
     let told = String::from_utf8(outcome.filter_state["meshgate.dlp"].clone()).unwrap();
-    let [shown] = super::documents::DOCUMENTS.blocks("```text findings")[..] else { panic!("one block") };
+    let [shown] = documents::DOCUMENTS.blocks("```text findings")[..] else { panic!("one block") };
     // Eight characters of a token each.
     let without_tokens = |text: &str| {
         let parts = text.split(['[', ']']).map(|part| match part.split(' ').all(|word| word.len() == 8) {

@@ -238,7 +238,8 @@ fn below(form: &Value) -> Vec<(Step<'_>, &Value)> {
 /// Whether a value may have this form, by its kind and its fields.
 pub fn fits(form: &Value, value: &Value) -> bool {
     let kinds = kinds(form);
-    if !kinds.contains(&kind(value)) && !(kind(value) == "integer" && kinds.contains(&"number")) {
+    let is_number = kind(value) == "integer" && kinds.contains(&"number");
+    if !is_number && !kinds.contains(&kind(value)) {
         return false;
     }
     match (value.as_object(), form["properties"].as_object()) {
