@@ -479,6 +479,63 @@ fn what_deploys_configurations_is_explained_as_it_stands() {
     assert!(text.starts_with("plugins.yaml:19:") && text.contains("paht"), "{text}");
 }
 
+/// `printf %s alice-key | openssl dgst -sha256 -hmac 0123456789abcdef0123456789abcdef`, and where a pepper comes from.
+const PEPPERED: &str = r#"{plans: {free: {}}, pepper: {env: PEPPER}, hide_credentials: false, consumers: [{name: alice, plan: free, keys: [
+        {id: alice-1, hmac_sha256: ec6f8e8d8f28099225c1788fd45ca29bd20886a2030afca5211c186a4c603d9f}]}]}"#;
+
+/// What each kind of resource says of the variables of a VM, with a configuration that needs one.
+fn deployed() -> [String; 3] {
+    [
+        format!(
+            "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {{name: quota}}\nspec:\n  \
+             url: oci://registry.example.com/meshgate/api-key-quota:1.0\n  pluginConfig: {PEPPERED}\n  \
+             vmConfig: {{env: [{{name: PEPPER, valueFrom: HOST}}]}}\n"
+        ),
+        format!(
+            "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: EnvoyExtensionPolicy\nmetadata: {{name: quota}}\nspec:\n  \
+             targetRefs: [{{group: gateway.networking.k8s.io, kind: Gateway, name: eg}}]\n  wasm:\n  - name: api-key-quota\n    \
+             code: {{type: Image, image: {{url: registry.example.com/meshgate/api-key-quota:1.0}}}}\n    \
+             config: {PEPPERED}\n    env: {{hostKeys: [PEPPER]}}\n"
+        ),
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: quota}}\ndata:\n  quota.yaml: |\n    {PEPPERED}\n"
+        ),
+    ]
+}
+
+#[test]
+fn deployed_configurations_get_the_variables_of_the_command_line() {
+    let key = ["-H", "x-api-key: alice-key", "/"];
+    let run = |text: &str, pepper: &str| {
+        let pepper = format!("PEPPER={pepper}");
+        reasons(&[("deployed.yaml", text)], &[&["--env", &pepper][..], &key].concat())
+    };
+    // One chain of all, so that the module is compiled once.
+    let all = deployed().join("---\n");
+    let (told, out) = run(&all, "0123456789abcdef0123456789abcdef");
+    assert_eq!(out["client"]["status"], 200, "{told:?}");
+    let known = told.iter().filter(|told| *told == "api-key-quota request: key alice-1 of consumer alice");
+    assert_eq!(known.count(), 3, "{told:?}");
+    let (told, out) = run(&all, "fedcba9876543210fedcba9876543210");
+    assert_eq!(out["client"]["status"], 401, "{told:?}");
+    assert!(!out.to_string().contains("fedcba9876543210"), "{out}");
+    // What stands in a resource is what its proxy has.
+    let own = deployed()[0].replace("valueFrom: HOST", "value: an0ther-pepper-of-more-than-16-bytes");
+    let (told, out) = run(&own, "0123456789abcdef0123456789abcdef");
+    assert_eq!(out["client"]["status"], 401, "{told:?}");
+}
+
+/// Without the variable nothing is run, and it is said which one is missing.
+#[test]
+fn a_variable_that_a_deployed_configuration_lacks_is_named() {
+    for text in deployed() {
+        let directory = directory(&[("deployed.yaml", text.as_bytes())]);
+        let ran = meshgate(&["explain", "-c", "deployed.yaml", "/"]).current_dir(directory.path()).ran();
+        let told = format!("{}{}", ran.out, ran.err);
+        assert!(ran.code != 0 && told.contains("PEPPER"), "{}: {told}\n{text}", ran.code);
+    }
+}
+
 /// The examples of the help are real.
 #[test]
 fn the_filters_examples_can_be_explained() {

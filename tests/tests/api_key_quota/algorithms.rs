@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use meshgate_e2e::{Config, Envoy, Value, burst, json};
+use meshgate_e2e::{Client, Config, Envoy, Response, Value, burst, json};
 use tokio::task::JoinSet;
 
 use crate::support::*;
@@ -59,6 +59,73 @@ async fn exactly_the_limit_passes_in_every_way_to_count() {
         assert_eq!(stat(&envoy, &format!("limit.{name}.denied")).await, refused as u64, "{name}");
         let unenforced = if expected == REQUESTS { REQUESTS - 1_000 } else { 0 };
         assert_eq!(stat(&envoy, &format!("limit.{name}.shadow_denied")).await, unenforced as u64, "{name}");
+    }
+}
+
+/// More clients than what is left, of whose requests most are taken back: what one gives back another takes, and whoever paid has
+/// exactly what there was.
+#[tokio::test(flavor = "multi_thread")]
+async fn exactly_the_limit_is_paid_where_most_is_taken_back() {
+    const LIMIT: usize = 100;
+    const LEFT: usize = 12;
+    let limits = [
+        ("rate", json!({ "rate": "100/year" }), 1),
+        ("burst", json!({ "rate": "1/year", "burst": 100 }), 1),
+        ("fixed", json!({ "quota": "100/year" }), 1),
+        ("span", json!({ "quota": "100/3650d" }), 1),
+        ("sliding", json!({ "quota": "100/year", "window": "sliding" }), 1),
+        ("cost", json!({ "quota": "700/year", "cost": 7 }), 7),
+        ("ratecost", json!({ "rate": "700/year", "cost": 7 }), 7),
+    ];
+    let (mut plans, mut consumers) = (json!({}), Vec::new());
+    for (name, limit, _) in &limits {
+        let mut limit = limit.clone();
+        (limit["name"], limit["charge"]) = (json!(name), json!({ "status": "2xx" }));
+        // A second one, which is as full and takes back as well.
+        let other = json!({ "name": "other", "quota": "100/year", "charge": { "status": "2xx" } });
+        plans[name] = json!({ "limits": [limit, other] });
+        consumers.push((*name, *name));
+    }
+    let document = with(document(plans, &consumers), "/usage_endpoint", json!({ "path": "/usage" }));
+    let envoy = Envoy::start(Config::from(listener(document)).concurrency(WORKERS)).await.unwrap();
+    for (name, _, cost) in limits {
+        let key = format!("{name}-key");
+        let request = |client: &Client, path: &str| client.get(path).header("x-api-key", &key);
+        let client = envoy.http1();
+        let is_paid = |response: &Response| match response.status {
+            200 => true,
+            429 => false,
+            other => panic!("{name}: {other}"),
+        };
+        for _ in 0..LIMIT - LEFT {
+            assert!(is_paid(&request(&client, "/").send().await.unwrap()), "{name}");
+        }
+        let key = key.clone();
+        let statuses = burst(&client, 64, REQUESTS, move |client, number| {
+            // One in forty stays counted.
+            let status = if number.is_multiple_of(40) { 200 } else { 503 };
+            let reply = json!({ "status": status, "delay_ms": number % 3 });
+            let request = client.get("/").header("x-api-key", &key).upstream(reply);
+            async move { anyhow::Ok(request.send().await?.status) }
+        });
+        let statuses = statuses.await.unwrap();
+        let of = |status: u16| statuses.iter().filter(|found| **found == status).count();
+        assert_eq!(of(200) + of(503) + of(429), REQUESTS, "{name}");
+        assert!(of(200) <= LEFT, "{name}: {} were paid, {LEFT} were left", of(200));
+        // All had their turn: requests were refused since others were under way, and others passed in the place of those.
+        assert!(of(429) > 0 && of(503) > 2 * LEFT, "{name}: {} refused, {} taken back", of(429), of(503));
+        let left = || async {
+            let usage = request(&client, "/usage").send().await.unwrap().json();
+            let limits = usage["limits"].as_array().unwrap().clone();
+            limits.iter().map(|limit| limit["remaining"].as_u64().unwrap()).collect::<Vec<_>>()
+        };
+        let room = (LEFT - of(200)) as u64;
+        assert_eq!(left().await, [room * cost, room], "{name}");
+        for _ in 0..room {
+            assert!(is_paid(&request(&client, "/").send().await.unwrap()), "{name}");
+        }
+        assert!(!is_paid(&request(&client, "/").send().await.unwrap()), "{name}");
+        assert_eq!(left().await, [0, 0], "{name}");
     }
 }
 

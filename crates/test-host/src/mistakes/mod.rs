@@ -80,31 +80,20 @@ impl Documents {
             match accepted {
                 Some(_) if refused_here => troubles.push(format!("{site}: is accepted after all")),
                 None if !refused_here => troubles.push(format!("{site}: no document has it")),
-                None => {
-                    for example in examples {
-                        let trouble = refusal(&example.document).and_then(|error| {
-                            let at =
-                                example.at.split_last().map(|(_, above)| above.to_vec()).unwrap_or_default();
-                            let mistake = Mistake {
-                                at,
-                                below: true,
-                                ..Mistake::new("where it is not allowed", example.document)
-                            };
-                            mistake.trouble(&error, hidden, &never)
-                        });
-                        troubles.extend(trouble.map(|trouble| format!("{site}: {trouble}")));
-                    }
-                }
-                Some(example) => {
-                    for mistake in mistakes(site, example) {
+                accepted => {
+                    let wrong = match accepted {
+                        Some(example) => mistakes(site, example),
+                        None => examples.iter().map(Mistake::misplaced).collect(),
+                    };
+                    for mistake in wrong {
                         let trouble = match refusal(&mistake.document) {
                             Some(error) => mistake.trouble(&error, hidden, &never),
                             None => (!mistake.may_pass).then(|| "accepted".to_owned()),
                         };
-                        troubles
-                            .extend(trouble.map(|trouble| format!("{site}: {}: {trouble}", mistake.what)));
+                        let what = &mistake.what;
+                        troubles.extend(trouble.map(|trouble| format!("{site}: {what}: {trouble}")));
                     }
-                    known.insert(index, example.clone());
+                    known.extend(accepted.map(|example| (index, example.clone())));
                 }
             }
         }
@@ -308,13 +297,19 @@ impl Mistake {
         Self { what: what.to_owned(), document, at, below: false, says, may_pass: false, is_text: false }
     }
 
+    /// A field where it is not allowed. The error may be that of what is above it.
+    fn misplaced(example: &Example) -> Self {
+        let at = example.at.split_last().map(|(_, above)| above.to_vec()).unwrap_or_default();
+        Self { at, below: true, ..Self::new("where it is not allowed", example.document.clone()) }
+    }
+
     /// What is wrong with what was said of it. Below what is `hidden` nothing is shown, and texts of `never` nowhere.
     fn trouble(&self, error: &ConfigError, hidden: bool, never: &[String]) -> Option<String> {
         let text = error.to_string();
         let Parts { problem, found, expected, hint } = error.parts();
         let says_both = (problem.is_some() || found.is_some()) && (expected.is_some() || hint.is_some());
-        let is_told = self.is_text && problem.is_some();
-        if !says_both && !is_told {
+        let says_it = says_both || self.is_text && problem.is_some();
+        if !says_it {
             return Some(format!("does not say what was found and expected: {text}"));
         }
         if !is_at(error.path(), &self.at, self.below) {
