@@ -64,7 +64,7 @@ fn keys_have_a_prefix_an_id_and_a_pepper() {
 
 #[test]
 fn a_line_for_a_file_of_keys_says_whose_the_key_is() {
-    let ran = meshgate(&["keys", "new", "--id", "acme-1", "--consumer", "acme"]);
+    let ran = meshgate(&["keys", "new", "--id", "acme-1", "--consumer", "acme"]).ran();
     let (key, line) = printed(&ran.out);
     assert_eq!(line["consumer"], "acme");
     let world = World::new();
@@ -79,8 +79,8 @@ fn a_line_for_a_file_of_keys_says_whose_the_key_is() {
     worker.wake();
     let request = Message::get("/").with("x-api-key", key.as_str());
     assert_eq!(worker.run(&request, &Message::response(200)).status(), 200);
-    let ran = meshgate(&["keys", "new", "--consumer", ""]);
-    assert_eq!((ran.status, ran.out.as_str()), (2, ""));
+    let ran = meshgate(&["keys", "new", "--consumer", ""]).ran();
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""));
 }
 
 #[test]
