@@ -107,14 +107,15 @@ fn steps(plan: &Plan, test: &Test, split: bool) -> (Vec<Failure>, Vec<Exchange>)
         }
     };
     for (number, step) in test.steps.iter().enumerate() {
-        if let Err(error) = move_clock(&mut proxy, step) {
-            failures.push(failed(step, number, error));
-            return (failures, exchanges);
-        }
+        // Also what is called while the clock moves.
         let callouts = step.callouts.clone();
         proxy.answer_calls(move |call| {
             callouts.iter().find_map(|callout| callout.answer(call)).unwrap_or(CallAnswer::Unknown)
         });
+        if let Err(error) = move_clock(&mut proxy, step) {
+            failures.push(failed(step, number, error));
+            return (failures, exchanges);
+        }
         for time in 1..=step.repeat {
             match exchange(&mut proxy, step, split) {
                 Ok(exchange) => {
