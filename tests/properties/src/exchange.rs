@@ -130,6 +130,17 @@ impl<'a> Case<'a> {
                 let late = pieces.ending(Ending::EmptyChunk);
                 assert_eq!(run(&late).as_ref(), Some(&whole), "{late:?}");
             }
+            // Trailers may come too late for what has to be decided with the last part of a body; the answer says so.
+            let bodies = |outcome: &Outcome| {
+                let of = |message: &Message| (message.complete, message.body.clone());
+                (outcome.upstream.as_ref().map(of), answer(outcome).map(of))
+            };
+            for chunking in [Chunking::WHOLE.ending(Ending::Trailers), pieces.ending(Ending::Trailers)] {
+                let outcome = run(&chunking)?;
+                if !outcome.details.is_some_and(|details| details.ends_with("_cut")) {
+                    assert_eq!(bodies(&outcome), bodies(&whole), "{chunking:?}");
+                }
+            }
         }
         Some(whole)
     }

@@ -39,6 +39,13 @@ pub fn pages() -> Vec<Page> {
     pages
 }
 
+impl Example {
+    /// Whether it has a limit of so many a second, such as `"rate": "2/s"`.
+    pub fn counts_seconds(&self) -> bool {
+        format!("{:?}", self.filters).contains("/s\\\"")
+    }
+}
+
 impl Page {
     /// Whether it is the page of one filter, which shows how that is configured.
     pub fn is_of_a_filter(&self) -> bool {

@@ -165,7 +165,7 @@ fn results_do_not_grow_without_bound() {
         assert_eq!(found.unwrap_err().kind(), ErrorKind::WriteFailure, "{source}");
     }
     let found = compile("request.headers.a|replace('x', 'yy')|length").unwrap().eval(scope.root()).unwrap();
-    assert_eq!(found, minijinja::Value::from(120_000));
+    assert_eq!(found, Value::from(120_000));
 }
 
 #[test]

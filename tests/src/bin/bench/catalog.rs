@@ -192,11 +192,59 @@ end"#;
 }
 
 fn error_response() -> Vec<Lane> {
+    const GROUP: &str = "error-response";
+    const SCRIPT: &str = r#"
+function envoy_on_request(handle)
+  local id = handle:headers():get("x-request-id")
+  handle:streamInfo():dynamicMetadata():set("errors", "id", id or "")
+end
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  if headers:get(":status") < "500" then return end
+  local id = (handle:streamInfo():dynamicMetadata():get("errors") or {}).id or ""
+  headers:replace("content-type", "application/problem+json")
+  headers:replace("cache-control", "no-store")
+  handle:body(true):setBytes('{"type":"about:blank","title":"Service Unavailable","status":503,"request_id":"' .. id .. '"}')
+end"#;
+    let extension = |name: &str, message: &str, fields: Value| {
+        let mut config = json!({ "@type": format!("type.googleapis.com/envoy.{message}") });
+        config.as_object_mut().expect("it is one").extend(fields.as_object().cloned().unwrap_or_default());
+        json!({ "name": name, "typed_config": config })
+    };
+    let answer = extension(
+        "answer",
+        "extensions.http.custom_response.local_response_policy.v3.LocalResponsePolicy",
+        json!({
+            "body_format": {
+                "json_format": { "type": "about:blank", "title": "Service Unavailable", "status": "%RESPONSE_CODE%", "request_id": "%REQ(X-REQUEST-ID)%" },
+                "content_type": "application/problem+json",
+            },
+            "response_headers_to_add": [{ "header": { "key": "cache-control", "value": "no-store" }, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD" }],
+        }),
+    );
+    let status = extension("status", "type.matcher.v3.HttpResponseStatusCodeMatchInput", json!({}));
+    let matcher = json!({ "matcher_list": { "matchers": [{
+        "predicate": { "single_predicate": { "input": status, "value_match": { "exact": "503" } } },
+        "on_match": { "action": answer },
+    }] } });
+    let custom = typed_filter(
+        "custom_response",
+        "custom_response.v3.CustomResponse",
+        json!({ "custom_response_matcher": matcher }),
+    );
+    let replaced = |name, note| {
+        Lane::new(GROUP, name, note).traffic(Traffic::Failure).expects(r#""title":"Service Unavailable""#)
+    };
     vec![
-        Lane::new("error-response", "error_response", "ours, with no configuration: an answer of 200 passes")
+        Lane::new(GROUP, "error_response", "ours, with no configuration: an answer of 200 passes")
             .module("error_response", json!({}))
             .budget(Budget::times(1.2, NOOP))
             .footprint(),
+        Lane::new(GROUP, "bare_failure", "no filter; an error of the upstream").traffic(Traffic::Failure),
+        replaced("custom_response", "Envoy's own: the error replaced by problem details").filter(custom),
+        replaced("lua_failure", "a script that replaces it").filter(lua(SCRIPT)),
+        replaced("error_replaced", "ours, with no configuration, and without a line in the log")
+            .module("error_response", json!({ "log": "none" })),
     ]
 }
 

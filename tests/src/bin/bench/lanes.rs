@@ -89,6 +89,8 @@ pub enum Traffic {
     Base64,
     /// 100 KiB of backslashes.
     Backslashes,
+    /// An error of the upstream, in a few bytes of text.
+    Failure,
 }
 
 impl Traffic {
@@ -105,6 +107,7 @@ impl Traffic {
             Self::Digits => "bare_digits",
             Self::Base64 => "bare_base64",
             Self::Backslashes => "bare_backslashes",
+            Self::Failure => "bare_failure",
         }
     }
 
@@ -143,6 +146,7 @@ impl Traffic {
             Self::Digits => "/digits",
             Self::Base64 => "/base64",
             Self::Backslashes => "/backslashes",
+            Self::Failure => "/failure",
         }
     }
 
@@ -154,6 +158,15 @@ impl Traffic {
             Self::Digits => bodies::digits(100 << 10),
             Self::Base64 => bodies::base64(100 << 10),
             Self::Backslashes => bodies::backslashes(100 << 10),
+            Self::Failure => "NullPointerException at Orders.java:42".into(),
+        }
+    }
+
+    /// The status of the answers.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Failure => 503,
+            _ => 200,
         }
     }
 
@@ -163,6 +176,7 @@ impl Traffic {
             Self::Small | Self::Key | Self::Token | Self::Rs256Tokens | Self::Es256Tokens => "10 bytes",
             Self::Json10 => "10 KiB",
             Self::Json100 | Self::Digits | Self::Base64 | Self::Backslashes => "100 KiB",
+            Self::Failure => "an error",
         }
     }
 }
@@ -178,16 +192,15 @@ pub fn origin() -> Listener {
         "direct_response": { "status": 200, "body": { "inline_string": tokens::introspected().to_string() } },
         "response_headers_to_add": [header],
     });
-    [Traffic::Json10, Traffic::Json100, Traffic::Digits, Traffic::Base64, Traffic::Backslashes].iter().fold(
-        listener.route(introspected),
-        |listener, traffic| {
-            listener.route(json!({
-                "match": { "path": traffic.path() },
-                "direct_response": { "status": 200, "body": { "inline_string": traffic.body() } },
-                "response_headers_to_add": [header],
-            }))
-        },
-    )
+    let larger = [Traffic::Json10, Traffic::Json100, Traffic::Digits, Traffic::Base64, Traffic::Backslashes];
+    larger.iter().chain(&[Traffic::Failure]).fold(listener.route(introspected), |listener, traffic| {
+        let answer = json!({ "status": traffic.status(), "body": { "inline_string": traffic.body() } });
+        listener.route(json!({
+            "match": { "path": traffic.path() },
+            "direct_response": answer,
+            "response_headers_to_add": [header],
+        }))
+    })
 }
 
 impl Lane {

@@ -27,7 +27,7 @@ pub struct Generator(PathBuf);
 
 /// What one lane answered.
 pub struct Outcome {
-    /// All of them with 200.
+    /// All of them with the status that they should have.
     pub requests: u64,
     pub seconds: f64,
     pub p50_us: f64,
@@ -61,7 +61,7 @@ impl Generator {
         let output =
             command.arg(format!("http://{to}{}", traffic.path())).output().await.context("running oha")?;
         ensure!(output.status.success(), "oha: {}", String::from_utf8_lossy(&output.stderr).trim());
-        serde_json::from_slice::<Printed>(&output.stdout).context("reading what oha printed")?.check()
+        serde_json::from_slice::<Printed>(&output.stdout).context("reading what oha printed")?.check(traffic)
     }
 }
 
@@ -81,11 +81,12 @@ struct Summary {
 }
 
 impl Printed {
-    fn check(self) -> Result<Outcome> {
+    fn check(self, traffic: Traffic) -> Result<Outcome> {
         let Self { summary, latency_percentiles, status_code_distribution: statuses, error_distribution } =
             self;
         ensure!(error_distribution.is_empty(), "requests failed: {error_distribution:?}");
-        ensure!(statuses.keys().eq(["200"]), "not every answer is 200: {statuses:?}");
+        let status = traffic.status().to_string();
+        ensure!(statuses.keys().eq([&status]), "not every answer is {status}: {statuses:?}");
         let micros = |name: &str| {
             let seconds = latency_percentiles.get(name).with_context(|| format!("oha prints no {name}"))?;
             anyhow::Ok(seconds * 1e6)
@@ -108,11 +109,11 @@ mod tests {
             r#"{{"summary": {{"total": 2.0, "average": 0.1}}, "latencyPercentiles": {{"p50": 0.0005, "p99": 0.001}},
                  "statusCodeDistribution": {statuses}, "errorDistribution": {errors}}}"#
         );
-        serde_json::from_str::<Printed>(&text).unwrap().check()
+        serde_json::from_str::<Printed>(&text).unwrap().check(Traffic::Small)
     }
 
     #[test]
-    fn a_lane_that_does_not_answer_with_200_is_not_measured() {
+    fn a_lane_that_answers_with_another_status_is_not_measured() {
         let outcome = printed(r#"{"200": 10}"#, "{}").unwrap();
         assert_eq!((outcome.requests, outcome.seconds), (10, 2.0));
         assert_eq!((outcome.p50_us, outcome.p99_us), (500.0, 1_000.0));

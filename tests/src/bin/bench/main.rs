@@ -14,7 +14,7 @@
 //! remembered, and those of clients without number, for which memory is looked at ([`flood`]).
 //!
 //! Prints tables and writes `<target>/bench/latest.json`, with every round, and `latest.svg`. A budget that is exceeded is
-//! printed, and is no error; a lane that answers with anything but 200 is one.
+//! printed, and is no error; a lane that answers with another status than it should is one.
 
 mod catalog;
 mod flood;

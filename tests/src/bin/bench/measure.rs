@@ -87,7 +87,8 @@ async fn check(lane: &Lane, envoy: &Envoy) -> Result<()> {
         .fold(request, |request, (name, value)| request.header(name, value))
         .send()
         .await?;
-    ensure!(answer.status == 200, "the answer is {}, not 200", answer.status);
+    let status = lane.traffic.status();
+    ensure!(answer.status == status, "the answer is {}, not {status}", answer.status);
     ensure!(answer.text().contains(lane.expects), "{} is not in the answer", lane.expects);
     Ok(())
 }
