@@ -126,10 +126,11 @@ impl<'a> Case<'a> {
             assert_eq!(run(&pieces).as_ref(), Some(&whole), "{pieces:?}");
             // Of a message without a body that ends after its head nobody can know, while the head passes, that it has none: an
             // encoding that cannot be read is refused then.
-            if !self.request.body.is_empty() {
-                let late = pieces.ending(Ending::EmptyChunk);
-                assert_eq!(run(&late).as_ref(), Some(&whole), "{late:?}");
+            if self.request.body.is_empty() {
+                return Some(whole);
             }
+            let late = pieces.clone().ending(Ending::EmptyChunk);
+            assert_eq!(run(&late).as_ref(), Some(&whole), "{late:?}");
             // Trailers may come too late for what has to be decided with the last part of a body; the answer says so.
             let bodies = |outcome: &Outcome| {
                 let of = |message: &Message| (message.complete, message.body.clone());

@@ -1,7 +1,6 @@
 //! The page, the example and the schema say what the code says.
 
-use meshgate_test_host::{Documents, World, documents};
-use serde_json::{Value, json};
+use meshgate_test_host::{Documents, documents};
 
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -31,6 +30,9 @@ fn the_schema_is_that_of_the_code() {
 #[cfg(not(target_arch = "wasm32"))]
 #[test]
 fn every_mistake_in_every_field_gives_a_clear_error() {
+    use meshgate_test_host::World;
+    use serde_json::{Value, json};
+
     let world = World::new();
     world.allow_on_headers_stop_iteration(true);
     world.set_environment("PEPPER", "a pepper of many bytes");
