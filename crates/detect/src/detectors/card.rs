@@ -61,11 +61,11 @@ const L16: u32 = 1 << 16;
 const FROM_16: u32 = L16 | 1 << 17 | 1 << 18 | 1 << 19;
 const FROM_12: u32 = FROM_16 | 1 << 12 | 1 << 13 | L14 | L15;
 
-/// The first that has the number's first digits and length counts. Ranges and lengths are those that the networks publish, as the
-/// table of issuer identification numbers in Wikipedia's "Payment card number" collects them; those of one country alone are from
-/// their own pages: RuPay (NPCI), UzCard and Humo (Uzbekistan), NAPAS (Vietnam), mada (Saudi Arabia), Belkart (Belarus), ArCa
-/// (Armenia), Elcard (Kyrgyzstan), DinaCard (Serbia), Prostir (Ukraine). They are exact, because Luhn alone lets one number in ten
-/// pass; a range as broad as a first digit needs the name of a card beside it.
+/// The first that has the number's first digits and length counts. Ranges and lengths are those that tables of issuer
+/// identification numbers have, such as the one in Wikipedia's "Payment card number". Those of one country alone are RuPay (India),
+/// UzCard and Humo (Uzbekistan), NAPAS (Vietnam), mada (Saudi Arabia), Belkart (Belarus), ArCa (Armenia), Elcard (Kyrgyzstan),
+/// DinaCard (Serbia) and Prostir (Ukraine); the networks' own documents were not at hand. All are narrow, because Luhn alone lets one number
+/// in ten pass; a range as broad as a first digit needs the name of a card beside it.
 const BRANDS: &[Brand] = &[
     brand(400_000, 499_999, L16, 60),               // Visa
     brand(400_000, 499_999, 1 << 13 | 1 << 19, 40), // Visa, rare lengths
