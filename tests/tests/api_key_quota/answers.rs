@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use meshgate_e2e::paths::workspace;
-use meshgate_e2e::{Envoy, Listener, Response, Value, json};
+use meshgate_e2e::{Envoy, Response, Value, json};
 
 use crate::support::*;
 
@@ -224,29 +223,6 @@ async fn callers_read_their_usage_from_the_filter() {
     let paths: BTreeSet<_> = envoy.upstream().requests().into_iter().map(|request| request.path).collect();
     assert_eq!(paths, BTreeSet::from(["/v1".to_owned()]));
     assert_eq!(envoy.stat("wasmcustom.meshgate.quota.usage_requests").await.unwrap(), 7 + 2 + 4);
-}
-
-/// The format that the README shows, and the lines below it.
-#[tokio::test(flavor = "multi_thread")]
-async fn access_logs_show_what_the_readme_says() {
-    let readme = std::fs::read_to_string(workspace().join("filters/api-key-quota/README.md")).unwrap();
-    let section = readme.split("\n## Access logs\n").nth(1).unwrap().split("\n## ").next().unwrap();
-    let blocks: Vec<_> = section.split("\n```\n").skip(1).step_by(2).collect();
-    let [format, lines] = blocks.as_slice() else { panic!("{blocks:?}") };
-    let plans = json!({ "free": { "limits": [{ "name": "burst", "rate": "2/h" }] } });
-    let config = with(document(plans, &[("alice", "free")]), "/filter_state", json!(true));
-    let listener = Listener::new().filter(quota(config)).access_log(format);
-    let envoy = Envoy::start(listener).await.unwrap();
-    for key in ["alice-key", "alice-key", "alice-key", ""] {
-        let request = envoy.get("/");
-        let request = if key.is_empty() { request } else { request.header("x-api-key", key) };
-        request.send().await.unwrap();
-    }
-    let log = envoy.wait_for_access_log(4).await.unwrap();
-    let log = [&log[0], &log[2], &log[3]].map(String::as_str).join("\n");
-    // The line of a token is that of `observed::access_logs_can_name_those_who_come_with_tokens`.
-    let keys: Vec<_> = lines.lines().filter(|line| !line.contains("consumer=idp/")).collect();
-    assert_eq!(log, keys.join("\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

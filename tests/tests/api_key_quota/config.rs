@@ -8,7 +8,7 @@ use crate::support::*;
 const SECRET: &str = "hunter2-the-key-itself";
 
 const NAME: &str = "expected 1 to 128 printable ASCII characters without spaces around them";
-const FIELDS: &str = r#"one of "match", "keys_from", "hide_credentials", "realm", "filter_state", "headers", "over_limit", "unauthorized", "forbidden", "near_limit", "usage_endpoint", "limits", "routes", "plans", "consumers", "anonymous", "access", "preflight", "key_format", "client_ip" and 5 more"#;
+const FIELDS: &str = r#"one of "match", "keys_from", "hide_credentials", "realm", "filter_state", "headers", "over_limit", "unauthorized", "forbidden", "near_limit", "usage_endpoint", "limits", "routes", "plans", "consumers", "key_files", "anonymous", "access", "preflight", "key_format" and 6 more"#;
 const PARTS: &str =
     r#""method", "host", "path", "query", "header", "cookie", "status", "content_type", "percent""#;
 const RATE: &str = "expected a rate such as 5/s, 100/m, 10000/month or 1000/30s";
