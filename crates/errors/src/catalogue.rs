@@ -252,6 +252,8 @@ pub const KINDS: &[Kind] = &[
             "invalid_scheme_for_basic_auth",
             "missing_api_key",
             "unknown_api_key",
+            // As Envoy before 1.40 spells it.
+            "unkonwn_api_key",
         ],
     },
     Kind {

@@ -90,7 +90,7 @@ async fn what_the_filter_does_not_see_has_its_form() {
             "https://errors.example.com/protocol-error",
         ),
         ("GET /items HTTP/1.1\r\n\r\n", "400", "https://errors.example.com/protocol-error"),
-        ("GET /items HTTP/1.0\r\nhost: x\r\n\r\n", "426", "about:blank"),
+        ("GET /items HTTP/1.0\r\nhost: x\r\n\r\n", "426", "https://errors.example.com/protocol-error"),
         (
             &format!("GET /items HTTP/1.1\r\nhost: x\r\na: {}\r\n\r\n", "a".repeat(70_000)),
             "431",

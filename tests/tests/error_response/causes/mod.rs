@@ -8,10 +8,20 @@ mod services;
 mod streams;
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
+use meshgate_e2e::paths;
 use meshgate_e2e::{Client, Config, Envoy, Listener, Request, Response, Value, json};
 
 use crate::support::*;
+
+/// The 40 of the Envoy 1.40.0 under test.
+fn minor_version() -> u32 {
+    let envoy = Command::new(paths::envoy_binary().unwrap()).arg("--version").output().unwrap();
+    let text = String::from_utf8_lossy(&envoy.stdout).into_owned();
+    let version = text.split('/').find_map(|part| part.strip_prefix("1.")?.split('.').next()?.parse().ok());
+    version.unwrap_or_else(|| panic!("no version in {text:?}"))
+}
 
 /// What Envoy is told to fail at, and how it says so.
 struct Case {

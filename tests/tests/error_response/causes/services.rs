@@ -80,6 +80,9 @@ async fn services() {
             .filter(typed_filter("oauth2", "oauth2.v3.OAuth2", login))
             .sends(|client| client.get("/callback?error=access_denied")),
     ];
+    // Before that it gave no details.
+    let cases: Vec<_> =
+        cases.into_iter().filter(|case| case.name != "over_quota" || minor_version() > 36).collect();
     let secret = json!({ "name": "secret", "generic_secret": { "secret": { "inline_string": "secret" } } });
     let config = Config::new()
         .merge(json!({ "static_resources": { "secrets": [secret] } }))
