@@ -32,8 +32,8 @@ main() {
 
     # What the README built is `meshgate` for the other pages.
     PATH=$work/meshgate/target/debug:$PATH
-    # All that show commands; `make test-compose` runs those about containers.
-    pages=$(git grep -lE '^```(sh|console)$' -- '*.md' ':!README.md' ':!envoy-configs/README.md')
+    # All that show commands; `make test-compose` runs those about containers, `make test-dist` those about what is in a release.
+    pages=$(git grep -lE '^```(sh|console)$' -- '*.md' ':!README.md' ':!envoy-configs/README.md' ':!scripts/dist')
     for page in $pages; do
         "$console" "$work/meshgate/$page" || die "$page is wrong"
     done
