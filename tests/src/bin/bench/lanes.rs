@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Result, bail};
 use bytes::Bytes;
@@ -344,13 +343,10 @@ pub async fn start(mut config: Config, lanes: &[Lane], workers: u32) -> Result<(
     let envoy = Envoy::start(config).await?;
     // The main thread has a VM as well.
     let wanted = (u64::from(workers) + 1) * servers.len() as u64;
-    for _ in 0..1_200 {
-        if servers.is_empty() || envoy.stat(quota::FETCHED).await.unwrap_or_default() >= wanted {
-            return Ok((envoy, servers));
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    if !servers.is_empty() {
+        envoy.wait_for_stat(quota::FETCHED, |fetched| fetched >= wanted).await?;
     }
-    bail!("the files of keys were not fetched within two minutes")
+    Ok((envoy, servers))
 }
 
 impl Lane {
