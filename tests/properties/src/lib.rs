@@ -12,6 +12,7 @@ mod input;
 mod json;
 mod json_path;
 mod jwt;
+mod key_file;
 mod template;
 
 /// A property.
@@ -27,6 +28,7 @@ pub const ALL: &[(&str, Property)] = &[
     ("json", json::any_edits),
     ("json_path", json_path::any_path),
     ("jwt", jwt::any_token),
+    ("key_file", key_file::any_key_file),
     ("quota", exchange::any_quota),
     ("template", template::any_template),
     ("transform", exchange::any_transform),
